@@ -1,0 +1,112 @@
+"""The node's events: a bounded ring in memory, a file for the next life, and the callers who follow.
+
+Publishing never blocks: lines are written by a thread of their own from a bounded queue (when the disk does not keep
+up, lines are dropped from the file, not from the ring, and the number is told).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from primacy.machines.events import Event, Stamped
+from primacy.machines.ids import Member
+
+RING_EVENTS_MAX = 5_000
+QUEUE_LINES_MAX = 10_000
+FILE_BYTES_MAX = 8 << 20
+
+Follower = Callable[[dict[str, Any]], None]
+
+
+class EventLog:
+    """Events of this node, those of its earlier lives first."""
+
+    def __init__(self, me: Member, path: Path) -> None:
+        self._me, self._path = me, path
+        self._ring: deque[dict[str, Any]] = deque(maxlen=RING_EVENTS_MAX)
+        self._lines: queue.Queue[bytes | None] = queue.Queue(QUEUE_LINES_MAX)
+        self._followers: set[Follower] = set()
+        self._number = 0
+        self.dropped_lines = 0
+        self._recall()
+        self._writer = threading.Thread(target=self._write, name="events", daemon=True)
+        self._writer.start()
+
+    def publish(self, event: Event) -> None:
+        """Keep an event, write it, tell the followers."""
+        self._number += 1
+        stamped = Stamped(
+            node=self._me.node,
+            incarnation=self._me.incarnation,
+            number=self._number,
+            wall_ns=time.time_ns(),
+            event=event,
+        )
+        plain = stamped.plain()
+        self._ring.append(plain)
+        try:
+            self._lines.put_nowait(msgspec.json.encode(plain) + b"\n")
+        except queue.Full:
+            self.dropped_lines += 1
+        for follower in list(self._followers):
+            follower(plain)
+
+    def since(self, number: int, limit: int) -> list[dict[str, Any]]:
+        """The newest `limit` events with a number above `number`, oldest first."""
+        found = [e for e in self._ring if e["number"] > number]
+        return found[-limit:]
+
+    def follow(self, follower: Follower) -> Callable[[], None]:
+        """Call `follower` with every event from now on; return what ends that."""
+        self._followers.add(follower)
+        return lambda: self._followers.discard(follower)
+
+    def close(self) -> None:
+        """Write what is queued and end the thread."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(None)
+            self._writer.join(timeout=2)
+
+    def _recall(self) -> None:
+        try:
+            lines = self._path.read_bytes().splitlines()[-RING_EVENTS_MAX:]
+        except OSError:
+            return
+        for line in lines:
+            with contextlib.suppress(msgspec.DecodeError):
+                plain = msgspec.json.decode(line)
+                if isinstance(plain, dict) and isinstance(plain.get("number"), int):
+                    self._ring.append(plain)
+                    self._number = max(self._number, plain["number"])
+
+    def _write(self) -> None:
+        while True:
+            line = self._lines.get()
+            if line is None:
+                return
+            try:
+                if self._path.exists() and self._path.stat().st_size > FILE_BYTES_MAX:
+                    self._path.replace(self._path.with_suffix(".old.jsonl"))
+                with self._path.open("ab") as file:
+                    file.write(line)
+                    while True:
+                        try:
+                            more = self._lines.get_nowait()
+                        except queue.Empty:
+                            break
+                        if more is None:
+                            return
+                        file.write(more)
+            except OSError as error:
+                self.dropped_lines += 1
+                print(f"events cannot be written to {self._path}: {error}", file=sys.stderr)

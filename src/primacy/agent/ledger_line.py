@@ -1,0 +1,108 @@
+"""The agent's line to the ledger: reads, swaps and watches of records, always answered, never waited for.
+
+Every question ends in exactly one callback, whatever the engine does: an engine that hangs is given up after its
+deadline (a swap is then uncertain, a read has failed).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from primacy.errors import Compacted, ConfigError, Conflict, LedgerError, Uncertain, Unavailable
+from primacy.ledger.api import Ledger
+from primacy.machines.membership import SwapAnswer
+from primacy.machines.records import MASTERSHIP, Mastership, decode_mastership, encode
+
+DEADLINE_S = 2.0
+
+
+class LedgerLine:
+    """Mastership record in, mastership record out. on_available(available, reason): only on changes."""
+
+    def __init__(self, ledger: Ledger, on_available: Callable[[bool, str], None]) -> None:
+        self._ledger = ledger
+        self._on_available = on_available
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.available = True
+
+    def read(self, answer: Callable[[int, Mastership | None], None], failed: Callable[[], None]) -> None:
+        """Read the record: (revision, record), (0, None) when there is none, or `failed`."""
+        self._start(self._read(answer, failed))
+
+    def swap(self, expect: int, record: Mastership, answer: Callable[[SwapAnswer, int], None]) -> None:
+        """Swap the record on its revision."""
+        self._start(self._swap(expect, record, answer))
+
+    def watch(self, changed: Callable[[int, Mastership], None]) -> None:
+        """Tell every change of the record from now on, for ever."""
+        self._start(self._watch(changed))
+
+    async def close(self) -> None:
+        """End everything under way."""
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await self._ledger.close()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _note(self, available: bool, reason: str = "") -> None:
+        if available != self.available:
+            self.available = available
+            self._on_available(available, reason)
+
+    async def _read(self, answer: Callable[[int, Mastership | None], None], failed: Callable[[], None]) -> None:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                _, entries = await self._ledger.read(MASTERSHIP)
+            found = [(e.revision, decode_mastership(e.value)) for e in entries if e.key == MASTERSHIP]
+        except (LedgerError, ConfigError, TimeoutError) as error:
+            self._note(False, str(error) or "no answer in time")
+            failed()
+            return
+        self._note(True)
+        answer(*(found[0] if found else (0, None)))
+
+    async def _swap(self, expect: int, record: Mastership, answer: Callable[[SwapAnswer, int], None]) -> None:
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                revision = await self._ledger.swap(MASTERSHIP, encode(record), expect)
+        except Conflict:
+            self._note(True)
+            answer(SwapAnswer.CONFLICT, 0)
+        except Unavailable as error:
+            self._note(False, str(error))
+            answer(SwapAnswer.UNAVAILABLE, 0)
+        except (Uncertain, TimeoutError) as error:
+            self._note(False, str(error) or "no answer in time")
+            answer(SwapAnswer.UNCERTAIN, 0)
+        else:
+            self._note(True)
+            answer(SwapAnswer.DONE, revision)
+
+    async def _watch(self, changed: Callable[[int, Mastership], None]) -> None:
+        after = 0
+        while True:
+            try:
+                if after == 0:
+                    after, entries = await self._ledger.read(MASTERSHIP)
+                    for entry in entries:
+                        changed(entry.revision, decode_mastership(entry.value))
+                async with contextlib.aclosing(self._ledger.watch(MASTERSHIP, after)) as changes:
+                    async for change in changes:
+                        after = change.revision
+                        if change.key == MASTERSHIP and change.value is not None:
+                            changed(change.revision, decode_mastership(change.value))
+                return
+            except Compacted:
+                after = 0
+            except (LedgerError, ConfigError) as error:
+                self._note(False, str(error))
+                await asyncio.sleep(1)

@@ -1,0 +1,140 @@
+"""From the guardian's hand to a running agent: parameters, keys, ledger, table, then the node until it ends.
+
+Exit codes: 0 ended in order; 78 the configuration is wrong (the guardian does not start the agent again).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from primacy import boot as boot_parameters
+from primacy.agent import realtime
+from primacy.agent.control import Control
+from primacy.agent.guardian_link import GuardianLink
+from primacy.agent.node import Node
+from primacy.boot import BOOT_VARIABLE, Boot
+from primacy.cgtp import tls
+from primacy.cgtp.stream import Listener, Stream
+from primacy.config import Table, decode
+from primacy.errors import ConfigError, LedgerError
+from primacy.ledger import open_ledger
+from primacy.ledger.api import Ledger
+from primacy.machines.membership import NodeEntry
+from primacy.machines.records import decode_node
+
+EXIT_CONFIG = 78
+GUARDIAN_VARIABLE = "PRIMACY_GUARDIAN_FD"
+RETRY_S = 0.5
+
+
+def main() -> int:
+    """Run the agent; return its exit code."""
+    try:
+        boot = boot_parameters.from_json(os.environ[BOOT_VARIABLE])
+        fd = int(os.environ[GUARDIAN_VARIABLE])
+    except KeyError:
+        say("the agent is started by the guardian: run `primacy node`")
+        return EXIT_CONFIG
+    refused = realtime.prepare()
+    for line in refused:
+        say(line)
+    try:
+        return uvloop.run(_run(boot, fd))
+    except ConfigError as error:
+        say(str(error))
+        return EXIT_CONFIG
+
+
+def say(line: str) -> None:
+    """One line to standard error, which the guardian's starter has chosen."""
+    print(f"agent: {line}", file=sys.stderr, flush=True)
+
+
+async def _run(boot: Boot, fd: int) -> int:
+    loop = asyncio.get_running_loop()
+    guardian = GuardianLink(fd)
+    guardian.on_trouble = say
+    guardian.attach(loop, lambda: os._exit(1))
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    files = tls.TlsFiles(Path(boot.certificate), Path(boot.private_key), Path(boot.authority))
+    server, client = tls.server_context(files), tls.client_context(files)
+    cluster = tls.cluster_of(server)
+    ledger, table, entries = await _table(boot, cluster)
+    node = Node(boot, table, cluster, entries, ledger, guardian, client, _key(Path(boot.cluster_key)))
+    control = Control(node)
+    listener = Listener()
+
+    def accept(stream: Stream) -> None:
+        (node.peers if stream.peer.kind == "node" else control).accept(stream)
+
+    await listener.start(table.agent_addresses(boot.node), server, accept)
+    node.on_link = listener.set_link
+    realtime.quieten_collector()
+    node.start()
+    leaving = loop.create_task(_leave_on(stop, node))
+    await node.ended.wait()
+    leaving.cancel()
+    guardian.stop()
+    await asyncio.sleep(0.02)  # let the last answers leave
+    listener.close()
+    await node.close()
+    say(f"ended in order: {node.reason}")
+    return 0
+
+
+async def _leave_on(stop: asyncio.Event, node: Node) -> None:
+    await stop.wait()
+    node.depart("the system asked it to stop")
+
+
+async def _table(boot: Boot, cluster: str) -> tuple[Ledger, Table, tuple[NodeEntry, ...]]:
+    """Open the ledger and load the configuration table; wait for a ledger that does not answer yet."""
+    said = ""
+    ledger: Ledger | None = None
+    while True:
+        try:
+            if ledger is None:
+                ledger = await open_ledger(boot.ledger, cluster)
+            _, found = await ledger.read("")
+            rows = {e.key: e.value for e in found}
+            if "config" not in rows:
+                raise ConfigError(f"ledger {boot.ledger}", "no configuration table", "`primacy up` writes one")
+            table = decode(rows["config"])
+            break
+        except LedgerError as error:
+            if str(error) != said:
+                said = str(error)
+                say(f"waiting for the ledger: {said}")
+            await asyncio.sleep(RETRY_S)
+    if boot.node not in table.nodes:
+        raise ConfigError("node", boot.node, f"one of the table's nodes: {', '.join(table.nodes)}")
+    own = [(link.address, link.port) for link in boot.links]
+    if own != table.agent_addresses(boot.node):
+        want = ", ".join(f"{a}:{p}" for a, p in table.agent_addresses(boot.node))
+        raise ConfigError("links", ", ".join(map(str, boot.links)), f"as the table says: {want}")
+    entries = []
+    for entry in table.entries():
+        record = rows.get(f"nodes/{entry.id}")
+        if record is not None:
+            kept = decode_node(record, entry.id)
+            entry = msgspec.structs.replace(entry, eligible=kept.eligible, available=kept.available)
+        entries.append(entry)
+    return ledger, table, tuple(entries)
+
+
+def _key(path: Path) -> bytes:
+    try:
+        key = bytes.fromhex(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        raise ConfigError("cluster_key", str(path), f"a readable file with 64 hexadecimal digits ({error})") from error
+    if len(key) != 32:
+        raise ConfigError("cluster_key", f"{len(key)} bytes in {path}", "32 bytes as 64 hexadecimal digits")
+    return key

@@ -1,0 +1,462 @@
+"""One agent: the two machines of a node, the membership monitor and the services coordinator, and their driver.
+
+Inputs of both machines go through one queue, so that each is taken whole before the next: an input, its effects in
+order, and what those give rise to afterwards.  Nothing here decides anything; the machines do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from primacy.agent.eventlog import EventLog
+from primacy.agent.guardian_link import GuardianLink
+from primacy.agent.hosts import Hosts
+from primacy.agent.ledger_line import LedgerLine
+from primacy.agent.peers import PeerStreams
+from primacy.boot import Boot
+from primacy.cgtp.datagram import DatagramPort
+from primacy.config import Table
+from primacy.errors import WireError
+from primacy.lease_page import now_ns
+from primacy.ledger.api import Ledger
+from primacy.machines import coordination, host_wire, membership, messages, peer_wire
+from primacy.machines import links as link_rules
+from primacy.machines.coordinator import Coordinator
+from primacy.machines.events import Event, LedgerChanged, LinkChanged, NodeChanged, NodeStarted, SchedulingGap
+from primacy.machines.ids import MS, SECOND, Member
+from primacy.machines.mastership import Monitor
+from primacy.machines.membership import NodeEntry
+from primacy.machines.records import Mastership
+
+GAP_NS_MIN = 20 * MS  # a timer that is later than this (and than a beat) was a scheduling gap of this agent's own
+HEALTH_S = 1.0
+
+
+class Node:
+    """The agent of one node, from its parts to its end. `ended` is set when it has ended in order."""
+
+    def __init__(
+        self,
+        boot: Boot,
+        table: Table,
+        cluster: str,
+        entries: tuple[NodeEntry, ...],
+        ledger: Ledger,
+        guardian: GuardianLink,
+        tls_client: Any,
+        cluster_key: bytes,
+    ) -> None:
+        self.boot, self.table, self.cluster = boot, table, cluster
+        self.me = Member(boot.node, os.urandom(16).hex())
+        self.started_ns = now_ns()
+        self.ended = asyncio.Event()
+        self.reason = ""
+        self.events = EventLog(self.me, Path(boot.directory) / "events.jsonl")
+        self.guardian = guardian
+        self.hosts = Hosts(guardian, cluster, boot.directory, self._host_said, self._host_exited)
+        self.ledger = LedgerLine(ledger, self._ledger_changed)
+        volatile = any(table.service(s).durability == "memory" for s in table.centralized())
+        self.monitor = Monitor(
+            self.me,
+            cluster,
+            table.times,
+            entries,
+            self.started_ns,
+            volatile=volatile,
+            availability=table.cluster.cold_start == "availability",
+        )
+        own = next(e for e in entries if e.id == self.me.node)
+        self.coordinator = Coordinator(
+            self.me,
+            tuple(
+                coordination.ServiceEntry(s, table.service(s).local, table.service(s).restart_in_place)
+                for s in [*table.centralized(), *(s for s, v in table.services.items() if v.local)]
+            ),
+            {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes},
+            self.started_ns,
+            runs_servers=own.eligible and own.available,
+        )
+        addresses = {n: table.agent_addresses(n) for n in table.nodes}
+        self.port = DatagramPort(
+            node=self.me.node,
+            incarnation=self.me.incarnation,
+            links=addresses[self.me.node],
+            cluster_key=cluster_key,
+            on_datagram=self._datagram,
+            on_hello=self._hello,
+            on_arrival=self._arrival,
+        )
+        self.links = link_rules.Links(table.times.silence_ns)
+        self.links_down: set[int] = set()
+        self.peers = PeerStreams(self.me, tls_client, self._keys, self._peer_said, self._answer_peer)
+        self.peers.start(addresses)
+        self.answer_peer: Callable[[str, str, dict[str, Any]], Any] = _nobody
+        self.on_answer: Callable[[coordination.Answer], None] = lambda answer: None
+        self.on_change: Callable[[], None] = lambda: None
+        self.on_link: Callable[[int, bool], None] = lambda index, up: None
+        self._queue: deque[membership.Input | coordination.Input] = deque()
+        self._running = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        self._ssc_timer: asyncio.TimerHandle | None = None
+        self._members: tuple[str, ...] = (self.me.node,)
+        self.progress: dict[str, host_wire.Progress] = {}  # the last of each host
+        self._confirming: list[tuple[int, str, int, int]] = []  # (asked_ns, service, id, term)
+        self._obituaries: dict[str, list[tuple[int, str, int, bytes]]] = {}
+        self._buried: set[str] = set()
+        self._loop = asyncio.get_running_loop()
+
+    def start(self) -> None:
+        """Begin: everything is connected."""
+        self.publish(NodeStarted(node=self.me.node, incarnation=self.me.incarnation))
+        self.ledger.watch(lambda revision, record: self._learned(revision, record, None))
+        self.post(coordination.Started(now_ns=now_ns()))
+        self.post(membership.Tick(now_ns=now_ns()))
+        self._loop.call_later(HEALTH_S, self._check_health)
+
+    # ---- the queue ----
+
+    def post(self, event: membership.Input | coordination.Input) -> None:
+        """Give an input to its machine, after those given before."""
+        self._queue.append(event)
+        if self._running:
+            return
+        self._running = True
+        try:
+            while self._queue:
+                item = self._queue.popleft()
+                if isinstance(item, membership.Input):
+                    for order in self.monitor.step(item):
+                        self._obey_monitor(order)
+                else:
+                    for effect in self.coordinator.step(item):
+                        self._obey_coordinator(effect)
+        finally:
+            self._running = False
+
+    def publish(self, event: Event) -> None:
+        """Keep, write and push an event; changes are told to those who watch the topology."""
+        self.events.publish(event)
+        self.on_change()
+
+    # ---- effects of the monitor ----
+
+    def _obey_monitor(self, effect: membership.Effect) -> None:
+        match effect:
+            case membership.Send(node=node, message=message):
+                self.port.send(node, messages.encode(message))
+            case membership.Wake(at_ns=at_ns):
+                self._wake(at_ns)
+            case membership.Grant(term=term, until_ns=until_ns):
+                self.hosts.pages.grant(term, until_ns)
+            case membership.Acknowledge(term=term):
+                self.hosts.pages.acknowledge(term)
+            case membership.Seal():
+                self.hosts.pages.seal()
+            case membership.Greet(nodes=nodes, message=message):
+                self._greet(nodes, message)
+            case membership.Read():
+                self._read()
+            case membership.SwapRecord(expect=expect, record=record, token=token):
+                self._swap(expect, record, token)
+            case membership.Publish(event=event):
+                self.publish(event)
+            case membership.Adopted(record=record):
+                self._adopted(record)
+                self.post(coordination.Membership(now_ns=now_ns(), effect=effect))
+            case _:
+                self.post(coordination.Membership(now_ns=now_ns(), effect=effect))
+
+    def _adopted(self, record: Mastership) -> None:
+        """Pages of older terms are over; as vice, ask for those of the next term in advance."""
+        self.hosts.pages.forget_before(record.term)
+        if record.is_vice(self.me) or record.is_master(self.me):
+            for server in self.coordinator.servers.centralized:
+                self.hosts.pages.want(server.service, record.term)
+                self.hosts.pages.want(server.service, record.term + 1)
+        self.on_change()
+
+    def _greet(self, nodes: tuple[str, ...], hello: messages.Hello) -> None:
+        payload = messages.encode(hello)
+        to = [self.table.agent_addresses(n) for n in nodes if n in self.table.nodes]
+        links = max((len(a) for a in to), default=0)
+        self.port.hello([[a[link] for a in to if link < len(a)] for link in range(links)], payload)
+
+    def _read(self) -> None:
+        asked_ns = now_ns()
+        self.ledger.read(
+            lambda revision, record: self._learned(revision, record, asked_ns),
+            lambda: self.post(membership.ReadFailed(now_ns=now_ns())),
+        )
+
+    def _learned(self, revision: int, record: Mastership | None, asked_ns: int | None) -> None:
+        self.post(membership.Learned(now_ns=now_ns(), revision=revision, record=record, asked_ns=asked_ns))
+
+    def _swap(self, expect: int, record: Mastership, token: int) -> None:
+        def answered(answer: membership.SwapAnswer, revision: int) -> None:
+            self.post(membership.Swapped(now_ns=now_ns(), token=token, answer=answer, revision=revision))
+
+        self.ledger.swap(expect, record, answered)
+
+    def _wake(self, at_ns: int) -> None:
+        if self._timer is not None:
+            if self._timer_ns <= at_ns and self._timer_ns > now_ns():
+                return
+            self._timer.cancel()
+        self._timer_ns = at_ns
+        self._timer = self._loop.call_later(max(0, at_ns - now_ns()) / SECOND, self._timer_fired)
+
+    def _timer_fired(self) -> None:
+        late_ns = now_ns() - self._timer_ns
+        self._timer = None
+        if late_ns > max(GAP_NS_MIN, self.table.times.beat_ns):
+            self.port.drain()  # hear first what has waited, judge afterwards
+            self.post(membership.Gap(now_ns=now_ns()))
+            self.publish(SchedulingGap(term=self.monitor.term, node=self.me.node, gap_ms=late_ns / MS))
+        self._judge_links()
+        self.post(membership.Tick(now_ns=now_ns()))
+        self._confirm()
+
+    # ---- effects of the coordinator ----
+
+    def _obey_coordinator(self, effect: coordination.Effect) -> None:
+        match effect:
+            case coordination.ToHost(service=service, message=message, page_term=page_term):
+                self.hosts.tell(service, message, page_term)
+            case coordination.Feed(input=event):
+                self.post(event)
+            case coordination.Publish(event=event):
+                self.publish(event)
+            case coordination.Spawn(service=service):
+                self.hosts.spawn(self._opening(service), now_ns())
+            case coordination.KillHost(service=service):
+                self.hosts.kill(service)
+            case coordination.TellNode(node=node, message=message):
+                self.peers.tell(node, message)
+            case coordination.Answer():
+                self.on_answer(effect)
+            case coordination.Wake(at_ns=at_ns):
+                self._wake_coordinator(at_ns)
+            case coordination.End(reason=reason):
+                self.reason = reason
+                self.ended.set()
+
+    def _opening(self, service: str) -> host_wire.Open:
+        row = self.table.service(service)
+        local = row.local
+        return host_wire.Open(
+            cluster=self.cluster,
+            node=self.me.node,
+            incarnation=self.me.incarnation,
+            service=service,
+            target=row.python,
+            path=row.path,
+            directory=str(Path(self.boot.directory) / "services" / service),
+            durability=row.durability,
+            listen=[] if local else self.table.service_addresses(self.me.node, service),
+            certificate=self.boot.certificate,
+            key=self.boot.private_key,
+            authority=self.boot.authority,
+            mirror_timeout_s=row.mirror_timeout_s,
+            local=local,
+        )
+
+    def _wake_coordinator(self, at_ns: int) -> None:
+        if self._ssc_timer is not None:
+            self._ssc_timer.cancel()
+        delay_s = max(0, at_ns - now_ns()) / SECOND
+        self._ssc_timer = self._loop.call_later(delay_s, lambda: self.post(coordination.Tick(now_ns=now_ns())))
+
+    # ---- what comes in ----
+
+    def _host_said(self, service: str, message: host_wire.ToAgent) -> None:
+        if isinstance(message, host_wire.Confirm):
+            self._confirming.append((now_ns(), service, message.id, self.monitor.term))
+            self.monitor.master.beat_now()
+            self.post(membership.Tick(now_ns=now_ns()))
+            self._confirm()
+        elif isinstance(message, host_wire.Progress):
+            self.progress[service] = message
+        else:
+            if isinstance(message, host_wire.Failed):
+                print(f"the host of {service}: {message.text}", file=sys.stderr, flush=True)
+            self.post(coordination.HostSaid(now_ns=now_ns(), service=service, message=message))
+
+    def _host_exited(self, service: str, how: str) -> None:
+        self.progress.pop(service, None)
+        self.post(coordination.HostExited(now_ns=now_ns(), service=service, reason=how))
+
+    def _datagram(self, node: str, incarnation: str, payload: bytes, _: int) -> None:
+        try:
+            message = messages.decode(payload)
+        except WireError:
+            return
+        sender = Member(node, incarnation)
+        self.post(membership.Received(now_ns=now_ns(), sender=sender, message=message))
+        if self._confirming and isinstance(message, messages.Echo):
+            self._confirm()
+        if isinstance(message, messages.Obituary) and message.member == sender:
+            self._links_changed(self.links.forget(node, now_ns()))
+
+    def _hello(self, payload: bytes, _: int) -> None:
+        try:
+            message = messages.decode(payload)
+        except WireError:
+            return
+        if isinstance(message, messages.Hello):
+            self.post(membership.Received(now_ns=now_ns(), sender=message.member, message=message))
+
+    def _arrival(self, node: str, incarnation: str, link: int) -> None:
+        changes = self.links.arrived(node, link, now_ns())
+        if changes:
+            self._links_changed(changes)
+
+    def _keys(self, member: Member, addresses: list[tuple[str, int]], send_key: bytes, receive_key: bytes) -> None:
+        self.port.set_peer(member.node, member.incarnation, addresses, send_key, receive_key)
+        obituary = messages.encode(messages.Obituary(self.me))
+        self._obituaries[member.node] = self.port.seal_obituary(member.node, obituary)
+        self._hold_obituaries()
+        self.post(membership.Tick(now_ns=now_ns()))
+
+    def _hold_obituaries(self) -> None:
+        own = self.table.agent_addresses(self.me.node)
+        self.guardian.hold_obituaries(
+            [
+                (own[link][0], address, port, sealed)
+                for items in self._obituaries.values()
+                for link, address, port, sealed in items
+                if link not in self.links_down and link < len(own)
+            ]
+        )
+
+    def _peer_said(
+        self, member: Member, message: peer_wire.Progress | peer_wire.EndNode | peer_wire.Leave
+    ) -> None:
+        self.post(
+            coordination.PeerSaid(
+                now_ns=now_ns(), node=member.node, incarnation=member.incarnation, message=message
+            )
+        )
+
+    async def _answer_peer(self, node: str, verb: str, arguments: dict[str, Any]) -> tuple[str, Any, list[str]]:
+        result: tuple[str, Any, list[str]] = await self.answer_peer(node, verb, arguments)
+        return result
+
+    def _ledger_changed(self, available: bool, reason: str) -> None:
+        self.publish(
+            LedgerChanged(term=self.monitor.term, node=self.me.node, available=available, reason=reason)
+        )
+
+    # ---- links and members ----
+
+    def _judge_links(self) -> None:
+        changes = self.links.tick(now_ns())
+        if changes:
+            self._links_changed(changes)
+
+    def _links_changed(self, changes: list[link_rules.Change]) -> None:
+        term, node = self.monitor.term, self.me.node
+        for change in changes:
+            match change:
+                case link_rules.LinkUp(peer=peer, link=link):
+                    self.publish(LinkChanged(term=term, node=node, peer=peer, link=link + 1, up=True))
+                case link_rules.LinkDown(peer=peer, link=link):
+                    self.publish(LinkChanged(term=term, node=node, peer=peer, link=link + 1, up=False))
+                case link_rules.PeerReachable(peer=peer):
+                    self.publish(NodeChanged(term=term, node=node, peer=peer, reachable=True))
+                case link_rules.PeerUnreachable(peer=peer):
+                    self.publish(NodeChanged(term=term, node=node, peer=peer, reachable=False))
+        members = tuple(sorted({node, *(n for n in self.table.nodes if self.links.reachable(n))}))
+        if members != self._members:
+            self._members = members
+            self.post(coordination.MembersChanged(now_ns=now_ns(), nodes=members))
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The nodes that can be reached now, this one included."""
+        return self._members
+
+    def set_link(self, index: int, up: bool) -> None:
+        """An operator takes a link of this node down (all its traffic is dropped, both ways) or up."""
+        (self.links_down.discard if up else self.links_down.add)(index)
+        self.port.set_link(index, up)
+        self.peers.set_link(index, up)
+        self.on_link(index, up)
+        self.hosts.tell_all(host_wire.LinkState(index, up))
+        self._hold_obituaries()
+        if not up:
+            self._links_changed(self.links.take_down(index, now_ns()))
+
+    # ---- questions of hosts ----
+
+    def _confirm(self) -> None:
+        """Answer those queries whose vice echoed a beat that was sent after the question."""
+        if not self._confirming:
+            return
+        lease = self.monitor.master.lease
+        record = self.monitor.record
+        with_vice = record is not None and record.ready_vice is not None
+        waiting = []
+        for asked_ns, service, number, term in self._confirming:
+            if self.monitor.role != "master" or self.monitor.term != term:
+                self.hosts.tell(service, host_wire.Confirmed(number, False), None)
+            elif with_vice and lease.until_ns - lease.lease_ns >= asked_ns:
+                self.hosts.tell(service, host_wire.Confirmed(number, True), None)
+            elif not with_vice:
+                self._confirm_alone(service, number, term)
+            else:
+                waiting.append((asked_ns, service, number, term))
+        self._confirming = waiting
+
+    def _confirm_alone(self, service: str, number: int, term: int) -> None:
+        """Without a vice the ledger is asked: is this still the master?"""
+
+        def read(_: int, record: Mastership | None) -> None:
+            valid = record is not None and record.term == term and record.is_master(self.me)
+            self.hosts.tell(service, host_wire.Confirmed(number, valid), None)
+
+        self.ledger.read(read, lambda: self.hosts.tell(service, host_wire.Confirmed(number, False), None))
+
+    def _check_health(self) -> None:
+        self.hosts.check_health(now_ns())
+        self._loop.call_later(HEALTH_S, self._check_health)
+
+    # ---- the end ----
+
+    def depart(self, reason: str) -> None:
+        """Leave in order, on the system's word."""
+        self.post(coordination.Terminate(now_ns=now_ns(), reason=reason, facts=self.facts()))
+
+    def facts(self) -> coordination.Facts:
+        """What the monitor knows now: the inputs of all preconditions."""
+        record, monitor = self.monitor.record, self.monitor
+        vice = record.vice if record is not None else None
+        return coordination.Facts(
+            role=monitor.role,
+            term=monitor.term,
+            master=record.master.node if record is not None else "",
+            vice=vice.node if vice is not None else "",
+            vice_ready=vice is not None and vice.ready,
+            lease_held=monitor.master.lease.held(now_ns()),
+            swap_open=monitor.swap is not None,
+            members=self._members,
+            eligible=tuple(n for n, e in self.table.nodes.items() if e.eligible),
+        )
+
+    async def close(self) -> None:
+        """Close everything; hosts have ended before."""
+        self.peers.close()
+        self.port.close()
+        self.hosts.close()
+        await self.ledger.close()
+        self.events.close()
+
+
+async def _nobody(node: str, verb: str, arguments: dict[str, Any]) -> tuple[str, Any, list[str]]:
+    return "failed", None, [f"{verb}: the agent is not ready yet"]

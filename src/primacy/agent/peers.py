@@ -1,0 +1,200 @@
+"""The streams between this agent and all others, and what travels on them: keys, levels, questions.
+
+The node with the smaller id dials. First each side says which life of which node it is; then each sends the other
+the key for its datagrams, bound to both incarnations. A stream that ends is dialed again for ever; its ending decides
+nothing about roles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from primacy.cgtp.stream import Identity, Stream, dial
+from primacy.errors import StreamClosed, WireError
+from primacy.machines import peer_wire
+from primacy.machines.ids import Member
+from primacy.machines.messages import WIRE_MAX, WIRE_MIN
+from primacy.machines.peer_wire import Ask, EndNode, Greeting, Leave, Progress, Tell
+
+REDIAL_S = 0.1
+
+Address = tuple[str, int]
+
+
+@dataclass(slots=True)
+class _Peer:
+    node: str
+    addresses: list[Address]
+    stream: Stream | None = None
+    incarnation: str = ""
+    send_keys: dict[str, bytes] = field(default_factory=dict)  # by their incarnation: one key for a pair of lives
+    keyed: bool = False
+
+
+class PeerStreams:
+    """One stream for each other node of the table.
+
+    on_keys(member, addresses, send_key, receive_key): datagrams can be exchanged. on_message(member, message): levels
+    and departures. answer(node, verb, arguments): answers a question of another agent.
+    """
+
+    def __init__(
+        self,
+        me: Member,
+        tls: ssl.SSLContext,
+        on_keys: Callable[[Member, list[Address], bytes, bytes], None],
+        on_message: Callable[[Member, Progress | EndNode | Leave], None],
+        answer: Callable[[str, str, dict[str, Any]], Awaitable[tuple[str, Any, list[str]]]],
+    ) -> None:
+        self._me, self._tls = me, tls
+        self._on_keys, self._on_message, self._answer = on_keys, on_message, answer
+        self._peers: dict[str, _Peer] = {}
+        self._asked: dict[int, asyncio.Future[Tell]] = {}
+        self._last_ask = 0
+        self._progress: Progress | None = None
+        self._links_down: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def start(self, addresses: dict[str, list[Address]]) -> None:
+        """Know these nodes, and dial those that this node is to dial."""
+        for node, theirs in addresses.items():
+            if node != self._me.node and node not in self._peers:
+                self._peers[node] = _Peer(node, theirs)
+                if self._me.node < node:
+                    self._dial(node)
+
+    def accept(self, stream: Stream) -> None:
+        """A node has dialed this agent."""
+        peer = self._peers.get(stream.peer.name)
+        if peer is None:
+            stream.close()
+            return
+        self._adopt(peer, stream)
+
+    def tell(self, node: str | None, message: Progress | EndNode | Leave) -> None:
+        """Send to one node, or to all (None); the last progress is told again to every node that joins later."""
+        if isinstance(message, Progress) and node is None:
+            self._progress = message
+        frame = peer_wire.encode(message)
+        for peer in self._peers.values():
+            if node in (None, peer.node):
+                self._send(peer, frame)
+
+    async def ask(self, node: str, verb: str, arguments: dict[str, Any], timeout_s: float) -> Tell:
+        """Ask another agent; TimeoutError when it does not answer in time."""
+        peer = self._peers.get(node)
+        if peer is None or peer.stream is None or not peer.stream.links_up:
+            raise TimeoutError(f"no connection to {node}")
+        self._last_ask += 1
+        number = self._last_ask
+        future: asyncio.Future[Tell] = asyncio.get_running_loop().create_future()
+        self._asked[number] = future
+        try:
+            self._send(peer, peer_wire.encode(Ask(number, verb, arguments)))
+            async with asyncio.timeout(timeout_s):
+                return await future
+        finally:
+            del self._asked[number]
+
+    def set_link(self, index: int, up: bool) -> None:
+        """An operator takes a link of this node down or up."""
+        (self._links_down.discard if up else self._links_down.add)(index)
+        for peer in self._peers.values():
+            if peer.stream is not None:
+                peer.stream.set_link(index, up)
+
+    def close(self) -> None:
+        """End all streams in order."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        for peer in self._peers.values():
+            if peer.stream is not None:
+                peer.stream.close()
+
+    def _dial(self, node: str) -> None:
+        peer = self._peers[node]
+        stream = dial(peer.addresses, self._tls, Identity("node", node))
+        for index in self._links_down:
+            stream.set_link(index, False)
+        self._adopt(peer, stream)
+
+    def _adopt(self, peer: _Peer, stream: Stream) -> None:
+        old, peer.stream, peer.keyed = peer.stream, stream, False
+        if old is not None:
+            old.close()
+        stream.on_frames(lambda frames: self._read(peer, stream, frames))
+        stream.on_closed(lambda reason: self._ended(peer, stream))
+        self._send(peer, peer_wire.encode(self._greeting("", b"")))
+
+    def _ended(self, peer: _Peer, stream: Stream) -> None:
+        if peer.stream is not stream or self._closed:
+            return
+        peer.stream = None
+        if self._me.node < peer.node:
+            self._start(self._redial(peer.node))
+
+    async def _redial(self, node: str) -> None:
+        await asyncio.sleep(REDIAL_S)
+        if self._peers[node].stream is None:
+            self._dial(node)
+
+    def _greeting(self, to: str, key: bytes) -> Greeting:
+        return Greeting(self._me.node, self._me.incarnation, to, key, WIRE_MIN, WIRE_MAX)
+
+    def _send(self, peer: _Peer, frame: bytes) -> None:
+        if peer.stream is not None and peer.stream.closed is None:
+            try:
+                peer.stream.send(frame)
+            except StreamClosed:
+                return
+
+    def _read(self, peer: _Peer, stream: Stream, frames: Sequence[bytes]) -> None:
+        for frame in frames:
+            try:
+                message = peer_wire.decode(frame)
+            except WireError:
+                stream.abort()
+                return
+            match message:
+                case Greeting():
+                    self._greeted(peer, message)
+                case Ask():
+                    self._start(self._reply(peer, message))
+                case Tell(id=number):
+                    future = self._asked.get(number)
+                    if future is not None and not future.done():
+                        future.set_result(message)
+                case _ if peer.incarnation:
+                    self._on_message(Member(peer.node, peer.incarnation), message)
+
+    def _greeted(self, peer: _Peer, greeting: Greeting) -> None:
+        """The certificate has proven the node; the greeting says which life of it this is."""
+        if greeting.node != peer.node or greeting.wire_max < WIRE_MIN or greeting.wire_min > WIRE_MAX:
+            return
+        peer.incarnation = greeting.incarnation
+        key = peer.send_keys.get(peer.incarnation)
+        if key is None:
+            peer.send_keys.clear()
+            key = peer.send_keys[peer.incarnation] = os.urandom(32)
+        if not greeting.to:
+            self._send(peer, peer_wire.encode(self._greeting(peer.incarnation, key)))
+            if self._progress is not None:
+                self._send(peer, peer_wire.encode(self._progress))
+        elif greeting.to == self._me.incarnation and len(greeting.key) == 32:
+            self._on_keys(Member(peer.node, peer.incarnation), peer.addresses, key, greeting.key)
+
+    async def _reply(self, peer: _Peer, ask: Ask) -> None:
+        kind, result, reasons = await self._answer(peer.node, ask.verb, ask.arguments)
+        self._send(peer, peer_wire.encode(Tell(ask.id, kind, result, reasons)))
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,178 @@
+"""A status and an event as people read them: plain lines, and tables for a terminal.
+
+Pure: dictionaries in, text or rich renderables out. The plain lines say all that the tables say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from primacy.local.event_files import Event, term_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+ROLE_STYLES = {
+    "master": "bold green",
+    "vice": "cyan",
+    "available": "",
+    "spare": "dim",
+    "ineligible": "dim",
+    "out": "red",
+}
+STATE_STYLES = {"primary": "green", "secondary": "cyan", "offline": "red"}
+EVENT_STYLES = {
+    "MasterElected": "bold green",
+    "InService": "green",
+    "ViceInStep": "cyan",
+    "ViceDropped": "yellow",
+    "LeaseLapsed": "yellow",
+    "ClaimBegan": "yellow",
+    "ObituaryHeard": "red",
+    "ServerDied": "red",
+    "CallbackFailed": "red",
+    "FormationWaits": "yellow",
+}
+
+
+def headline(status: dict[str, Any]) -> str:
+    """Return the cluster in one sentence."""
+    state = "in service" if status.get("in_service") else "NOT in service"
+    master = f"master {status['master']}" if status.get("master") else "no master"
+    vice = f"vice {status['vice']} ({'ready' if status.get('vice_ready') else 'catching up'})"
+    return (
+        f"cluster {status.get('cluster') or '?'}: {state}, term {status.get('term', 0)}, {master}, "
+        f"{vice if status.get('vice') else 'no vice'}"
+    )
+
+
+def status_lines(status: dict[str, Any]) -> list[str]:
+    """Return a status as plain lines."""
+    lines = [headline(status)]
+    for node in status.get("nodes", []):
+        parts = [f"node {node['id']}", node["role"]]
+        parts.append(links_text(node) or "no link known")
+        parts += [f"{service} {state}" for service, state in node.get("servers", {}).items()]
+        if activity(node):
+            parts.append(activity(node))
+        lines.append("; ".join(parts))
+    for service in status.get("services", []):
+        lines.append(
+            f"service {service['name']}; primary {service.get('primary') or '-'}; "
+            f"secondary {service.get('secondary') or '-'}; {service.get('durability')}; "
+            f"sequence {service.get('sequence')}; lag {service.get('lag')}"
+        )
+    ledger = status.get("ledger")
+    if isinstance(ledger, dict) and not ledger.get("available", True):
+        lines.append(f"ledger {ledger.get('url')} does not answer: roles stay as they are until it does")
+    lines += [f"waits: {reason}" for reason in status.get("waits") or []]
+    return lines
+
+
+def links_text(node: dict[str, Any]) -> str:
+    """Return the links of a node with their state."""
+    return ", ".join(f"{link['address']} {'up' if link['up'] else 'DOWN'}" for link in node.get("links", []))
+
+
+def activity(node: dict[str, Any]) -> str:
+    """Return the function in progress on a node, its level, and for whom it waits; empty when there is none."""
+    if not node.get("function"):
+        return ""
+    waiting = node.get("waiting")
+    if isinstance(waiting, list | tuple):
+        waiting = ", ".join(str(each) for each in waiting)
+    return f"{node['function']} level {node.get('level', 0)}" + (f", waits for {waiting}" if waiting else "")
+
+
+def event_line(event: Event) -> str:
+    """Return an event as one plain line: time, node, term, sentence."""
+    return f"{clock(event)} {event['node']:<4} term {term_of(event):<3} {event['sentence']}"
+
+
+def clock(event: Event) -> str:
+    """Return the wall clock of an event, to the millisecond."""
+    at = datetime.fromtimestamp(event["wall_ns"] / 1e9).astimezone()
+    return at.strftime("%H:%M:%S.") + f"{at.microsecond // 1000:03}"
+
+
+def status_tables(status: dict[str, Any]) -> RenderableType:
+    """Return a status as a heading and two tables."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [heading(status), _nodes_table(status)]
+    if status.get("services"):
+        parts.append(_services_table(status))
+    ledger = status.get("ledger")
+    if isinstance(ledger, dict) and not ledger.get("available", True):
+        parts.append(Text("the ledger does not answer: roles stay as they are until it does", "yellow"))
+    parts += [Text(f"waits: {reason}", "yellow") for reason in status.get("waits") or []]
+    return Group(*parts)
+
+
+def heading(status: dict[str, Any]) -> Text:
+    """Return the headline, coloured."""
+    from rich.text import Text
+
+    return Text(headline(status), "bold" if status.get("in_service") else "bold yellow")
+
+
+def events_text(events: Sequence[Event], width: int | None = None) -> Text:
+    """Return events as coloured lines; longer ones are cut to `width`."""
+    from rich.text import Text
+
+    text = Text()
+    for event in events:
+        inner = event.get("event")
+        kind = inner.get("event", "") if isinstance(inner, dict) else ""
+        line = Text()
+        line.append(f"{clock(event)} ", "dim")
+        line.append(f"{event['node']:<4} ", "bold")
+        line.append(event["sentence"], EVENT_STYLES.get(kind, ""))
+        if width is not None:
+            line.truncate(width, overflow="ellipsis")
+        text.append_text(line)
+        text.append("\n")
+    text.rstrip()
+    return text
+
+
+def _nodes_table(status: dict[str, Any]) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    services = list(dict.fromkeys(name for node in status.get("nodes", []) for name in node.get("servers", {})))
+    table = Table(pad_edge=False, box=None, header_style="dim")
+    for name in ("node", "role", "links", *services, "in progress"):
+        table.add_column(name)
+    for node in status.get("nodes", []):
+        links = Text(" ").join(
+            Text(link["address"], "green" if link["up"] else "red strike") for link in node.get("links", [])
+        )
+        states = [node.get("servers", {}).get(service, "-") for service in services]
+        table.add_row(
+            Text(node["id"], "bold"),
+            Text(node["role"], ROLE_STYLES.get(node["role"], "")),
+            links,
+            *(Text(state, STATE_STYLES.get(state, "")) for state in states),
+            Text(activity(node), "yellow"),
+        )
+    return table
+
+
+def _services_table(status: dict[str, Any]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(pad_edge=False, box=None, header_style="dim")
+    for name in ("service", "primary", "secondary", "durability"):
+        table.add_column(name)
+    table.add_column("sequence", justify="right")
+    table.add_column("lag", justify="right")
+    for service in status["services"]:
+        row = [service["name"], service.get("primary") or "-", service.get("secondary") or "-"]
+        row += [str(service.get(name, "")) for name in ("durability", "sequence", "lag")]
+        table.add_row(*row)
+    return table

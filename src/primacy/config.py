@@ -1,0 +1,219 @@
+"""The configuration table: one TOML file, kept in the ledger once applied; frozen structs, unknown keys forbidden.
+
+    [cluster]  name, profile, cold_start        [timing]  own times instead of a profile
+    [nodes.n1] links, port, priority, eligible  [services.x]  python or local, durability, path
+
+Every error names the place, what stands there and what may stand there; nothing is changed by a bad table. All
+configurations that this module returns have been checked as a whole.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from primacy.errors import ConfigError
+from primacy.machines.membership import NodeEntry
+from primacy.machines.timing import PROFILES, Timing
+
+FORMAT = 1
+PORT = 7300
+PORTS = 32  # a node's block: agent, operations, then one for each service
+FIRST_SERVICE = 2
+_ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_RESERVED = {"master", "vice", "all"}
+
+
+class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
+    """[cluster] name: shown to people. profile: carrier | lan | wan. cold_start: integrity | availability."""
+
+    name: str = "primacy"
+    profile: str = "lan"
+    cold_start: str = "integrity"
+
+
+class Node(Struct, frozen=True, forbid_unknown_fields=True):
+    """[nodes.ID] links: one IP address per link. port: first of the node's block. priority: larger is preferred."""
+
+    links: list[str]
+    port: int = PORT
+    priority: int = 0
+    eligible: bool = True
+
+
+class Service(Struct, frozen=True, forbid_unknown_fields=True):
+    """[services.ID] python: `module:Class` or `file.py:Class`. path: directory for the import.
+
+    durability: disk | memory. local: a local service, one independent server on every node.
+    mirror_timeout_s: how long writes wait for a secondary that is alive but silent. restart_in_place: when a primary's
+    host dies, restart it on the same node instead of a switchover (`disk` only).
+    """
+
+    python: str
+    path: str = "."
+    durability: str = "disk"
+    local: bool = False
+    mirror_timeout_s: float = 2.0
+    restart_in_place: bool = False
+
+
+class Table(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration table."""
+
+    nodes: dict[str, Node]
+    cluster: Cluster = Cluster()
+    timing: Timing | None = None
+    services: dict[str, Service] = {}
+    format: int = FORMAT
+
+    @property
+    def times(self) -> Timing:
+        """The timing in force: the table's own, else its profile's."""
+        return self.timing if self.timing is not None else PROFILES[self.cluster.profile]
+
+    def entries(self) -> tuple[NodeEntry, ...]:
+        """The nodes as the membership monitor takes them."""
+        return tuple(NodeEntry(i, n.eligible, True, n.priority) for i, n in sorted(self.nodes.items()))
+
+    def centralized(self) -> list[str]:
+        """Ids of the centralized services in the order of their ports: the built-in naming first, then as in the table."""
+        return ["naming", *(s for s, v in self.services.items() if not v.local)]
+
+    def agent_addresses(self, node: str) -> list[tuple[str, int]]:
+        """Where the node's agent listens (UDP and TCP), one address per link."""
+        entry = self.nodes[node]
+        return [(link, entry.port) for link in entry.links]
+
+    def service_addresses(self, node: str, service: str) -> list[tuple[str, int]]:
+        """Where the node's host of a centralized service listens, one address per link."""
+        entry = self.nodes[node]
+        offset = FIRST_SERVICE + self.centralized().index(service)
+        return [(link, entry.port + offset) for link in entry.links]
+
+    def service(self, service: str) -> Service:
+        """The row of a service, built-in ones included."""
+        return BUILT_IN[service] if service in BUILT_IN else self.services[service]
+
+
+BUILT_IN = {"naming": Service(python="primacy.services.naming:Naming")}
+
+
+def load(path: Path) -> Table:
+    """Return the checked table in a TOML file; ConfigError names what is wrong, where, and what may stand there."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(str(path), error.strerror or str(error), "want a readable TOML file") from error
+    try:
+        plain = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(str(path), f"no TOML: {error}", "want a TOML file") from error
+    return build(plain, str(path))
+
+
+def build(plain: dict[str, Any], where: str) -> Table:
+    """Return the checked table of plain values (TOML or JSON); `where` names their source in errors."""
+    newer = plain.get("format", FORMAT)
+    if isinstance(newer, int) and newer > FORMAT:
+        raise ConfigError(f"{where}: format", str(newer), f"want at most {FORMAT}: upgrade this node first")
+    try:
+        table = msgspec.convert(plain, Table)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.path}", error.got, error.want) from error
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, ConfigError):
+            cause = error.__cause__
+            raise ConfigError(f"{where}: {cause.path}", cause.got, cause.want) from error
+        message, _, at = str(error).partition(" - at `$")
+        raise ConfigError(f"{where}: {at.rstrip('`').lstrip('.') or 'table'}", message, "see the reference") from error
+    problems = check(table)
+    if problems:
+        path, got, want = problems[0]
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        raise ConfigError(f"{where}: {path}", got, want + more)
+    return table
+
+
+def check(table: Table) -> list[tuple[str, str, str]]:
+    """Return every problem of a table as (path, got, want); an empty list means that it may be applied."""
+    problems = list(_check_cluster(table))
+    problems += _check_nodes(table)
+    problems += _check_services(table)
+    return problems
+
+
+def _check_cluster(table: Table) -> list[tuple[str, str, str]]:
+    found = []
+    if table.cluster.profile not in PROFILES:
+        found.append(("cluster.profile", repr(table.cluster.profile), f"want one of {', '.join(PROFILES)}"))
+    if table.cluster.cold_start not in ("integrity", "availability"):
+        found.append(("cluster.cold_start", repr(table.cluster.cold_start), "want integrity or availability"))
+    return found
+
+
+def _check_nodes(table: Table) -> list[tuple[str, str, str]]:
+    found: list[tuple[str, str, str]] = []
+    taken: dict[tuple[str, int], str] = {}
+    if not table.nodes:
+        found.append(("nodes", "no node", "want at least one [nodes.ID]"))
+    elif not any(n.eligible for n in table.nodes.values()):
+        found.append(("nodes", "no eligible node", "want at least one with eligible = true"))
+    for node, entry in sorted(table.nodes.items()):
+        where = f"nodes.{node}"
+        if not _ID.fullmatch(node) or node in _RESERVED:
+            found.append((where, repr(node), "want a-z, 0-9 and -, at most 32, not master, vice or all"))
+        if not 1 <= len(entry.links) <= 4:
+            found.append((f"{where}.links", f"{len(entry.links)} links", "want 1 to 4 addresses"))
+        if not 1024 <= entry.port <= 65535 - PORTS:
+            found.append((f"{where}.port", str(entry.port), f"want 1024 to {65535 - PORTS}"))
+        for link in entry.links:
+            try:
+                address = str(ipaddress.ip_address(link))
+            except ValueError:
+                found.append((f"{where}.links", repr(link), "want an IP address"))
+                continue
+            for (other, port), owner in taken.items():
+                if other == address and abs(port - entry.port) < PORTS:
+                    found.append((where, f"{address} port {entry.port}", f"overlaps the {PORTS} ports of {owner}"))
+                    break
+            taken[(address, entry.port)] = node
+    return found
+
+
+def _check_services(table: Table) -> list[tuple[str, str, str]]:
+    found: list[tuple[str, str, str]] = []
+    for service, entry in sorted(table.services.items()):
+        where = f"services.{service}"
+        if not _ID.fullmatch(service) or service in BUILT_IN:
+            found.append((where, repr(service), "want a-z, 0-9 and -, at most 32, not a built-in service's name"))
+        if entry.durability not in ("disk", "memory"):
+            found.append((f"{where}.durability", repr(entry.durability), "want disk or memory"))
+        if entry.python.count(":") != 1 or not all(entry.python.split(":")):
+            found.append((f"{where}.python", repr(entry.python), "want module:Class or file.py:Class"))
+        if not 0.1 <= entry.mirror_timeout_s <= 60:
+            found.append((f"{where}.mirror_timeout_s", f"{entry.mirror_timeout_s:g}", "want 0.1 to 60"))
+        if entry.restart_in_place and entry.durability == "memory":
+            found.append((f"{where}.restart_in_place", "true", "want durability = disk with it"))
+    if len(table.centralized()) > PORTS - FIRST_SERVICE:
+        found.append(("services", f"{len(table.centralized())} centralized", f"want at most {PORTS - FIRST_SERVICE}"))
+    return found
+
+
+def encode(table: Table) -> bytes:
+    """Return the table as JSON, as the ledger holds it."""
+    return msgspec.json.encode(table)
+
+
+def decode(data: bytes, where: str = "ledger key config") -> Table:
+    """Return the table that the ledger holds; ConfigError when it is damaged or newer than this code."""
+    try:
+        plain = msgspec.json.decode(data)
+    except msgspec.DecodeError as error:
+        raise ConfigError(where, repr(data[:80]), f"a configuration table ({error})") from error
+    return build(plain, where)

@@ -1,0 +1,101 @@
+"""A new cluster's directory: table, ledger, keys and certificates; whole, or not there at all.
+
+Everything is made in a directory beside the wanted one, which takes its place by one rename at the end. So a
+command that is broken off leaves nothing that looks like a cluster, and an existing directory is never altered.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Awaitable
+from pathlib import Path
+
+import msgspec
+
+from primacy import config
+from primacy.cgtp.authority import Authority
+from primacy.config import Table
+from primacy.errors import ConfigError
+from primacy.ledger import create_ledger
+from primacy.local.layout import CREDENTIAL, Layout
+from primacy.local.table import to_toml
+from primacy.machines.records import NodeRecord
+from primacy.machines.records import encode as encode_record
+
+KEY_BYTES = 32
+
+
+async def create(layout: Layout, table: Table, condition: Awaitable[None] | None = None) -> str:
+    """Make the directory of a new cluster with this table, and return the cluster's id.
+
+    `condition` is awaited before the directory takes its place; if it raises, nothing was made. Raises `ConfigError`
+    when the directory exists and is not empty.
+    """
+    root = layout.root
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise ConfigError(str(root), "something that is no cluster's directory", "want an empty or a new directory")
+    new = Layout(root.with_name(f"{root.name}.new-{secrets.token_hex(4)}"))
+    cluster = f"{re.sub(r'[^a-z0-9]+', '-', table.cluster.name.lower()).strip('-') or 'primacy'}-{secrets.token_hex(4)}"
+    try:
+        new.root.mkdir(mode=0o700, parents=True)
+        await _create_ledger(new, table, cluster)
+        _create_keys(new, layout, table, cluster)
+        new.table.write_text(to_toml(table), encoding="utf-8")
+        if condition is not None:
+            await condition
+        os.rename(new.root, root)
+    except OSError as error:
+        raise ConfigError(str(root), error.strerror or str(error), "want a directory that can be made") from error
+    finally:
+        shutil.rmtree(new.root, ignore_errors=True)
+    return cluster
+
+
+async def _create_ledger(new: Layout, table: Table, cluster: str) -> None:
+    ledger = await create_ledger(new.ledger_url, cluster)
+    try:
+        await ledger.swap("config", config.encode(table), 0)
+        for node, row in table.nodes.items():
+            await ledger.swap(f"nodes/{node}", encode_record(NodeRecord(eligible=row.eligible)), 0)
+    finally:
+        await ledger.close()
+
+
+def _create_keys(new: Layout, final: Layout, table: Table, cluster: str) -> None:
+    """Make the cluster's key, its authority, the certificates, and the files that name them."""
+    with os.fdopen(os.open(new.cluster_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(KEY_BYTES) + "\n")
+    authority = Authority.create(new.authority, cluster)
+    for node in table.nodes:
+        files = authority.issue_node(new.node(node), node)
+        parameters = {
+            "node": node,
+            "ledger": final.ledger_url,
+            "links": [_join(*address) for address in table.agent_addresses(node)],
+            "cluster_key": str(final.cluster_key),
+            "authority": files.authority.name,
+            "certificate": files.certificate.name,
+            "private_key": files.key.name,
+        }
+        text = "".join(f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in parameters.items())
+        (new.node(node) / "node.toml").write_text(text, encoding="utf-8")
+    files = authority.issue_client(new.credential, CREDENTIAL)
+    client = {
+        "cluster": cluster,
+        "endpoints": [[_join(*address) for address in table.agent_addresses(node)] for node in sorted(table.nodes)],
+        "certificate": _relative(files.certificate, new.root),
+        "key": _relative(files.key, new.root),
+        "authority": _relative(files.authority, new.root),
+    }
+    new.client_file.write_bytes(msgspec.json.format(msgspec.json.encode(client), indent=2) + b"\n")
+
+
+def _join(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _relative(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()

@@ -1,0 +1,97 @@
+"""Telling the others: announcements of the record, repeated until acknowledged or superseded, and hellos.
+
+A full socket buffer keeps the *oldest* datagrams, so a node that was frozen must hear the news again after it has
+thawed: the master repeats its announcement to every node of the table until that node's present life acknowledged
+the newest version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from primacy.machines.ids import MS, Member
+from primacy.machines.membership import Greet, Send
+from primacy.machines.messages import WIRE_MAX, WIRE_MIN, Announce, Hello
+
+if TYPE_CHECKING:
+    from primacy.machines.mastership import Monitor
+
+GREET_MS_MAX = 100
+
+
+class Announcer:
+    """What this node has told its peers, and what it has yet to tell them."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._cmm = monitor
+        self._version = 0
+        self._told = (0, 0)  # (revision, serving term) of the newest version
+        self._greet_ns = monitor.now_ns
+
+    def news(self) -> None:
+        """Something new is to be announced (the revision is noticed by itself)."""
+        self._told = (-1, 0)
+
+    def tell(self, node: str) -> None:
+        """Send the known record to one node now (it is behind, or believes that it is still master)."""
+        cmm = self._cmm
+        if cmm.record is not None:
+            cmm.emit(Send(node, self._announcement()))
+
+    def heard(self, sender: Member, version: int) -> None:
+        """A peer's present life acknowledged an announcement."""
+        peer = self._cmm.peers.get(sender.node)
+        if peer is not None and version > peer.acknowledged_version:
+            peer.acknowledged_version = version
+
+    def consider(self) -> None:
+        """Send what is due."""
+        cmm = self._cmm
+        if cmm.role == "master":
+            self._announce()
+        if cmm.now_ns >= self._greet_ns:
+            alone = cmm.role == "member" and cmm.now_ns - cmm.sign_ns >= cmm.timing.grace_ns
+            searching = cmm.record is None or alone
+            strangers = tuple(
+                p.entry.id for p in cmm.peers if searching or cmm.now_ns - p.heard_ns >= cmm.timing.silence_ns
+            )
+            if strangers:
+                self.greet(strangers)
+            pause_ns = min(GREET_MS_MAX * MS, 2 * cmm.timing.beat_ns) if searching else cmm.timing.member_ns
+            self._greet_ns = cmm.now_ns + pause_ns
+        cmm.wake(self._greet_ns)
+
+    def greet(self, nodes: tuple[str, ...]) -> None:
+        """Say hello to these nodes."""
+        cmm = self._cmm
+        own = cmm.peers.own
+        seen = [p.incarnation for p in cmm.peers if p.incarnation]
+        hello = Hello(
+            cmm.me, cmm.cluster, WIRE_MIN, WIRE_MAX, own.eligible, own.available, own.priority, cmm.positions, seen
+        )
+        cmm.emit(Greet(nodes, hello))
+
+    def _announce(self) -> None:
+        cmm = self._cmm
+        state = (cmm.revision, cmm.master.serving_term)
+        if state != self._told:
+            self._told = state
+            self._version += 1
+            for peer in cmm.peers:
+                peer.announced_ns = 0
+        for peer in cmm.peers:
+            if peer.acknowledged_version >= self._version:
+                continue
+            vice = cmm.record is not None and cmm.record.vice is not None and peer.entry.id == cmm.record.vice.node
+            lately = cmm.now_ns - peer.heard_ns < cmm.timing.silence_ns
+            pause_ns = cmm.timing.beat_ns if vice or lately else cmm.timing.member_ns
+            if not peer.announced_ns or cmm.now_ns - peer.announced_ns >= pause_ns:
+                peer.announced_ns = cmm.now_ns
+                cmm.emit(Send(peer.entry.id, self._announcement()))
+            cmm.wake(peer.announced_ns + pause_ns)
+
+    def _announcement(self) -> Announce:
+        cmm = self._cmm
+        assert cmm.record is not None
+        serving = cmm.role == "master" and cmm.master.serving_term == cmm.term
+        return Announce(cmm.revision, cmm.record, serving, self._version)

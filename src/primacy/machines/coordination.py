@@ -1,0 +1,174 @@
+"""Inputs and effects of the system services coordinator (SSC), the machine in `coordinator.py`.
+
+The driver feeds one input at a time and obeys the effects in their order. `Feed` effects go to the membership monitor
+of the same node; the monitor's effects that concern services come back as `Membership` inputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from primacy.machines import host_wire, membership, peer_wire
+from primacy.machines.events import Event
+
+
+class Input(Struct, frozen=True, kw_only=True):
+    """Base: `now_ns` is the reading of the local boot-time clock."""
+
+    now_ns: int
+
+
+class Started(Input, frozen=True, kw_only=True):
+    """The agent is up: start the hosts."""
+
+
+class Tick(Input, frozen=True, kw_only=True):
+    """Time has passed."""
+
+
+class HostSaid(Input, frozen=True, kw_only=True):
+    """A host's message."""
+
+    service: str
+    message: host_wire.ToAgent
+
+
+class HostExited(Input, frozen=True, kw_only=True):
+    """The process of a host ended; everything that it had said before was fed before."""
+
+    service: str
+    reason: str
+
+
+class Membership(Input, frozen=True, kw_only=True):
+    """An effect of the membership monitor that concerns services."""
+
+    effect: (
+        membership.Adopted
+        | membership.Became
+        | membership.Appointed
+        | membership.ViceReady
+        | membership.Alone
+        | membership.Served
+        | membership.Closed
+    )
+
+
+class PeerSaid(Input, frozen=True, kw_only=True):
+    """A message of another node's coordinator."""
+
+    node: str
+    incarnation: str
+    message: peer_wire.Progress | peer_wire.EndNode | peer_wire.Leave
+
+
+class MembersChanged(Input, frozen=True, kw_only=True):
+    """The nodes that can be reached now, this one included."""
+
+    nodes: tuple[str, ...]
+
+
+class Facts(Struct, frozen=True):
+    """What the membership monitor knows at the moment of a request: the inputs of its preconditions."""
+
+    role: str
+    term: int
+    master: str
+    vice: str
+    vice_ready: bool
+    lease_held: bool
+    swap_open: bool
+    members: tuple[str, ...]
+    eligible: tuple[str, ...]
+
+
+class Asked(Input, frozen=True, kw_only=True):
+    """An operator's request for a function. verb: switchover (to, reason) | shutdown (node or None, reason)."""
+
+    id: int
+    verb: str
+    arguments: dict[str, Any]
+    facts: Facts
+
+
+class Terminate(Input, frozen=True, kw_only=True):
+    """The system wants this node to leave in order (SIGTERM)."""
+
+    reason: str
+    facts: Facts
+
+
+class ServiceEntry(Struct, frozen=True):
+    """One service of the configuration table, as far as the coordinator minds it."""
+
+    id: str
+    local: bool = False
+    restart_in_place: bool = False
+
+
+# ---- effects ----
+
+
+class Spawn(Struct, frozen=True):
+    """Start the host process of this service and send it `Open`."""
+
+    service: str
+
+
+class KillHost(Struct, frozen=True):
+    """Kill the host process (its exit is reported, and is expected)."""
+
+    service: str
+
+
+class ToHost(Struct, frozen=True):
+    """Send a message to a host; with `page_term` the lease page of (service, term) goes along."""
+
+    service: str
+    message: host_wire.ToHost
+    page_term: int | None = None
+
+
+class Feed(Struct, frozen=True):
+    """Give this input to the membership monitor."""
+
+    input: membership.Input
+
+
+class TellNode(Struct, frozen=True):
+    """Send to a node's coordinator (None: to all). A `Progress` to all is sent again to every node that joins."""
+
+    node: str | None
+    message: peer_wire.Progress | peer_wire.EndNode | peer_wire.Leave
+
+
+class Publish(Struct, frozen=True):
+    """An event for operators."""
+
+    event: Event
+
+
+class Answer(Struct, frozen=True):
+    """The outcome of an `Asked`: done (result) | refused (all reasons) | failed (reasons)."""
+
+    id: int
+    kind: str
+    result: dict[str, Any]
+    reasons: tuple[str, ...] = ()
+
+
+class End(Struct, frozen=True):
+    """Every service has ended: end this agent in order."""
+
+    reason: str
+
+
+class Wake(Struct, frozen=True):
+    """Give a `Tick` at this instant at the latest."""
+
+    at_ns: int
+
+
+Effect = Spawn | KillHost | ToHost | Feed | TellNode | Publish | Answer | End | Wake

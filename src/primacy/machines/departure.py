@@ -1,0 +1,223 @@
+"""Leaving: a node, or the whole cluster, shuts down in order.
+
+A master with a ready vice switches over first; a vice asks its master for another one; then the shutdown callbacks
+run in descending levels, the servers end when all have reported, and the agent ends last. The whole cluster stops
+from its master: calls are held, the mirrors drained, and the record says up to where all data is complete, so that
+any node that has it may form the cluster again.  Every phase has a deadline; then the next one begins.  Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from primacy.machines import host_wire, membership, peer_wire
+from primacy.machines.coordination import Answer, Asked, End, Facts, KillHost, Publish, TellNode, ToHost
+from primacy.machines.events import NodeStopped
+from primacy.machines.ids import SECOND
+from primacy.machines.runs import Frame
+from primacy.machines.sequence import plan
+from primacy.machines.swap import Outcome, Purpose
+
+if TYPE_CHECKING:
+    from primacy.machines.coordinator import Coordinator
+
+FUNCTION = "shutdown"
+LEAVE_NS_MAX = 3 * SECOND
+STOP_NS_MAX = 10 * SECOND
+STOP_TRIES = 3
+
+
+def reasons_against(facts: Facts, node: str | None, busy: str) -> tuple[str, ...]:
+    """Return every reason why this node, or the cluster (None), cannot be shut down in order now."""
+    reasons = [busy] if busy else []
+    if node is not None and node not in facts.members:
+        reasons.append(f"{node} is not a member now (members: {', '.join(facts.members)})")
+    others = [m for m in facts.members if m in facts.eligible and m != node]
+    if node is not None and node == facts.master and others and not facts.vice_ready:
+        reasons.append(f"{node} is master and no vice is ready to take over; try again, or shut down --all")
+    return tuple(reasons)
+
+
+class Departure:
+    """The departure in progress, if any. `under_way`: the servers of this node are ending."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._ssc = coordinator
+        self.phase = ""
+        self._reason = ""
+        self._request: int | None = None
+        self._all = False
+        self._deadline_ns = 0
+        self._waiting: set[str] = set()
+        self._positions: dict[str, tuple[int, int]] = {}
+        self._tries = 0
+        self._left: dict[int, str] = {}  # requests for other nodes' departure
+
+    @property
+    def under_way(self) -> bool:
+        """Whether servers are ending: nothing is started or assigned any more."""
+        return self.phase not in ("", "switching")
+
+    # ---- inputs ----
+
+    def asked(self, event: Asked) -> None:
+        """An operator wants a node (arguments: node, reason) or all nodes (node None) shut down. At the master."""
+        node = event.arguments.get("node")
+        busy = f"a shutdown is in progress ({self.phase})" if self.phase else ""
+        reasons = reasons_against(event.facts, node, busy)
+        why = event.arguments.get("reason") or "asked for by an operator"
+        if reasons:
+            self._ssc.emit(Answer(event.id, "refused", {}, reasons))
+        elif event.arguments.get("dry_run"):
+            self._ssc.emit(Answer(event.id, "done", {"possible": True}))
+        elif node is None:
+            self._begin_all(why, event.id)
+        elif node == self._ssc.node:
+            self.begin(why, stopped=False, request=event.id, facts=event.facts)
+        else:
+            self._left[event.id] = node
+            self._ssc.emit(TellNode(node, peer_wire.EndNode(why, False)))
+
+    def begin(self, reason: str, *, stopped: bool, request: int | None, facts: Facts | None = None) -> None:
+        """Leave: this node's own departure. stopped: the orderly stop of the cluster is in the record."""
+        if self.phase:
+            return
+        self._reason, self._request = reason, request
+        if stopped or self._ssc.record is None:
+            self._callbacks()
+        elif self._ssc.role != "master":
+            self._leave()
+        elif facts is not None and facts.vice_ready and not self._ssc.switchover.reasons(facts, None):
+            self.phase = "switching"
+            self._ssc.switchover.begin(facts, f"{self._ssc.node} shuts down: {reason}", self._switched)
+        else:
+            self._begin_all(reason, request)
+
+    def quiesced(self, service: str, term: int, sequence: int) -> None:
+        """A primary holds new calls and is drained up to here."""
+        if self.phase != "quiescing":
+            return
+        self._waiting.discard(service)
+        self._positions[service] = (term, sequence)
+        if not self._waiting:
+            self._write_stop()
+
+    def closed(self, purpose: Purpose, outcome: Outcome) -> None:
+        """The orderly stop was written, or not."""
+        if purpose is not Purpose.STOP or self.phase != "recording":
+            return
+        if outcome is not Outcome.DONE and self._tries < STOP_TRIES:
+            self._deadline_ns = self._ssc.now_ns + SECOND // 10
+        else:
+            self._stopped(outcome is Outcome.DONE)
+
+    def stopped(self, service: str) -> None:
+        """A host has ended, or said that its journal is synced and it ends now."""
+        self._waiting.discard(service)
+
+    def served(self) -> None:
+        """A master serves (a switchover ends by itself through its own callback)."""
+
+    def proceed(self) -> None:
+        """Time has passed, or something happened."""
+        self._others_left()
+        late = self._ssc.now_ns >= self._deadline_ns
+        match self.phase:
+            case "leaving" if late or self._ssc.role == "member":
+                self._callbacks()
+            case "quiescing" if late:
+                self._stopped(False)
+            case "recording" if late:
+                self._write_stop()
+            case "callbacks" if late:
+                self._ssc.runs.cancel(FUNCTION)
+                self._end_hosts()
+            case "ending" if late or not self._waiting:
+                self._end()
+            case "" | "switching" | "ended":
+                return
+        if self.phase not in ("", "ended"):
+            self._ssc.wake(self._deadline_ns)
+
+    # ---- phases ----
+
+    def _begin_all(self, reason: str, request: int | None) -> None:
+        self.phase, self._reason, self._request, self._all = "quiescing", reason, request, True
+        self._deadline_ns = self._ssc.now_ns + STOP_NS_MAX
+        self._waiting = {s.service for s in self._ssc.servers.centralized if s.process == "open"}
+        self._ssc.primaries(host_wire.Quiesce(self._ssc.term))
+        if not self._waiting or self._ssc.serving_term != self._ssc.term:
+            self._stopped(False)
+
+    def _switched(self, done: bool, why: str) -> None:
+        self.phase = ""
+        if done:
+            self._leave()
+        elif self._request is not None:
+            self._ssc.emit(Answer(self._request, "failed", {}, (f"the switchover before it failed: {why}",)))
+        else:
+            self._begin_all(self._reason, None)
+
+    def _leave(self) -> None:
+        assert self._ssc.record is not None
+        self.phase = "leaving"
+        self._deadline_ns = self._ssc.now_ns + LEAVE_NS_MAX
+        self._ssc.emit(TellNode(self._ssc.record.master.node, peer_wire.Leave(self._reason)))
+
+    def _write_stop(self) -> None:
+        self.phase = "recording"
+        self._tries += 1
+        self._deadline_ns = self._ssc.now_ns + STOP_NS_MAX
+        self._ssc.feed(membership.StopCluster(now_ns=self._ssc.now_ns, positions=self._positions))
+
+    def _stopped(self, written: bool) -> None:
+        if self._request is not None:
+            result = {"stopped": list(self._ssc.members), "recorded": written}
+            self._ssc.emit(Answer(self._request, "done", result))
+            self._request = None
+        self._ssc.emit(TellNode(None, peer_wire.EndNode(self._reason, True)))
+        self._callbacks()
+
+    def _callbacks(self) -> None:
+        self.phase = "callbacks"
+        servers = list(self._ssc.servers.by_service.values())
+        steps = plan(FUNCTION, self._ssc.servers.callbacks(servers))
+        slowest_s = sum((s.callback.timeout_s + s.callback.delay_s) * (1 + s.callback.retries) for s in steps)
+        self._deadline_ns = self._ssc.now_ns + int((slowest_s + 5) * SECOND)
+        self._ssc.runs.begin(
+            FUNCTION,
+            FUNCTION,
+            steps,
+            Frame(self._reason, "available", "offline"),
+            lambda _: self._end_hosts(),
+            descending=True,
+        )
+
+    def _end_hosts(self) -> None:
+        self.phase = "ending"
+        self._deadline_ns = self._ssc.now_ns + STOP_NS_MAX
+        self._waiting = set()
+        for server in self._ssc.servers.by_service.values():
+            if server.process == "open":
+                self._waiting.add(server.service)
+                self._ssc.emit(ToHost(server.service, host_wire.Stop()))
+            elif server.process != "none":
+                self._ssc.emit(KillHost(server.service))
+        if not self._waiting:
+            self._end()
+
+    def _end(self) -> None:
+        if self.phase == "ended":
+            return
+        self.phase = "ended"
+        if self._request is not None:
+            self._ssc.emit(Answer(self._request, "done", {"stopped": [self._ssc.node]}))
+        event = NodeStopped(term=self._ssc.term, node=self._ssc.node, cause=self._reason)
+        self._ssc.emit(Publish(event))
+        self._ssc.emit(End(self._reason))
+
+    def _others_left(self) -> None:
+        for request, node in list(self._left.items()):
+            if node not in self._ssc.members:
+                del self._left[request]
+                self._ssc.emit(Answer(request, "done", {"stopped": [node]}))

@@ -1,0 +1,109 @@
+"""What a service class consists of: its marked methods, found and checked in one pass.
+
+The decorators leave a `Marks` on each function; `described` collects them into operations, queries, timers
+and callbacks. What cannot be served is a ConfigError that names the method, when the class is described:
+never later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from primacy.errors import ConfigError
+from primacy.machines.host_wire import Callback
+from primacy.machines.methods import Method, is_coroutine, is_generator
+
+MARK = "__primacy__"
+"""Where the decorators leave what they were told: a `Marks` on the function."""
+
+
+class Marks(msgspec.Struct):
+    """What the decorators said about one method."""
+
+    kind: str = ""  # operation | query | timer | "" (callbacks only)
+    callbacks: list[Callback] = []
+    confirm: bool = False
+    seconds: float = 0.0
+
+
+class Timer(msgspec.Struct, frozen=True):
+    """One timer of a service: the coroutine `name` every `seconds`."""
+
+    name: str
+    seconds: float
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What a service class consists of, checked."""
+
+    operations: dict[str, Method]
+    queries: dict[str, Method]
+    confirmed: set[str]
+    timers: list[Timer]
+    callbacks: list[Callback]
+
+
+def described(service: type[Any], *, reserved: set[str], local: bool) -> Description:
+    """Return what the class consists of; ConfigError says what is wrong, where, and what may stand there.
+
+    reserved: names that the base class needs. local: a local service, which has callbacks only.
+    """
+    found = Description({}, {}, set(), [], [])
+    for name in dir(service):
+        function = getattr(service, name, None)
+        marks: Marks | None = getattr(function, MARK, None)
+        if function is None or marks is None:
+            continue
+        where = f"{service.__name__}.{name}"
+        if name in reserved:
+            raise ConfigError(where, f"the name {name!r}", "another name: the base class needs this one")
+        if marks.kind and local:
+            raise ConfigError(where, f"@{marks.kind}", "a local service has callbacks only")
+        if marks.kind and marks.callbacks:
+            raise ConfigError(where, f"@{marks.kind} and @on", "one of the two")
+        _add(found, name, where, function, marks)
+    return found
+
+
+def _add(found: Description, name: str, where: str, function: Callable[..., Any], marks: Marks) -> None:
+    waits = is_coroutine(where, function)
+    if marks.kind in ("operation", "query"):
+        if waits or is_generator(where, function):
+            raise ConfigError(where, "a coroutine or generator", f"@{marks.kind} is for a plain `def`")
+        if marks.kind == "operation":
+            found.operations[name] = Method(where, function, ("self", "ctx"))
+        else:
+            found.queries[name] = Method(where, function, ("self",))
+            if marks.confirm:
+                found.confirmed.add(name)
+        return
+    if not waits:
+        raise ConfigError(where, "a plain `def`", "`async def`: callbacks and timers are coroutines")
+    if marks.kind == "timer":
+        found.timers.append(Timer(name, marks.seconds))
+    places = [(callback.function, callback.level) for callback in marks.callbacks]
+    for function_name, level in places:
+        if places.count((function_name, level)) > 1:
+            raise ConfigError(where, f"@on({function_name!r}, level={level}) twice", "once")
+    found.callbacks.extend(msgspec.structs.replace(callback, name=name) for callback in marks.callbacks)
+
+
+def marks_of(handler: Callable[..., Any]) -> Marks:
+    """Return the function's marks, made now if there are none."""
+    marks: Marks | None = getattr(handler, MARK, None)
+    if marks is None:
+        marks = Marks()
+        setattr(handler, MARK, marks)
+    return marks
+
+
+def mark_kind(handler: Callable[..., Any], kind: str) -> Marks:
+    """Say what the function is; ConfigError when it is something else already."""
+    marks = marks_of(handler)
+    if marks.kind:
+        raise ConfigError(handler.__qualname__, f"both @{marks.kind} and @{kind}", "one of the two")
+    marks.kind = kind
+    return marks

@@ -1,0 +1,326 @@
+"""Typed events: every transition that an operator may care about, with its cause.
+
+The log line, the event stream, the metric and the row on a page are renderings of one event. `sentence()` is what
+an operator reads.  INFO is for changes, never for beats.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Base(msgspec.Struct, frozen=True, tag_field="event", tag=True, kw_only=True):
+    """Base of all events; `term` is the mastership in which it happened (0 = none known)."""
+
+    term: int = 0
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        raise AssertionError(f"{type(self).__name__} has no sentence")
+
+
+class MasterElected(Base, frozen=True, kw_only=True):
+    """A node became master of a new term."""
+
+    node: str
+    how: str
+    cause: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} is master of term {self.term} by {self.how}: {self.cause}"
+
+
+class MasterDeposed(Base, frozen=True, kw_only=True):
+    """This node is no longer master: the record names another one."""
+
+    node: str
+    by: str
+    cause: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} is no longer master; {self.by} is, since term {self.term}: {self.cause}"
+
+
+class ViceAppointed(Base, frozen=True, kw_only=True):
+    """A vice was chosen; it has to catch up before it is ready."""
+
+    node: str
+    appointment: int
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} was appointed vice of term {self.term} and catches up"
+
+
+class ViceInStep(Base, frozen=True, kw_only=True):
+    """The vice mirrors everything and may claim from now on."""
+
+    node: str
+    appointment: int
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} is the ready vice of term {self.term}"
+
+
+class ViceDropped(Base, frozen=True, kw_only=True):
+    """The master goes on without its vice."""
+
+    node: str
+    cause: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} is no longer vice of term {self.term}: {self.cause}"
+
+
+class ClaimBegan(Base, frozen=True, kw_only=True):
+    """The vice sealed itself and sends its claim."""
+
+    node: str
+    cause: str
+    silence_ns: int
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} claims term {self.term}: {self.cause} (last beat {self.silence_ns / 1e6:.1f} ms ago)"
+
+
+class FormationWaits(Base, frozen=True, kw_only=True):
+    """No master lives and this node may not or should not claim now."""
+
+    node: str
+    reason: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} waits in formation: {self.reason}"
+
+
+class LeaseLapsed(Base, frozen=True, kw_only=True):
+    """The vice's answers stopped: this master answers nobody until the vice is out of the record."""
+
+    node: str
+    vice: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} heard nothing from its vice {self.vice} for a lease: it answers nobody until this is settled"
+
+
+class ObituaryHeard(Base, frozen=True, kw_only=True):
+    """A guardian's word that a member's processes are all dead."""
+
+    node: str
+    incarnation: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"the processes of {self.node}/{self.incarnation[:8]} are dead, by its guardian's word"
+
+
+class LinkChanged(Base, frozen=True, kw_only=True):
+    """A link to a peer went up or down, seen by arrivals."""
+
+    node: str
+    peer: str
+    link: int
+    up: bool
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"link {self.link} between {self.node} and {self.peer} is {'up' if self.up else 'down'}"
+
+
+class NodeChanged(Base, frozen=True, kw_only=True):
+    """A peer became reachable (its first link) or unreachable (its last link)."""
+
+    node: str
+    peer: str
+    reachable: bool
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.peer} is {'reachable' if self.reachable else 'unreachable'} from {self.node}"
+
+
+class LevelCompleted(Base, frozen=True, kw_only=True):
+    """All callbacks of one level have completed on a node."""
+
+    node: str
+    function: str
+    level: int
+    services: list[str] = []
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} completed level {self.level} of {self.function}"
+
+
+class FunctionBegan(Base, frozen=True, kw_only=True):
+    """A function begins on a node."""
+
+    node: str
+    function: str
+    cause: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} begins {self.function}: {self.cause}"
+
+
+class FunctionEnded(Base, frozen=True, kw_only=True):
+    """A function ended on a node: completed, refused, undone or failed."""
+
+    node: str
+    function: str
+    outcome: str
+    reasons: list[str] = []
+    duration_ms: float = 0.0
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        why = f": {'; '.join(self.reasons)}" if self.reasons else ""
+        return f"{self.node}: {self.function} {self.outcome} after {self.duration_ms:.1f} ms{why}"
+
+
+class CallbackFailed(Base, frozen=True, kw_only=True):
+    """A callback did not complete."""
+
+    node: str
+    service: str
+    function: str
+    level: int
+    callback: str
+    reason: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return (
+            f"{self.node}: {self.service}.{self.callback} ({self.function}, level {self.level}) "
+            f"did not complete: {self.reason}"
+        )
+
+
+class ServerChanged(Base, frozen=True, kw_only=True):
+    """A server of a service changed its state on a node."""
+
+    node: str
+    service: str
+    old: str
+    new: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.service} on {self.node}: {self.old} -> {self.new}"
+
+
+class ServerDied(Base, frozen=True, kw_only=True):
+    """The host process of a server ended or failed."""
+
+    node: str
+    service: str
+    reason: str
+    action: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"the host of {self.service} on {self.node} {self.reason}: {self.action}"
+
+
+class InService(Base, frozen=True, kw_only=True):
+    """The master's last level is complete: every primary serves."""
+
+    node: str
+    function: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"the cluster is in service: {self.node} serves term {self.term} after {self.function}"
+
+
+class ServiceNote(Base, frozen=True, kw_only=True):
+    """A host tells something of its service: a journal set aside, a snapshot sent, digests that differ."""
+
+    node: str
+    service: str
+    kind: str
+    text: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.service} on {self.node}: {self.text}"
+
+
+class NodeStarted(Base, frozen=True, kw_only=True):
+    """An agent began its life."""
+
+    node: str
+    incarnation: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} starts as {self.incarnation[:8]}"
+
+
+class NodeStopped(Base, frozen=True, kw_only=True):
+    """An agent ends in order."""
+
+    node: str
+    cause: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} stops: {self.cause}"
+
+
+class SchedulingGap(Base, frozen=True, kw_only=True):
+    """The agent itself was not scheduled for a while; it judged nobody by the clock afterwards for one beat."""
+
+    node: str
+    gap_ms: float
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"the agent of {self.node} was not scheduled for {self.gap_ms:.0f} ms"
+
+
+class LedgerChanged(Base, frozen=True, kw_only=True):
+    """The ledger stopped or began to answer; no role changes by that."""
+
+    node: str
+    available: bool
+    reason: str = ""
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        if self.available:
+            return f"the ledger answers {self.node} again"
+        return f"the ledger does not answer {self.node} ({self.reason}); roles stay as they are"
+
+
+Event = (
+    MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
+    | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
+    | CallbackFailed | ServerChanged | ServerDied | InService | ServiceNote | NodeStarted | NodeStopped
+    | SchedulingGap | LedgerChanged
+)  # fmt: skip
+
+
+class Stamped(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as a node keeps it: who published it, its number there, and the wall clock (for people only)."""
+
+    node: str
+    incarnation: str
+    number: int
+    wall_ns: int
+    event: Event
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as a dictionary of plain values, with the sentence, for JSON and the event stream."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields | {"sentence": self.event.sentence()}

@@ -1,0 +1,54 @@
+"""The two clocks of mastership: the master's lease on its vice's silence, and the vice's grace.
+
+PacificA (Lin et al., 2008, 3.2): the grace of a secondary is longer than the lease that its answers gave to the
+primary. The lease is counted from the *sending* of the beat that was answered, the grace from its *receipt*, which is
+later; so a master whose lease has run out has fallen silent before its vice may claim, as long as the clocks' rates
+(never their readings) agree within grace / lease.  Pure; times are nanoseconds of the local boot-time clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from primacy.machines.ids import NEVER_NS
+
+
+@dataclass(slots=True)
+class Lease:
+    """The master's side: it may answer only *before* `until_ns`."""
+
+    lease_ns: int
+    until_ns: int = NEVER_NS
+
+    def echoed(self, sent_ns: int) -> None:
+        """The vice promised its silence in answer to the beat that was sent at `sent_ns`; late echoes never shorten."""
+        self.until_ns = max(self.until_ns, sent_ns + self.lease_ns)
+
+    def held(self, now_ns: int) -> bool:
+        """Whether the master may answer at this instant."""
+        return now_ns < self.until_ns
+
+    def forget(self) -> None:
+        """Another vice, or another appointment: earlier promises count for nothing."""
+        self.until_ns = NEVER_NS
+
+
+@dataclass(slots=True)
+class Grace:
+    """The vice's side: it may claim *at or after* `grace_ns` since the last beat that it acknowledged."""
+
+    lease_ns: int
+    grace_ns: int
+    since_ns: int
+
+    def restart(self, now_ns: int) -> None:
+        """A beat was acknowledged just now, or this node has just become vice."""
+        self.since_ns = now_ns
+
+    def doubtful(self, now_ns: int) -> bool:
+        """Whether a whole lease has passed without a beat: time to read the record."""
+        return now_ns - self.since_ns >= self.lease_ns
+
+    def over(self, now_ns: int) -> bool:
+        """Whether the vice may claim."""
+        return now_ns - self.since_ns >= self.grace_ns

@@ -1,0 +1,267 @@
+"""Inputs and effects of the cluster membership monitor (CMM), the machine in `mastership.py`.
+
+The driver feeds one input at a time, with the local boot-time clock's reading in it, and obeys the effects in the
+order in which they stand: in particular a page is written (`Grant`, `Seal`) before the swap that follows it is sent.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from msgspec import Struct
+
+from primacy.machines import messages
+from primacy.machines.events import Event
+from primacy.machines.formation import Positions
+from primacy.machines.ids import Member
+from primacy.machines.records import Mastership
+from primacy.machines.swap import Outcome, Purpose
+
+
+class NodeEntry(Struct, frozen=True):
+    """One node of the configuration table, together with its record in the ledger."""
+
+    id: str
+    eligible: bool = True
+    available: bool = True
+    priority: int = 0
+
+
+# ---- inputs ----
+
+
+class Input(Struct, frozen=True, kw_only=True):
+    """Base: `now_ns` is the reading of the local boot-time clock."""
+
+    now_ns: int
+
+
+class Tick(Input, frozen=True, kw_only=True):
+    """Time has passed; also given when nothing else happened, at the latest at the instant of the last `Wake`."""
+
+
+class Gap(Input, frozen=True, kw_only=True):
+    """The agent itself was not scheduled for a while; its sockets are drained. It judges nobody for one beat."""
+
+
+class Received(Input, frozen=True, kw_only=True):
+    """A message of an authenticated sender."""
+
+    sender: Member
+    message: messages.Message
+
+
+class Learned(Input, frozen=True, kw_only=True):
+    """The record as a read or a watch found it. asked_ns: when the read was sent (None for a watch)."""
+
+    revision: int
+    record: Mastership | None
+    asked_ns: int | None = None
+
+
+class ReadFailed(Input, frozen=True, kw_only=True):
+    """A read got no answer from the ledger."""
+
+
+class SwapAnswer(Enum):
+    """What the ledger said of one try of a swap."""
+
+    DONE = "done"
+    CONFLICT = "conflict"
+    UNAVAILABLE = "unavailable"
+    UNCERTAIN = "uncertain"
+
+
+class Swapped(Input, frozen=True, kw_only=True):
+    """The ledger's answer to the try with this token; exactly one for each `SwapRecord`."""
+
+    token: int
+    answer: SwapAnswer
+    revision: int = 0
+
+
+class TableChanged(Input, frozen=True, kw_only=True):
+    """The nodes of the configuration table, this one included."""
+
+    nodes: tuple[NodeEntry, ...]
+
+
+class Health(Input, frozen=True, kw_only=True):
+    """This node's own servers. able: initialized, may be appointed. healthy: as vice they mirror (in `appointment`)."""
+
+    able: bool
+    healthy: bool
+    appointment: int
+    positions: Positions | None = None
+
+
+class Joined(Input, frozen=True, kw_only=True):
+    """Every primary holds its replies for the vice, which acknowledged all up to that moment, in this appointment."""
+
+    term: int
+    appointment: int
+
+
+class Stalled(Input, frozen=True, kw_only=True):
+    """A primary has waited the mirror time-out for the vice of this appointment."""
+
+    term: int
+    appointment: int
+    service: str
+
+
+class Serving(Input, frozen=True, kw_only=True):
+    """The last level is complete on this master: its primaries serve."""
+
+    term: int
+
+
+class HandOver(Input, frozen=True, kw_only=True):
+    """The primaries are quiesced and the mirrors drained (in_step), or a primary's host died (not in step)."""
+
+    term: int
+    in_step: bool
+    cause: str
+
+
+class Renew(Input, frozen=True, kw_only=True):
+    """A primary's host died and nobody can take over: go on here, in a new term and without a vice.
+
+    The new process may lack entries that the dead one had shipped; numbering them again in the same term would give
+    two entries one (term, sequence).
+    """
+
+    term: int
+    cause: str
+
+
+class Leaving(Input, frozen=True, kw_only=True):
+    """A member (perhaps this one) leaves in order: it is not appointed, and dropped when it is vice."""
+
+    member: Member
+
+
+class StopCluster(Input, frozen=True, kw_only=True):
+    """All primaries are stopped and all data is synced up to these positions: write the orderly stop."""
+
+    positions: Positions
+
+
+# ---- effects ----
+
+
+class Send(Struct, frozen=True):
+    """Send to the present incarnation of a node, on every link."""
+
+    node: str
+    message: messages.Message
+
+
+class Greet(Struct, frozen=True):
+    """Say hello to these nodes."""
+
+    nodes: tuple[str, ...]
+    message: messages.Hello
+
+
+class Read(Struct, frozen=True):
+    """Read the record; answered by `Learned` with asked_ns, or `ReadFailed`."""
+
+
+class SwapRecord(Struct, frozen=True):
+    """Swap the record; answered by exactly one `Swapped`."""
+
+    expect: int
+    record: Mastership
+    token: int
+
+
+class Grant(Struct, frozen=True):
+    """Write `valid_until_ns` into the lease pages of this node's primaries of this term."""
+
+    term: int
+    until_ns: int
+
+
+class Acknowledge(Struct, frozen=True):
+    """Write `ack_term` into the lease pages of this node's secondaries of this term: they may acknowledge."""
+
+    term: int
+
+
+class Seal(Struct, frozen=True):
+    """Zero `ack_term` in all pages: nothing of this term is acknowledged any more."""
+
+    term: int
+
+
+class Adopted(Struct, frozen=True):
+    """A newer record is known; what it means for this node's own place follows as `Became` and its like."""
+
+    revision: int
+    record: Mastership
+
+
+class Became(Struct, frozen=True):
+    """This node's place in the record changed. role: master | vice | member.
+
+    how: formation | failover | switchover | restart | appointment | dropped | deposed. clean: after a complete hand-over.
+    """
+
+    role: str
+    how: str
+    revision: int
+    record: Mastership
+    clean: bool
+
+
+class Appointed(Struct, frozen=True):
+    """This master's record names a vice that has to join every mirror."""
+
+    term: int
+    appointment: int
+    vice: Member
+
+
+class ViceReady(Struct, frozen=True):
+    """`ready` is settled: tell the primaries."""
+
+    term: int
+    appointment: int
+
+
+class Alone(Struct, frozen=True):
+    """It is settled that no vice is named: the primaries go on alone."""
+
+    term: int
+
+
+class Served(Struct, frozen=True):
+    """The master of this term announced that every primary serves (told to all other nodes)."""
+
+    term: int
+
+
+class Closed(Struct, frozen=True):
+    """A swap was settled (or surely not written)."""
+
+    purpose: Purpose
+    outcome: Outcome
+
+
+class Wake(Struct, frozen=True):
+    """Give a `Tick` at this instant at the latest."""
+
+    at_ns: int
+
+
+class Publish(Struct, frozen=True):
+    """An event for operators."""
+
+    event: Event
+
+
+Effect = (
+    Send | Greet | Read | SwapRecord | Grant | Acknowledge | Seal | Adopted | Became | Appointed | ViceReady | Alone | Served | Closed
+    | Wake | Publish
+)  # fmt: skip

@@ -1,0 +1,109 @@
+"""The records that the ledger holds: who is master and vice, and what is known of each node.
+
+Records are JSON, so that an operator can read them with the ledger's own tools. Each carries `format`; a newer one
+than this code knows is refused, never guessed at.  The mastership record is the configuration of PacificA (Lin et
+al., 2008): the ledger decides it by one swap on its revision, the data goes straight from primary to secondary.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from primacy.errors import ConfigError
+from primacy.machines.ids import Member
+
+FORMAT = 1
+MASTERSHIP = "mastership"
+
+
+class Vice(msgspec.Struct, frozen=True):
+    """The node that mirrors the master. Only a vice with `ready` may claim when the master is lost."""
+
+    node: str
+    incarnation: str
+    ready: bool
+
+    @property
+    def member(self) -> Member:
+        """The life of the node that was appointed."""
+        return Member(self.node, self.incarnation)
+
+
+class Mastership(msgspec.Struct, frozen=True):
+    """Who is master and vice.
+
+    term: the number of this mastership. appointment: counts the vices of a term, so that a vice dropped and appointed
+    again is another appointment. cause: the sentence that an operator reads. by: the member that wrote it.
+    stopped: after an orderly stop of the whole cluster, the last (term, sequence) of each service's journal; then any
+    eligible node whose journals are complete may claim.
+    """
+
+    term: int
+    master: Member
+    vice: Vice | None
+    appointment: int
+    cause: str
+    by: Member
+    stopped: dict[str, tuple[int, int]] | None = None
+    format: int = FORMAT
+
+    def is_master(self, member: Member) -> bool:
+        """Whether the record names this life of this node as master."""
+        return self.master == member
+
+    def is_vice(self, member: Member) -> bool:
+        """Whether the record names this life of this node as vice, ready or not."""
+        return self.vice is not None and self.vice.member == member
+
+    @property
+    def ready_vice(self) -> Member | None:
+        """The vice that may claim, if one is named."""
+        return self.vice.member if self.vice is not None and self.vice.ready else None
+
+
+class NodeRecord(msgspec.Struct, frozen=True):
+    """What persists of a node over restarts: its place on the ladder, set by operators' functions."""
+
+    eligible: bool = True
+    available: bool = True
+    format: int = FORMAT
+
+
+R = TypeVar("R", Mastership, NodeRecord)
+
+_encoder = msgspec.json.Encoder()
+_mastership = msgspec.json.Decoder(Mastership)
+_node = msgspec.json.Decoder(NodeRecord)
+
+
+def encode(record: Mastership | NodeRecord) -> bytes:
+    """Return the record as JSON bytes."""
+    return _encoder.encode(record)
+
+
+def decode_mastership(data: bytes) -> Mastership:
+    """Return the mastership record in `data`; ConfigError when it is damaged or of a newer format."""
+    try:
+        record = _mastership.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ConfigError("ledger key mastership", repr(data[:80]), f"a mastership record ({error})") from error
+    return _known(record, "mastership")
+
+
+def decode_node(data: bytes, node: str) -> NodeRecord:
+    """Return the record of a node in `data`; ConfigError when it is damaged or of a newer format."""
+    try:
+        record = _node.decode(data)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ConfigError(f"ledger key nodes/{node}", repr(data[:80]), f"a node record ({error})") from error
+    return _known(record, f"nodes/{node}")
+
+
+def _known(record: R, key: str) -> R:
+    if record.format > FORMAT:
+        raise ConfigError(
+            f"ledger key {key}", f"format {record.format}", f"at most {FORMAT}: upgrade this node first"
+        )
+    return record

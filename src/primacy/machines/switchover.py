@@ -1,0 +1,210 @@
+"""The planned switchover, at the master: quiesce, give up by levels, drain, one swap; or undo, and nothing happened.
+
+    quiescing ──▶ giving up ──▶ draining ──▶ swapping ──▶ waiting ──▶ (the new master serves)
+        └──────────────┴────────────┴── undo: resume ◀──┘ only if the swap surely was not written
+
+Before the swap is sent every failure is undone and no term is spent. Once it is sent only its settled outcome
+decides; until then the primaries stay quiesced.  Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from primacy.machines import host_wire, membership
+from primacy.machines.coordination import Answer, Asked, Facts
+from primacy.machines.ids import MS, SECOND
+from primacy.machines.runs import Frame
+from primacy.machines.sequence import plan
+from primacy.machines.swap import Outcome, Purpose
+
+if TYPE_CHECKING:
+    from primacy.machines.coordinator import Coordinator
+
+QUIESCE_NS_MAX = 5 * SECOND
+SERVE_NS_MAX = 30 * SECOND
+FUNCTION = "switchover"
+
+Ended = Callable[[bool, str], None]  # (done, why not)
+
+
+def reasons_against(facts: Facts, to: str | None, serving: bool, busy: str) -> tuple[str, ...]:
+    """Return every reason why a switchover is not possible now; the same for a dry run and the real one."""
+    reasons = []
+    if facts.role != "master":
+        reasons.append(f"this node is not master ({facts.master or 'nobody'} is)")
+    if not serving:
+        reasons.append("the cluster is not in service yet")
+    if busy:
+        reasons.append(busy)
+    if to is not None and to == facts.master:
+        reasons.append(f"{to} is master already")
+    elif to is not None and to not in facts.eligible:
+        reasons.append(f"{to} is no eligible node of this cluster")
+    elif to is not None and facts.vice and to != facts.vice:
+        reasons.append(f"{to} is not the vice ({facts.vice} is): only the vice has the data")
+    if not facts.vice:
+        reasons.append("there is no vice: nobody mirrors the master")
+    elif not facts.vice_ready:
+        reasons.append(f"the vice {facts.vice} is not ready: it is catching up")
+    elif not facts.lease_held:
+        reasons.append(f"the vice {facts.vice} does not answer")
+    if facts.swap_open:
+        reasons.append("a change of the mastership record is under way")
+    return tuple(reasons)
+
+
+class Switchover:
+    """The switchover in progress, if any."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._ssc = coordinator
+        self.phase = ""
+        self._waiting: set[str] = set()
+        self._positions: dict[str, tuple[int, int]] = {}
+        self._term = 0
+        self._began_ns = 0
+        self._deadline_ns = 0
+        self._cause = ""
+        self._to = ""
+        self._ended: Ended | None = None
+
+    # ---- inputs ----
+
+    def asked(self, event: Asked) -> None:
+        """An operator wants a switchover (arguments: to, reason, dry_run)."""
+        to = event.arguments.get("to")
+        reasons = self.reasons(event.facts, to)
+        result = {"possible": True, "from": event.facts.master, "to": event.facts.vice, "term": event.facts.term}
+        if reasons:
+            self._ssc.emit(Answer(event.id, "refused", {}, reasons))
+        elif event.arguments.get("dry_run"):
+            self._ssc.emit(Answer(event.id, "done", result))
+        else:
+            why = event.arguments.get("reason") or "asked for by an operator"
+            self.begin(event.facts, why, lambda done, problem: self._answer(event.id, result, done, problem))
+
+    def reasons(self, facts: Facts, to: str | None) -> tuple[str, ...]:
+        """Every reason against a switchover now."""
+        busy = f"a switchover is in progress ({self.phase})" if self.phase else ""
+        if self._ssc.departure.under_way:
+            busy = "this node is shutting down"
+        return reasons_against(facts, to, self._ssc.serving_term == self._ssc.term, busy)
+
+    def begin(self, facts: Facts, cause: str, ended: Ended) -> None:
+        """Begin; the preconditions hold. `ended` is called once, with the true outcome."""
+        now_ns = self._ssc.now_ns
+        self._term, self._cause, self._to = self._ssc.term, cause, facts.vice
+        self._began_ns, self._ended = now_ns, ended
+        self._quiesce("quiescing")
+
+    def quiesced(self, service: str, term: int, sequence: int) -> None:
+        """A primary holds new calls and has answered all others."""
+        if self.phase not in ("quiescing", "draining") or term != self._term:
+            return
+        self._waiting.discard(service)
+        self._positions[service] = (term, sequence)
+        if self._waiting:
+            return
+        if self.phase == "draining":
+            self._swap()
+        else:
+            self._give_up()
+
+    def closed(self, purpose: Purpose, outcome: Outcome) -> None:
+        """The hand-over is settled."""
+        if purpose is not Purpose.HANDOVER or self.phase != "swapping":
+            return
+        if outcome is Outcome.DONE:
+            self.phase = "waiting"
+            self._deadline_ns = self._ssc.now_ns + SERVE_NS_MAX
+        elif self._ssc.role == "master" and self._ssc.term == self._term:
+            self._undo(f"the record could not be changed ({outcome.value})")
+        else:
+            self._end(False, "another change of the record came first")
+
+    def became(self, place: membership.Became) -> None:
+        """This node's place changed: before the swap that ends the switchover."""
+        if self.phase in ("quiescing", "giving up", "draining"):
+            self._end(False, f"{place.record.master.node} became master of term {place.record.term} meanwhile")
+
+    def served(self, term: int) -> None:
+        """A master serves: the new one, if the swap was written."""
+        if self.phase == "waiting" and term > self._term:
+            self._end(True, "")
+
+    def interrupted(self, reason: str) -> None:
+        """A primary's host died here: there is nothing to hand over in order any more."""
+        if self.phase in ("quiescing", "giving up", "draining"):
+            self._ssc.runs.cancel(FUNCTION)
+            self._end(False, reason)
+
+    def proceed(self) -> None:
+        """Time has passed."""
+        if not self.phase or self.phase == "swapping":
+            return
+        if self._ssc.now_ns < self._deadline_ns:
+            self._ssc.wake(self._deadline_ns)
+        elif self.phase == "waiting":
+            self._end(False, f"{self._to} is master but does not serve yet")
+        elif self.phase == "giving up":
+            self._deadline_ns = self._ssc.now_ns + QUIESCE_NS_MAX
+            self._ssc.runs.abort(FUNCTION, "its time is over")
+        else:
+            self._undo(f"not quiesced in time: {', '.join(sorted(self._waiting))}")
+
+    # ---- phases ----
+
+    def _quiesce(self, phase: str) -> None:
+        self.phase = phase
+        self._deadline_ns = self._ssc.now_ns + QUIESCE_NS_MAX
+        self._waiting = {s.service for s in self._ssc.servers.centralized}
+        self._ssc.primaries(host_wire.Quiesce(self._term))
+
+    def _give_up(self) -> None:
+        self.phase = "giving up"
+        steps = plan(FUNCTION, self._ssc.servers.callbacks(self._ssc.servers.centralized))
+        slowest_s = sum((s.callback.timeout_s + s.callback.delay_s) * (1 + s.callback.retries) for s in steps)
+        self._deadline_ns = self._ssc.now_ns + int((slowest_s + 5) * SECOND)
+        self._ssc.runs.begin(
+            FUNCTION,
+            FUNCTION,
+            steps,
+            Frame(self._cause, "primary", "secondary", peer=self._to),
+            lambda reasons: self._gave_up(reasons, bool(steps)),
+            descending=True,
+            abortable=True,
+        )
+
+    def _gave_up(self, reasons: tuple[str, ...] | None, had_callbacks: bool) -> None:
+        if reasons is not None:
+            self._undo("; ".join(reasons))
+        elif had_callbacks:
+            self._quiesce("draining")  # the callbacks may have written
+        else:
+            self._swap()
+
+    def _swap(self) -> None:
+        self.phase = "swapping"
+        cause = f"switchover: {self._cause}"
+        self._ssc.feed(
+            membership.HandOver(now_ns=self._ssc.now_ns, term=self._term, in_step=True, cause=cause)
+        )
+
+    def _undo(self, why: str) -> None:
+        self._ssc.primaries(host_wire.Resume(self._term))
+        self._end(False, why)
+
+    def _end(self, done: bool, why: str) -> None:
+        ended, self._ended, self.phase = self._ended, None, ""
+        if ended is not None:
+            ended(done, why)
+
+    def _answer(self, request: int, result: dict[str, Any], done: bool, problem: str) -> None:
+        duration_ms = (self._ssc.now_ns - self._began_ns) / MS
+        if done:
+            outcome = {"from": result["from"], "to": self._to, "term": self._ssc.term, "duration_ms": duration_ms}
+            self._ssc.emit(Answer(request, "done", outcome))
+        else:
+            self._ssc.emit(Answer(request, "failed", {}, (problem,)))

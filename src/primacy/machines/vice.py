@@ -1,0 +1,99 @@
+"""What a vice does: it answers beats, and claims when the master is lost.
+
+Each answer is a promise: no claim before a whole grace after the receipt of that beat. So it seals first
+(acknowledges nothing more of this term, beats or mirror) and claims then; the seal ends when the claim is settled.
+It reads the record before it claims by the clock, as soon as a lease has passed without a beat, so that a vice that
+cannot reach the ledger neither seals nor claims. An obituary of the master's incarnation replaces the grace.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from primacy.machines.events import ClaimBegan
+from primacy.machines.lease import Grace
+from primacy.machines.membership import Acknowledge, Became, Publish, Seal
+from primacy.machines.records import Mastership
+from primacy.machines.swap import Purpose
+
+if TYPE_CHECKING:
+    from primacy.machines.mastership import Monitor
+
+
+class ViceDuty:
+    """State of this node as vice; meaningful only while the record names this incarnation as vice."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._cmm = monitor
+        self.grace = Grace(monitor.timing.lease_ns, monitor.timing.grace_ns, monitor.now_ns)
+        self.sealed = False
+        self._term = 0
+
+    def record_changed(self, old: Mastership | None, clean: bool) -> None:
+        """The record names this node as vice. old: the record before, if it was vice already."""
+        cmm, record = self._cmm, self._record
+        if old is not None and (old.term, old.appointment) == (record.term, record.appointment):
+            return  # only `ready` changed
+        if old is not None:
+            self.end()
+        self.grace.restart(cmm.now_ns)
+        self.sealed = False
+        self._term = record.term
+        cmm.emit(Became("vice", "switchover" if clean else "appointment", cmm.revision, record, clean))
+        cmm.emit(Acknowledge(record.term))
+
+    def end(self) -> None:
+        """This node is vice no longer, or in another appointment: acknowledge nothing of it any more."""
+        if not self.sealed:
+            self._cmm.emit(Seal(self._term))
+        self.sealed = False
+
+    def acknowledges(self) -> bool:
+        """A beat of the master has come: answer it? If so the grace begins anew."""
+        if self.sealed:
+            return False
+        self.grace.restart(self._cmm.now_ns)
+        return True
+
+    def unseal(self) -> None:
+        """The claim is settled and was not written: acknowledge again; the next answered beat restarts the grace."""
+        if self.sealed and self._cmm.role == "vice":
+            self.sealed = False
+            self._cmm.emit(Acknowledge(self._term))
+
+    def consider(self) -> None:
+        """Claim if the master is lost. No swap is open."""
+        cmm, record = self._cmm, self._record
+        ready = record.ready_vice == cmm.me
+        if record.master.incarnation in cmm.dead:
+            if ready:
+                self._claim(f"the processes of {record.master.node} are dead")
+            else:
+                cmm.read()  # perhaps it made this node ready before it died
+            return
+        now_ns = cmm.now_ns
+        cmm.wake(self.grace.since_ns + self.grace.lease_ns)
+        if not self.grace.doubtful(now_ns) or not cmm.judges():
+            return
+        if cmm.checked_ns <= self.grace.since_ns:
+            cmm.read()
+        elif not self.grace.over(now_ns):
+            cmm.wake(self.grace.since_ns + self.grace.grace_ns)
+        elif ready:
+            self._claim(f"no beat of {record.master.node} for the grace")
+        else:
+            cmm.read()
+
+    def _claim(self, cause: str) -> None:
+        cmm = self._cmm
+        self.sealed = True
+        cmm.emit(Seal(self._term))
+        silence_ns = cmm.now_ns - self.grace.since_ns
+        cmm.emit(Publish(ClaimBegan(term=cmm.term + 1, node=cmm.me.node, cause=cause, silence_ns=silence_ns)))
+        cmm.begin(Purpose.CLAIM, cmm.new_term(cause))
+
+    @property
+    def _record(self) -> Mastership:
+        record = self._cmm.record
+        assert record is not None
+        return record

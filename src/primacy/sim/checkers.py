@@ -1,0 +1,183 @@
+"""What must be true after every step of a simulated cluster; the first thing that is not ends the run.
+
+S1  at most one node holds a term: no two processes may answer as primary, and once the record names a new term no
+    lease page of an older one is valid.
+S2  no call that was sent after a new term's first reply is answered from an older term.
+S3  an acknowledged operation is in the state of every later primary; replicas agree at their checkpoints.
+S4  replies are linearizable, and each operation is in the state once.
+S6  a claim comes from the ready vice, from formation, or was handed over; within a term only its master writes.
+S7  one incarnation never acts on the rights of another.
+
+The checkers see everything (true time, every node, the ledger itself) and change nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from primacy.machines import membership as cmm
+from primacy.machines.call_wire import ToClient
+from primacy.machines.ids import Member
+from primacy.machines.records import Mastership
+from primacy.sim.host import Host
+from primacy.sim.linearizability import Log, Record, Verdict, check
+from primacy.sim.line import Ledger
+from primacy.sim.node import Node
+from primacy.sim.scheduler import Scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What is not true, and when that was seen."""
+
+    clause: str
+    text: str
+    at_ns: int
+
+    def __str__(self) -> str:
+        return f"{self.clause} violated at {self.at_ns / 1e6:.3f} ms: {self.text}"
+
+
+class Checkers:
+    """All checkers of one run, and its timeline."""
+
+    def __init__(self, scheduler: Scheduler, nodes: dict[str, Node], ledger: Ledger, durability: str) -> None:
+        self.violation: Violation | None = None
+        self.timeline: list[tuple[int, str, str]] = []
+        self._scheduler, self._nodes, self._ledger = scheduler, nodes, ledger
+        self._durability = durability
+        self._first_reply_ns: dict[int, int] = {}
+        self._acknowledged: dict[str, int] = {}  # name -> the term that acknowledged it first
+        self._latest: Host | None = None  # the primary that serves the highest term
+        self._digests: dict[tuple[int, int], bytes] = {}
+        ledger.written = self.written
+
+    def note(self, place: str, sentence: str) -> None:
+        """Add a line to the timeline."""
+        self.timeline.append((self._scheduler.now_ns, place, sentence))
+
+    def fail(self, clause: str, text: str) -> None:
+        """Something is not true; only the first is kept."""
+        if self.violation is None:
+            self.violation = Violation(clause, text, self._scheduler.now_ns)
+            self.note("", str(self.violation))
+
+    # ---- after every event ----
+
+    def each(self) -> bool:
+        """Check S1; return whether the run is over."""
+        holder: Host | None = None
+        for node in self._nodes.values():
+            for host in node.hosts:
+                if host.serving and host.holds():
+                    if holder is not None:
+                        self._two(holder, host)
+                    holder = host
+        return self.violation is not None
+
+    def _two(self, one: Host, other: Host) -> None:
+        both = " and ".join(f"{h.member} (term {h.term}, {self._validity(h)})" for h in (one, other))
+        self.fail("S1", f"two primaries may answer: {both}")
+
+    def _validity(self, host: Host) -> str:
+        left_ns = host.page.valid_until_ns - host.clock.now_ns
+        return "for ever" if left_ns > 1 << 60 else f"for {left_ns / 1e6:.3f} ms"
+
+    # ---- the record ----
+
+    def written(self, revision: int, old: Mastership | None, new: Mastership) -> None:
+        """A swap was written: S6, and no older term may be answered from now on."""
+        vice = "no vice" if new.vice is None else f"{'ready' if new.vice.ready else 'not ready'} vice {new.vice.member}"
+        sentence = f"revision {revision}: term {new.term}, master {new.master}, {vice}, by {new.by}: {new.cause}"
+        self.note("ledger", sentence)
+        why = self._not_allowed(old, new)
+        if why:
+            self.fail("S6", f"{why}: {sentence}")
+        for node in self._nodes.values():
+            for host in node.hosts:
+                if host.alive and host.role == "primary" and host.term < new.term and host.answers():
+                    self.fail("S1", f"{host.member} may answer in term {host.term} {self._validity(host)}: {sentence}")
+
+    def _not_allowed(self, old: Mastership | None, new: Mastership) -> str:
+        if old is None:
+            return "" if new.term == 1 and new.by == new.master else "the first record is not by its master"
+        if new.term == old.term:
+            return "" if new.by == old.master == new.master else "only the master changes the record of its term"
+        if new.term != old.term + 1:
+            return "a term was left out"
+        if new.by == old.master:
+            return "" if new.master == old.ready_vice else "handed over to a node that is not the ready vice"
+        if new.by != new.master:
+            return "written by neither master"
+        if new.master == old.ready_vice or old.stopped is not None:
+            return ""
+        if new.master in (old.master, old.vice.member if old.vice else None):
+            return "a claim by the master itself, or by a vice that is not ready"
+        if self._durability == "memory":
+            return "a formation although the state was in memory only"
+        in_step = {old.master.node, old.ready_vice.node if old.ready_vice else ""}
+        return "" if new.master.node in in_step else "a formation by a node that was not in step"
+
+    # ---- rights ----
+
+    def granted(self, member: Member, effect: cmm.Grant, page_valid: bool) -> None:
+        """S7: only the member that the record named as master of this term may let its primaries answer."""
+        if page_valid and not any(r.term == effect.term and r.master == member for _, r in self._ledger.history):
+            self.fail("S7", f"{member} grants itself term {effect.term}, of which it was never master")
+
+    def acknowledging(self, member: Member, effect: cmm.Acknowledge) -> None:
+        """S7: only the member that the record named as vice in this term may acknowledge."""
+        if not any(r.term == effect.term and r.is_vice(member) for _, r in self._ledger.history):
+            self.fail("S7", f"{member} acknowledges in term {effect.term}, of which it was never vice")
+
+    # ---- answers ----
+
+    def answered(self, host: Host, sent_ns: int, message: ToClient, names: tuple[str, ...]) -> None:
+        """S2, and S3 for what is acknowledged late."""
+        term, now_ns = host.term, self._scheduler.now_ns
+        if term not in self._first_reply_ns:
+            self._first_reply_ns[term] = now_ns
+        for newer, first_ns in self._first_reply_ns.items():
+            if newer > term and sent_ns > first_ns:
+                self.fail(
+                    "S2",
+                    f"{host.member} answers from term {term} a call sent at {sent_ns / 1e6:.3f} ms; "
+                    f"term {newer} had replied at {first_ns / 1e6:.3f} ms",
+                )
+        for name in names:
+            self._acknowledged.setdefault(name, term)
+            if self._latest is not None and self._latest.term > term and name not in self._latest.logbook.names:
+                self.fail("S3", f"{host.member} acknowledges {name} in term {term}; {self._latest.member} serves without it")
+
+    def served(self, host: Host) -> None:
+        """S3: everything acknowledged is there."""
+        self.note(host.member.node, f"serves term {host.term} with {len(host.logbook.names)} names")
+        if self._latest is None or self._latest.term <= host.term:
+            self._latest = host
+        lost = [name for name in self._acknowledged if name not in host.logbook.names]
+        if lost:
+            told = ", ".join(f"{name} (acknowledged in term {self._acknowledged[name]})" for name in lost[:3])
+            self.fail("S3", f"{host.member} serves term {host.term} without {len(lost)} acknowledged names: {told}")
+        self._once(host)
+
+    def checkpointed(self, host: Host, term: int, sequence: int, digest: bytes) -> None:
+        """S3: the same entry, the same state, everywhere."""
+        if self._digests.setdefault((term, sequence), digest) != digest:
+            self.fail("S3", f"the state of {host.member} after entry {sequence} of term {term} differs from another's")
+        self._once(host)
+
+    def _once(self, host: Host) -> None:
+        if host.logbook.doubled:
+            self.fail("S4", f"{host.logbook.doubled[0]} is in the state of {host.member} twice")
+
+    # ---- the end ----
+
+    def finish(self, history: list[Record]) -> None:
+        """S4 for the whole history, and S3 for the last primary."""
+        for node in self._nodes.values():
+            for host in node.hosts:
+                if host.holds():
+                    self.served(host)
+        finding = check(history, Log())
+        if finding.verdict is not Verdict.LINEARIZABLE:
+            self.fail("S4", finding.sentence())

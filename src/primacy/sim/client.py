@@ -1,0 +1,170 @@
+"""A simulated client: the real client's machine (client_session.py) with a stream to each node's host, and a workload.
+
+It appends names and reads logs, one call at a time or several, and repeats whatever it was not answered; what it
+invoked and what it learned, with the virtual times, is the history that linearizability is checked on.
+"""
+
+from __future__ import annotations
+
+import random
+
+from primacy.machines.client_calls import Pending
+from primacy.machines.client_session import Effect, Failed, Finished, Send, ServiceSession
+from primacy.machines.call_wire import ToClient
+from primacy.machines.ids import FOREVER_NS, MS
+from primacy.sim import logbook
+from primacy.sim.host import SERVICE, Host
+from primacy.sim.linearizability import Record
+from primacy.sim.network import Network, Stream
+from primacy.sim.node import Node
+from primacy.sim.process import Process
+from primacy.sim.scheduler import Scheduler
+
+CONNECT_NS = (MS, 20 * MS)
+RECONNECT_NS = 50 * MS
+
+
+class Operation:
+    """One operation that the client has invoked."""
+
+    __slots__ = ("argument", "completed_ns", "invoked_ns", "key", "name", "result")
+
+    def __init__(self, name: str, key: str, argument: str | None, invoked_ns: int) -> None:
+        self.name, self.key, self.argument, self.invoked_ns = name, key, argument, invoked_ns
+        self.completed_ns: int | None = None
+        self.result: tuple[int, str] | None = None
+
+
+class Client(Process):
+    """One client. together: how many operations it has outstanding at most. think_ns: its pauses."""
+
+    def __init__(
+        self,
+        name: str,
+        scheduler: Scheduler,
+        network: Network,
+        nodes: dict[str, Node],
+        source: random.Random,
+        together: int,
+        think_ns: tuple[int, int],
+    ) -> None:
+        super().__init__(name, scheduler)
+        self.network, self.nodes, self.random = network, nodes, source
+        self.together, self.think_ns = together, think_ns
+        self.session = ServiceSession(SERVICE)
+        self.operations: list[Operation] = []
+        self._open: dict[int, Operation] = {}
+        self.keys = ("x", "y", "z")
+        self.failed: list[str] = []
+        self._streams: dict[str, Stream] = {}
+        self._names = 0
+        self._stopped = False
+        self._tick_ns = FOREVER_NS
+        self.timer(int(source.uniform(0, 200 * MS)), self._next)
+
+    @property
+    def outstanding(self) -> int:
+        """Operations that have no answer."""
+        calls, queries, _ = self.session.outstanding()
+        return calls + queries
+
+    def waiting(self) -> list[Operation]:
+        """The operations that have no answer."""
+        return list(self._open.values())
+
+    def history(self) -> list[Record]:
+        """What was invoked, and what came of it."""
+        return [
+            Record(self.name, o.key, o.name, o.argument, o.invoked_ns, o.completed_ns, o.result)
+            for o in self.operations
+        ]
+
+    # ---- workload ----
+
+    def stop(self) -> None:
+        """Invoke nothing more by itself."""
+        self._stopped = True
+
+    def _next(self) -> None:
+        if self._stopped:
+            return
+        if self.outstanding < self.together:
+            self.invoke("append" if self.random.random() < 0.5 else "read", self.random.choice(self.keys))
+        self.timer(self.scheduler.now_ns + int(self.random.uniform(*self.think_ns)), self._next)
+
+    def invoke(self, operation: str, key: str) -> None:
+        """Begin an operation."""
+        now_ns, argument = self.scheduler.now_ns, None
+        if operation == "append":
+            self._names += 1
+            argument = f"{self.name}-{self._names}"
+        token = Operation(operation, key, argument, now_ns)
+        self._open[id(token)] = token
+        self.operations.append(token)
+        if argument is not None:
+            packed = logbook.encode(logbook.Append(key, argument))
+            self._obey(self.session.call(Pending(token, operation, packed, now_ns, FOREVER_NS), now_ns))
+        else:
+            self._obey(self.session.query(Pending(token, operation, key.encode(), now_ns, FOREVER_NS), now_ns))
+
+    # ---- streams ----
+
+    def host_came(self, host: Host) -> None:
+        """A host has begun to listen."""
+        self.timer(self.scheduler.now_ns + int(self.random.uniform(*CONNECT_NS)), self._connect, host)
+
+    def _connect(self, host: Host) -> None:
+        node = host.member.node
+        if not host.alive:
+            return
+        there, back = self.network.route(self.name, node), self.network.route(node, self.name)
+        if node in self._streams or not there.open or not back.open:
+            self.timer(self.scheduler.now_ns + RECONNECT_NS, self._connect, host)
+            return
+        stream = Stream(self.network, (self, host), (self.name, node), _closed)
+        self._streams[node] = stream
+        stream.send(self, host.client_came, stream)
+
+    def stream_closed(self, stream: Stream) -> None:
+        """A host is gone."""
+        for node, known in list(self._streams.items()):
+            if known is stream:
+                del self._streams[node]
+                self._obey(self.session.gone(node, self.scheduler.now_ns))
+
+    def received(self, node: str, message: ToClient) -> None:
+        """A host's message is here."""
+        self._obey(self.session.receive(node, [message], self.scheduler.now_ns))
+
+    # ---- the machine ----
+
+    def _obey(self, effects: list[Effect]) -> None:
+        now_ns = self.scheduler.now_ns
+        for effect in effects:
+            match effect:
+                case Send(node=node, message=message) if node in self._streams:
+                    stream = self._streams[node]
+                    host = stream.ends[1]
+                    assert isinstance(host, Host)
+                    stream.send(self, host.client_sent, stream, message, now_ns)
+                case Finished(pending=pending, reply=reply):
+                    operation: Operation = pending.token
+                    operation.completed_ns, operation.result = now_ns, logbook.decode(reply.payload)
+                    del self._open[id(operation)]
+                case Failed(pending=pending, error=error):
+                    self.failed.append(f"{pending.operation}: {error}")
+        if self.session.wake_ns < self._tick_ns:
+            self._tick_ns = self.session.wake_ns
+            self.timer(self._tick_ns, self._tick, self._tick_ns)
+
+    def _tick(self, at_ns: int) -> None:
+        if at_ns == self._tick_ns:
+            self._tick_ns = FOREVER_NS
+            self._obey(self.session.tick(self.scheduler.now_ns))
+
+
+def _closed(end: Process, stream: Stream) -> None:
+    if isinstance(end, Host):
+        end.client_gone(stream)
+    elif isinstance(end, Client):
+        end.stream_closed(stream)

@@ -1,0 +1,204 @@
+"""Makes the faults of a list happen in a simulated cluster, and ends them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from primacy.machines.ids import MS
+from primacy.sim.faults import Fault
+from primacy.sim.host import Host
+from primacy.sim.network import LINKS, Network, Wire
+from primacy.sim.node import Node
+from primacy.sim.process import Process
+
+if TYPE_CHECKING:
+    from primacy.sim.world import World
+
+Undo = Callable[[], None]
+
+
+class Injector:
+    """Every fault that has begun is undone once: at its own end, or by `heal`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._undo: dict[int, Undo] = {}
+        self._number = 0
+        self._healed = False
+
+    def schedule(self, faults: Iterable[Fault]) -> None:
+        """Let each fault begin at its time."""
+        for fault in faults:
+            self._world.scheduler.at(fault.at_ms * MS, self._begin, fault)
+
+    def heal(self) -> None:
+        """End all faults, and begin none any more."""
+        self._healed = True
+        for number in list(self._undo):
+            self._end(number)
+        for node in self._world.nodes.values():
+            node.power_on()
+            node.guardian.deliver(node.start)
+
+    def _begin(self, fault: Fault) -> None:
+        if self._healed:
+            return
+        undo = self._apply(fault)
+        if undo is None:
+            return
+        self._world.checkers.note("fault", fault.sentence())
+        self._number += 1
+        self._undo[self._number] = undo
+        self._world.scheduler.after(fault.for_ms * MS, self._end, self._number)
+
+    def _end(self, number: int) -> None:
+        undo = self._undo.pop(number, None)
+        if undo is not None:
+            undo()
+
+    # ---- who is meant ----
+
+    def _node(self, name: str) -> Node | None:
+        world, record = self._world, self._world.ledger.record
+        if name == "master":
+            name = record.master.node if record is not None else ""
+        elif name == "vice":
+            name = record.vice.node if record is not None and record.vice is not None else ""
+        return world.nodes.get(name)
+
+    # ---- kinds ----
+
+    def _apply(self, fault: Fault) -> Undo | None:
+        """Begin a fault; return how it ends, or None when it means nobody now."""
+        world = self._world
+        if fault.kind == "ledger" and fault.node == "*":
+            return _all([self._ledger(name, fault.what) for name in world.nodes])
+        node = self._node(fault.node)
+        if node is None:
+            return None
+        match fault.kind:
+            case "crash":
+                node.agent_crash(fault.what, int(fault.amount) * MS, fault.for_ms * MS)
+            case "power":
+                node.power_loss()
+                return node.power_on
+            case "freeze":
+                return _freeze(node.processes(fault.what), fault)
+            case "stop":
+                return self._stop(node, fault)
+            case "kill":
+                if node.host is not None:
+                    node.host_crash(node.host)
+            case "ledger":
+                return self._ledger(node.id, fault.what)
+            case "watch":
+                line = world.ledger.line(node.id)
+                line.watch_delay_ns = int(fault.amount) * MS
+                return lambda: setattr(line, "watch_delay_ns", 0)
+            case "disk":
+                return _slow_disk(node, int(fault.amount))
+            case "obituary":
+                node.repeat_obituary()
+            case "switchover":
+                for each in world.nodes.values():
+                    if each.agent is not None:
+                        each.agent.deliver(each.agent.switch_over)
+            case _:
+                return self._network(node, fault)
+        return _nothing
+
+    def _ledger(self, node: str, mode: str) -> Undo:
+        modes = self._world.ledger.line(node).modes
+        modes.append(mode)
+        return lambda: modes.remove(mode)
+
+    def _stop(self, node: Node, fault: Fault) -> Undo | None:
+        process_name, effect = fault.what.split(":")
+        process = node.agent if process_name == "agent" else node.host
+        if process is None:
+            return None
+        undo: list[Undo] = []
+
+        def stop() -> None:
+            self._world.checkers.note("fault", f"{fault.then} of {node.id} before {effect}")
+            if fault.then == "freeze":
+                undo.append(_freeze(node.processes("node"), fault))
+            elif fault.then == "crash" and isinstance(process, Host):
+                node.host_crash(process)
+            elif fault.then == "crash":
+                node.agent_crash("sent", 0, fault.for_ms * MS)
+            else:
+                node.power_loss()
+                undo.append(node.power_on)
+
+        process.arm(effect, stop)
+        return lambda: _undo_stop(process, effect, undo)
+
+    def _network(self, node: Node, fault: Fault) -> Undo | None:
+        network, world = self._world.network, self._world
+        if fault.kind in ("isolate", "clients"):
+            others = world.nodes if fault.kind == "isolate" else {client.name: client for client in world.clients}
+            pairs = [(a, b) for o in others if o != node.id for a, b in ((node.id, o), (o, node.id))]
+            return _all([_cut(network, a, b, -1) for a, b in pairs])
+        peer = self._node(fault.peer)
+        if peer is None or peer is node:
+            return None
+        if fault.kind == "cut":
+            return _cut(network, node.id, peer.id, fault.link)
+        links = range(LINKS) if fault.link < 0 else (fault.link,)
+        wires = [network.route(node.id, peer.id).wires[link] for link in links]
+        return _all([_spoil(wire, fault) for wire in wires])
+
+
+def _nothing() -> None:
+    """The fault ends by itself."""
+
+
+def _all(undo: list[Undo]) -> Undo:
+    def each() -> None:
+        for one in undo:
+            one()
+
+    return each
+
+
+def _cut(network: Network, source: str, target: str, link: int) -> Undo:
+    network.cut(source, target, link, 1)
+    return lambda: network.cut(source, target, link, -1)
+
+
+def _spoil(wire: Wire, fault: Fault) -> Undo:
+    name = {"loss": "loss", "delay": "extra_ns", "duplicate": "duplication"}[fault.kind]
+    amount = int(fault.amount * MS) if fault.kind == "delay" else fault.amount
+    setattr(wire, name, getattr(wire, name) + amount)
+    return lambda: setattr(wire, name, max(0, getattr(wire, name) - amount))
+
+
+def _freeze(processes: list[Process], fault: Fault) -> Undo:
+    """Freeze them together; which of them is scheduled first at the thaw is the fault's choice, too."""
+    for process in processes:
+        process.freeze()
+    thawed = processes if fault.at_ms % 2 else processes[::-1]
+
+    def thaw() -> None:
+        for process in thawed:
+            process.thaw()
+
+    return thaw
+
+
+def _slow_disk(node: Node, times: int) -> Undo:
+    def slow(factor: int) -> None:
+        node.slow_disk = factor
+        for host in node.hosts:
+            host.writer.slow = factor
+
+    slow(times)
+    return lambda: slow(1)
+
+
+def _undo_stop(process: Process, effect: str, undo: list[Undo]) -> None:
+    process.disarm(effect)
+    for one in undo:
+        one()

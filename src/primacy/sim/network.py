@@ -1,0 +1,188 @@
+"""The network between nodes and clients: two links per pair, each direction with faults of its own.
+
+*Datagrams* go out on every link as separate copies, each of which may be late, lost, duplicated or overtaken; the
+receiver's duplicate window lets the first copy through. They are sealed for one incarnation and reach no other.
+
+A *channel* is one direction of a stream between two processes: in order, nothing lost while both live. It uses the
+fastest open link; when all are cut it waits. When a process ends, the other end learns of it (if a link is open) after
+everything that was written before. No rule of the cluster may rest on that.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from primacy.machines.ids import MS
+from primacy.sim.process import Process
+from primacy.sim.scheduler import Scheduler
+
+LINKS = 2
+RETRANSMISSION_NS = 200 * MS
+
+
+@dataclass(slots=True)
+class Wire:
+    """One direction of one link. Each fault holds it for itself: a wire is cut while `cuts` > 0."""
+
+    delay_ns: tuple[int, int]
+    cuts: int = 0
+    loss: float = 0.0
+    duplication: float = 0.0
+    extra_ns: int = 0  # up to so much more delay, for each packet anew: late and overtaken packets
+
+
+@dataclass(slots=True)
+class Route:
+    """All links from one place to another, and who waits for one of them to open."""
+
+    wires: list[Wire]
+    waiting: list[Channel] = field(default_factory=list)
+
+    @property
+    def open(self) -> bool:
+        """Whether at least one link is not cut."""
+        return any(not wire.cuts for wire in self.wires)
+
+
+class Network:
+    """All routes by (source, target); places are ids of nodes and clients."""
+
+    def __init__(self, scheduler: Scheduler, source: random.Random, delay_ns: tuple[int, int]) -> None:
+        self.scheduler = scheduler
+        self._random = source
+        self._delay_ns = delay_ns
+        self._routes: dict[tuple[str, str], Route] = {}
+
+    def route(self, source: str, target: str) -> Route:
+        """The links from `source` to `target`."""
+        key = (source, target)
+        if key not in self._routes:
+            self._routes[key] = Route([Wire(self._delay_ns) for _ in range(LINKS)])
+        return self._routes[key]
+
+    def datagram(self, source: str, target: str, deliver: Callable[[], None]) -> None:
+        """Send one datagram on every link; `deliver` is called once, when the first copy arrives (if any does)."""
+        window = [False]
+        for wire in self.route(source, target).wires:
+            if wire.cuts:
+                continue
+            copies = 1 + (wire.duplication > 0 and self._random.random() < wire.duplication)
+            for _ in range(copies):
+                if wire.loss and self._random.random() < wire.loss:
+                    continue
+                self.scheduler.after(self._delay(wire), _first, window, deliver)
+
+    def delay_ns(self, route: Route) -> int:
+        """Return the time that a segment of a stream takes; lost ones are sent again."""
+        best = -1
+        for wire in route.wires:
+            if wire.cuts:
+                continue
+            delay = self._delay(wire)
+            while wire.loss and self._random.random() < min(wire.loss, 0.9):
+                delay += RETRANSMISSION_NS
+            best = delay if best < 0 else min(best, delay)
+        assert best >= 0, "no link is open"
+        return best
+
+    def cut(self, source: str, target: str, link: int, by: int) -> None:
+        """Cut (by=1) or mend (by=-1) one link in one direction; -1: all links."""
+        route = self.route(source, target)
+        for wire in route.wires if link < 0 else [route.wires[link]]:
+            wire.cuts += by
+        if by < 0 and route.open:
+            waiting, route.waiting = route.waiting, []
+            for channel in waiting:
+                channel.pump()
+
+    def _delay(self, wire: Wire) -> int:
+        low, high = wire.delay_ns
+        delay = low + int(self._random.random() * (high - low))
+        if wire.extra_ns:
+            delay += int(self._random.random() ** 2 * wire.extra_ns)
+        return delay
+
+
+def _first(window: list[bool], deliver: Callable[[], None]) -> None:
+    if not window[0]:
+        window[0] = True
+        deliver()
+
+
+class Channel:
+    """One direction of a stream: `send` here, `receive` there."""
+
+    def __init__(self, network: Network, source: str, target: str, receiver: Process) -> None:
+        self._network = network
+        self._route = network.route(source, target)
+        self.receiver = receiver
+        self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._last_ns = 0
+        self._waits = False
+
+    def send(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Let the receiver call `action`, after everything sent before."""
+        self._queue.append((action, arguments))
+        self.pump()
+
+    def pump(self) -> None:
+        """Put on the way what is queued, if a link is open; else wait for one."""
+        self._waits = self._waits and not self._route.open
+        while self._queue:
+            if not self._route.open:
+                if not self._waits:
+                    self._waits = True
+                    self._route.waiting.append(self)
+                return
+            action, arguments = self._queue.popleft()
+            network = self._network
+            self._last_ns = max(self._last_ns, network.scheduler.now_ns + network.delay_ns(self._route))
+            network.scheduler.at(self._last_ns, self.receiver.deliver, action, *arguments)
+
+    def abandon(self) -> None:
+        """Forget what was not put on the way yet (the machine that held it has lost its power)."""
+        self._queue.clear()
+
+
+class Stream:
+    """A connection between two processes (`ends`) at two places; it ends with either of them.
+
+    closed: called with the process that hears of the end, and the stream. It is never reopened: a new one is made.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        ends: tuple[Process, Process],
+        places: tuple[str, str],
+        closed: Callable[[Process, Stream], None],
+    ) -> None:
+        self.ends = ends
+        self.open = True
+        self._closed = closed
+        forth = Channel(network, places[0], places[1], ends[1])
+        back = Channel(network, places[1], places[0], ends[0])
+        self._channels = (forth, back)
+
+    def send(self, sender: Process, action: Callable[..., None], *arguments: Any) -> None:
+        """Let the other process call `action`; nothing happens when the stream is closed."""
+        if self.open:
+            self._channels[0 if sender is self.ends[0] else 1].send(action, *arguments)
+
+    def other(self, end: Process) -> Process:
+        """The process at the other end."""
+        return self.ends[1] if end is self.ends[0] else self.ends[0]
+
+    def close(self, *, abruptly: bool = False) -> None:
+        """End the stream: the processes that still live hear of it after what was sent. abruptly: power is gone."""
+        if not self.open:
+            return
+        self.open = False
+        for channel in self._channels:
+            if abruptly:
+                channel.abandon()
+            channel.send(self._closed, channel.receiver, self)

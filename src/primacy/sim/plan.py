@@ -1,0 +1,91 @@
+"""What one run is: everything that a seed decides, as data that can be stored and replayed."""
+
+from __future__ import annotations
+
+import random
+from typing import Literal
+
+import msgspec
+
+from primacy.machines.timing import PROFILES, Timing
+from primacy.sim.faults import Fault, draw
+
+HEAL_MS = 12_000
+BEGIN_MS = 300
+STEEP = Timing(beat_ms=50, lease_ms=250, grace_ms=550)
+"""With a grace of more than two leases, clocks whose rates differ by two are allowed."""
+
+_TIMINGS = PROFILES | {"steep": STEEP}
+_NETWORKS_US = {"fast": (30, 300), "usual": (100, 2_000), "slow": (500, 15_000)}
+
+
+class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One run. rates_ppm: each node's clock rate; heal_ms: when all faults end; think_ms: the clients' pauses."""
+
+    seed: int
+    nodes: int = 3
+    profile: Literal["carrier", "lan", "wan", "steep"] = "lan"
+    network: Literal["fast", "usual", "slow"] = "usual"
+    durability: Literal["disk", "memory"] = "disk"
+    rates_ppm: tuple[int, ...] = ()
+    offsets_ms: tuple[int, ...] = ()
+    clients: int = 3
+    think_ms: tuple[int, int] = (20, 150)
+    snapshot_every: int = 40
+    heal_ms: int = HEAL_MS
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def timing(self) -> Timing:
+        """The timing profile."""
+        return _TIMINGS[self.profile]
+
+    @property
+    def delay_ns(self) -> tuple[int, int]:
+        """How long a packet takes when nothing is wrong."""
+        low, high = _NETWORKS_US[self.network]
+        return low * 1000, high * 1000
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The nodes' ids."""
+        return tuple(f"n{number}" for number in range(1, self.nodes + 1))
+
+    def rate_ppm(self, index: int) -> int:
+        """Rate of a node's clock."""
+        return self.rates_ppm[index] if index < len(self.rates_ppm) else 1_000_000
+
+    def offset_ms(self, index: int) -> int:
+        """Reading of a node's clock at the beginning."""
+        return self.offsets_ms[index] if index < len(self.offsets_ms) else 1_000 * (index + 1)
+
+
+def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
+    """Return the run that this seed means. nodes: 0 lets the seed decide."""
+    source = random.Random(f"plan {seed}")
+    count = nodes or source.choice((2, 2, 3, 3, 3, 3, 3, 4, 5))
+    profile: Literal["carrier", "lan", "steep"] = source.choice(("carrier", "lan", "lan", "lan", "lan", "steep"))
+    low = 500_000 if profile == "steep" else 1_000_000
+    high = 1_000_000 if profile == "steep" else 1_045_000
+    rates = tuple(source.choice((low, high, source.randint(low, high))) for _ in range(count))
+    plan = Plan(
+        seed,
+        nodes=count,
+        profile=profile,
+        network=source.choice(("fast", "usual", "usual", "usual")) if profile == "carrier" else _network(source),
+        durability=source.choice(("disk", "disk", "disk", "memory")),
+        rates_ppm=rates,
+        offsets_ms=tuple(source.randint(1, 10_000_000) for _ in range(count)),
+        clients=source.choice((1, 2, 3)),
+        think_ms=source.choice(((20, 150), (5, 60), (80, 400))),
+        snapshot_every=source.choice((15, 40, 1_000)),
+    )
+    if not faults:
+        return plan
+    drawn = draw(source, plan.ids, BEGIN_MS, plan.heal_ms - 500)
+    return msgspec.structs.replace(plan, faults=drawn)
+
+
+def _network(source: random.Random) -> Literal["fast", "usual", "slow"]:
+    network: Literal["fast", "usual", "slow"] = source.choice(("fast", "usual", "usual", "slow"))
+    return network

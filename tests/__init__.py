@@ -1,0 +1,1 @@
+"""The tests, from many to few: rules, unit, contract, sim, cluster."""

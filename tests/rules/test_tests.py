@@ -1,0 +1,65 @@
+"""Rules for the tests themselves: a twin for each module, no skipping, nothing patched."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from tests.rules import tree
+
+_TWINNED = ("agent", "cgtp", "host", "ledger", "machines")
+_FOLDERS = ("unit", "contract", "cluster", "sim")
+
+# Modules whose twin goes by another name. Such a twin must import the module just the same.
+_DECLARED_TWINS: dict[str, str] = {}
+
+_FORBIDDEN_NAMES = {"skip", "skipif", "xfail", "importorskip"}
+
+
+def _twins(module: Path) -> list[Path]:
+    declared = _DECLARED_TWINS.get(tree.relative(module))
+    if declared is not None:
+        return [tree.ROOT / declared]
+    names = (f"test_{module.stem}.py", f"test_{module.parent.name}_{module.stem}.py")
+    places = [tree.ROOT / "tests" / folder / name for folder in _FOLDERS for name in names]
+    return [place for place in places if place.exists()]
+
+
+def _modules_with_twins() -> list[Path]:
+    """The modules directly in the package, and those of the twinned packages."""
+    package = tree.ROOT / "src/primacy"
+    found = [*package.glob("*.py"), *tree.modules(*(f"src/primacy/{name}" for name in _TWINNED))]
+    return sorted(path for path in found if not path.name.startswith("__"))
+
+
+def test_every_module_has_a_test_twin() -> None:
+    lonely = []
+    for module in _modules_with_twins():
+        dotted = ".".join(module.relative_to(tree.ROOT / "src").with_suffix("").parts)
+        twins = [twin for twin in _twins(module) if dotted in {name for _, name in tree.imports(twin)}]
+        if not twins:
+            want = f"tests/unit/test_{module.stem}.py"
+            lonely.append(f"{tree.relative(module)}: no {want} that imports {dotted}")
+    tree.refuse(lonely)
+
+
+def test_declared_twins_exist() -> None:
+    paths = [*_DECLARED_TWINS, *_DECLARED_TWINS.values()]
+    tree.refuse(path for path in paths if not (tree.ROOT / path).exists())
+
+
+def test_tests_neither_skip_nor_patch() -> None:
+    found = []
+    for path in tree.modules("tests"):
+        for line, name in tree.imports(path):
+            if name == "unittest.mock" or name.startswith("unittest.mock."):
+                found.append(f"{tree.relative(path)}:{line} imports {name}")
+        for node in ast.walk(tree.parse(path)):
+            if not isinstance(node, ast.Attribute):
+                continue
+            text = ast.unparse(node)
+            if text.startswith("pytest.") and node.attr in _FORBIDDEN_NAMES:
+                found.append(f"{tree.relative(path)}:{node.lineno} {text}")
+            if text in ("monkeypatch.setattr", "monkeypatch.delattr", "mocker.patch"):
+                found.append(f"{tree.relative(path)}:{node.lineno} {text}")
+    tree.refuse(found)
