@@ -304,7 +304,7 @@ def _from_file(path: str, must_exist: bool, errors: list[ConfigError]) -> dict[s
             import tomllib  # here, because a guardian without a file need not carry it
 
             table = tomllib.load(opened)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if must_exist:
             errors.append(ConfigError(path, "no such file", "wanted: a file of boot parameters"))
         return {}

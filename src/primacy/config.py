@@ -82,7 +82,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(NodeEntry(i, n.eligible, True, n.priority) for i, n in sorted(self.nodes.items()))
 
     def centralized(self) -> list[str]:
-        """Ids of the centralized services in the order of their ports: the built-in naming first, then as in the table."""
+        """Ids of the centralized services in the order of their ports: naming first, then as in the table."""
         return ["naming", *(s for s, v in self.services.items() if not v.local)]
 
     def agent_addresses(self, node: str) -> list[tuple[str, int]]:
@@ -131,7 +131,9 @@ def build(plain: dict[str, Any], where: str) -> Table:
             cause = error.__cause__
             raise ConfigError(f"{where}: {cause.path}", cause.got, cause.want) from error
         message, _, at = str(error).partition(" - at `$")
-        raise ConfigError(f"{where}: {at.rstrip('`').lstrip('.') or 'table'}", message, "see the reference") from error
+        raise ConfigError(
+            f"{where}: {at.rstrip('`').lstrip('.') or 'table'}", message, "see the reference"
+        ) from error
     problems = check(table)
     if problems:
         path, got, want = problems[0]
@@ -180,7 +182,9 @@ def _check_nodes(table: Table) -> list[tuple[str, str, str]]:
                 continue
             for (other, port), owner in taken.items():
                 if other == address and abs(port - entry.port) < PORTS:
-                    found.append((where, f"{address} port {entry.port}", f"overlaps the {PORTS} ports of {owner}"))
+                    found.append(
+                        (where, f"{address} port {entry.port}", f"overlaps the {PORTS} ports of {owner}")
+                    )
                     break
             taken[(address, entry.port)] = node
     return found
@@ -191,7 +195,9 @@ def _check_services(table: Table) -> list[tuple[str, str, str]]:
     for service, entry in sorted(table.services.items()):
         where = f"services.{service}"
         if not _ID.fullmatch(service) or service in BUILT_IN:
-            found.append((where, repr(service), "want a-z, 0-9 and -, at most 32, not a built-in service's name"))
+            found.append(
+                (where, repr(service), "want a-z, 0-9 and -, at most 32, not a built-in service's name")
+            )
         if entry.durability not in ("disk", "memory"):
             found.append((f"{where}.durability", repr(entry.durability), "want disk or memory"))
         if entry.python.count(":") != 1 or not all(entry.python.split(":")):
@@ -201,7 +207,9 @@ def _check_services(table: Table) -> list[tuple[str, str, str]]:
         if entry.restart_in_place and entry.durability == "memory":
             found.append((f"{where}.restart_in_place", "true", "want durability = disk with it"))
     if len(table.centralized()) > PORTS - FIRST_SERVICE:
-        found.append(("services", f"{len(table.centralized())} centralized", f"want at most {PORTS - FIRST_SERVICE}"))
+        found.append(
+            ("services", f"{len(table.centralized())} centralized", f"want at most {PORTS - FIRST_SERVICE}")
+        )
     return found
 
 

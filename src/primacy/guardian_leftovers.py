@@ -217,16 +217,16 @@ def _load(directory: str) -> dict[str, Any]:
 
 
 def _recorded_children(directory: str) -> list[_Process]:
-    """Return the processes that have signed in; a line that was cut off by a crash names nobody."""
+    """Return the processes that have signed in; a line that was never written, or not whole, names nobody."""
     found = []
     try:
         with open(os.path.join(directory, CHILDREN_NAME), "rb") as opened:
-            lines = opened.read().splitlines()
+            data = opened.read()
     except OSError:
         return []
-    for line in lines:
+    for offset in range(0, len(data), LINE_BYTES):
         try:
-            entry = json.loads(line)
+            entry = json.loads(data[offset : offset + LINE_BYTES])
             found.append(_Process(str(entry["name"]), int(entry["pid"]), int(entry["start_time"])))
         except (ValueError, TypeError, KeyError):
             continue

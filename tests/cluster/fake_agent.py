@@ -11,6 +11,7 @@ test, descriptors included. A SIGTERM is told to the test, which then decides.
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
 import socket
@@ -19,6 +20,13 @@ import sys
 from primacy import channel
 
 GREETING = b"!born"
+
+
+def drain(end: channel.Channel) -> None:
+    """Wait until the other side has taken everything."""
+    while end.wants_write:
+        select.select([], [end], [])
+        end.flush()
 
 
 def main(control_path: str) -> None:
@@ -52,10 +60,12 @@ def main(control_path: str) -> None:
                 case _:
                     guardian.send(message, fds)
                     channel.close_all(fds)
+                    drain(guardian)
         if reading:
             for message, fds in guardian.receive():
                 test.send(message, fds)
                 channel.close_all(fds)
+            drain(test)
             if guardian.closed:
                 selector.unregister(guardian)
                 reading = False

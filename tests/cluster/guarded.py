@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from primacy import channel
+from primacy import channel, guardian_leftovers, guardian_process
 from tests.cluster import fake_agent, fake_host
 
 DEADLINE_S = 10.0
@@ -49,6 +49,11 @@ def is_gone(pid: int) -> bool:
     return not os.path.exists(f"/proc/{pid}")
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process has ended; whoever has adopted it may not have reaped it yet."""
+    return guardian_process.state(pid) in guardian_leftovers.ENDED_STATES
+
+
 def free_ports(count: int) -> list[int]:
     """Return port numbers that were free on all addresses a moment ago."""
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
@@ -73,13 +78,20 @@ class Agent:
 
     def say(self, message: object, fds: Sequence[int] = ()) -> None:
         """Send JSON to the guardian."""
-        assert self.channel.send(json.dumps(message).encode(), fds)
+        self.say_bytes(json.dumps(message).encode(), fds)
 
     def say_bytes(self, message: bytes, fds: Sequence[int] = ()) -> None:
+        """Send a packet to the guardian, or with `!` in front to the agent itself; wait until it is taken."""
         assert self.channel.send(message, fds)
+        deadline = time.monotonic() + DEADLINE_S
+        while self.channel.wants_write:
+            assert time.monotonic() < deadline, "the agent does not listen"
+            select.select([self.channel], [self.channel], [], 1)
+            self.channel.flush()
+            self._waiting += self.channel.receive()
 
     def hear(self, kind: str) -> dict[str, Any]:
-        """Return the next message of the guardian, which must be of that kind; its descriptors are in `fds`."""
+        """Return the next message of the guardian, which must be of that kind; `fds` has its descriptors."""
         message = json.loads(self._next())
         assert message["is"] == kind, message
         return message
@@ -117,7 +129,8 @@ class Guarded:
         self.timing = timing or {}
         port = free_ports(1)[0]
         self.options = [
-            "--node=n1", f"--dir={self.directory}", "--ledger=sqlite:///x", f"--links=127.0.0.1:{port},127.0.0.2:{port}",
+            "--node=n1", f"--dir={self.directory}", "--ledger=sqlite:///x",
+            f"--links=127.0.0.1:{port},127.0.0.2:{port}",
             *options,
         ]  # fmt: skip
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)

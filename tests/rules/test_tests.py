@@ -10,19 +10,26 @@ from tests.rules import tree
 _TWINNED = ("agent", "cgtp", "host", "ledger", "machines")
 _FOLDERS = ("unit", "contract", "cluster", "sim")
 
-# Modules whose twin goes by another name. Such a twin must import the module just the same.
+# Modules that are tested together with a neighbour, by that neighbour's twin, which imports from their package.
 _DECLARED_TWINS: dict[str, str] = {}
 
 _FORBIDDEN_NAMES = {"skip", "skipif", "xfail", "importorskip"}
 
 
 def _twins(module: Path) -> list[Path]:
-    declared = _DECLARED_TWINS.get(tree.relative(module))
-    if declared is not None:
-        return [tree.ROOT / declared]
     names = (f"test_{module.stem}.py", f"test_{module.parent.name}_{module.stem}.py")
     places = [tree.ROOT / "tests" / folder / name for folder in _FOLDERS for name in names]
     return [place for place in places if place.exists()]
+
+
+def _has_twin(module: Path) -> bool:
+    """Say whether a test of the module's own imports it, or the declared one imports from its package."""
+    dotted = ".".join(module.relative_to(tree.ROOT / "src").with_suffix("").parts)
+    declared = _DECLARED_TWINS.get(tree.relative(module))
+    if declared is not None:
+        package = dotted.rpartition(".")[0] + "."
+        return any(name.startswith(package) for _, name in tree.imports(tree.ROOT / declared))
+    return any(dotted in {name for _, name in tree.imports(twin)} for twin in _twins(module))
 
 
 def _modules_with_twins() -> list[Path]:
@@ -33,19 +40,15 @@ def _modules_with_twins() -> list[Path]:
 
 
 def test_every_module_has_a_test_twin() -> None:
-    lonely = []
-    for module in _modules_with_twins():
-        dotted = ".".join(module.relative_to(tree.ROOT / "src").with_suffix("").parts)
-        twins = [twin for twin in _twins(module) if dotted in {name for _, name in tree.imports(twin)}]
-        if not twins:
-            want = f"tests/unit/test_{module.stem}.py"
-            lonely.append(f"{tree.relative(module)}: no {want} that imports {dotted}")
-    tree.refuse(lonely)
+    lonely = [module for module in _modules_with_twins() if not _has_twin(module)]
+    tree.refuse(f"{tree.relative(m)}: no tests/unit/test_{m.stem}.py that imports it" for m in lonely)
 
 
-def test_declared_twins_exist() -> None:
+def test_declared_twins_exist_and_are_needed() -> None:
     paths = [*_DECLARED_TWINS, *_DECLARED_TWINS.values()]
-    tree.refuse(path for path in paths if not (tree.ROOT / path).exists())
+    tree.refuse(f"{path} does not exist" for path in paths if not (tree.ROOT / path).exists())
+    own = [module for module in _DECLARED_TWINS if _twins(tree.ROOT / module)]
+    tree.refuse(f"{module} has a twin of its own: take its entry out" for module in own)
 
 
 def test_tests_neither_skip_nor_patch() -> None:

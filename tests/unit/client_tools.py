@@ -1,7 +1,9 @@
-"""A small cluster in the test's own process: agents and hosts that speak the real protocols over real streams.
+"""A small cluster in the test's own process: agents and hosts that speak the real protocols over real
+streams.
 
-Every node has an agent and, per service, a host.  The replicas of a service are one object (replication is not what is
-tested here); the service classes are real ones.  The test says who serves, who is frozen, who dies.
+Every node has an agent and, per service, a host.  The replicas of a service are one object (replication is
+not what is tested here); the service classes are real ones.  The test says who serves, who is frozen, who
+dies.
 """
 
 from __future__ import annotations
@@ -104,16 +106,16 @@ class Replica:
     def execute(self, message: Call) -> tuple[int, bytes]:
         method = self.description.operations.get(message.operation)
         if method is None:
-            return INVALID, f"no operation {message.operation!r}".encode()
+            return INVALID, encode_value(f"no operation {message.operation!r}")
         try:
             arguments = method.decode(message.arguments)
         except msgspec.DecodeError as error:
-            return INVALID, str(error).encode()
+            return INVALID, encode_value(str(error))
         self.sequence += 1
         self.executed += 1
         try:
             result = method.call((self.service, Context(self, message.session)), arguments)
-        except Exception as error:  # noqa: BLE001 (a replicated result)
+        except Exception as error:
             return RAISED, encode_value([type(error).__name__, str(error)])
         finally:
             for told in list(self.on_publish):
@@ -123,12 +125,12 @@ class Replica:
     def query(self, message: Query) -> tuple[int, bytes]:
         method = self.description.queries.get(message.operation)
         if method is None:
-            return INVALID, f"no query {message.operation!r}".encode()
+            return INVALID, encode_value(f"no query {message.operation!r}")
         try:
             return DONE, encode_value(method.call((self.service,), method.decode(message.arguments)))
         except msgspec.DecodeError as error:
-            return INVALID, str(error).encode()
-        except Exception as error:  # noqa: BLE001 (told to the caller)
+            return INVALID, encode_value(str(error))
+        except Exception as error:
             return RAISED, encode_value([type(error).__name__, str(error)])
 
 
@@ -218,9 +220,10 @@ class FakeHost(Place):
                 position = message.position or len(replica.events)
                 lost = position < replica.kept_from
                 self.watches[stream, message.request] = [message.topic, max(position, replica.kept_from)]
-                if lost:
-                    return Changed(message.request, [], replica.kept_from, lost=True)
-                self.push()
+                watch = self.watches[stream, message.request]
+                items = [item for item in replica.events[watch[1] :] if item[1].startswith(message.topic)]
+                watch[1] = len(replica.events)
+                return Changed(message.request, items, len(replica.events), lost)
             case Unwatch():
                 self.watches.pop((stream, message.request), None)
             case KeepAlive():
@@ -310,8 +313,10 @@ class FakeCluster:
         """Write `client.json`."""
         files = self.client
         endpoints = [[f"{h}:{p}" for h, p in agent.addresses] for agent in self.agents.values()]
-        names = (str(path.relative_to(self.directory)) for path in (files.certificate, files.key, files.authority))
-        content = settings.ClientFile("test", endpoints, *names)
+        paths = (files.certificate, files.key, files.authority)
+        content = settings.ClientFile(
+            "test", endpoints, *(str(path.relative_to(self.directory)) for path in paths)
+        )
         settings.write(self.directory / settings.FILE, content)
 
     def topology(self) -> Topology:

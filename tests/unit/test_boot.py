@@ -105,10 +105,12 @@ def test_a_shadowed_value_is_not_looked_at() -> None:
     [
         ("--node", ""), ("--node", "master"), ("--node", "vice"), ("--node", "-n"), ("--node", "n" * 64),
         ("--ledger", "sqlite:///"), ("--ledger", "redis://x"),
-        ("--links", ""), ("--links", "127.0.0.1:0"), ("--links", "127.0.0.1:65536"), ("--links", "localhost:7300"),
+        ("--links", ""), ("--links", "127.0.0.1:0"), ("--links", "127.0.0.1:65536"),
+        ("--links", "localhost:7300"),
         ("--links", "::1:7300"), ("--links", "127.0.0.1:7300,127.0.0.1:7300"), ("--links", "127.0.0.1:7300,"),
         ("--links", ",".join(f"10.0.0.{number}" for number in range(1, 10))),
-        ("--stop-grace-s", "0"), ("--stop-grace-s", "soon"), ("--stop-grace-s", "nan"), ("--stop-grace-s", "3601"),
+        ("--stop-grace-s", "0"), ("--stop-grace-s", "soon"), ("--stop-grace-s", "nan"),
+        ("--stop-grace-s", "3601"),
         ("--dir", ""), ("--private-key", ""),
     ],
 )  # fmt: skip

@@ -1,4 +1,5 @@
-"""The client against a small cluster in the test's process, over real streams: calls, queries, failover, closing."""
+"""The client against a small cluster in the test's process, over real streams: calls, queries, failover,
+closing."""
 
 from __future__ import annotations
 
@@ -60,7 +61,9 @@ async def test_an_unknown_operation_and_bad_arguments_are_refused_by_name(cluste
         await inventory.query.nothing()
 
 
-async def test_too_large_arguments_are_refused_before_they_are_sent(fake: FakeCluster, cluster: Cluster) -> None:
+async def test_too_large_arguments_are_refused_before_they_are_sent(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
     with pytest.raises(Refused, match="at most 262144"):
         await cluster.call("inventory", "add", article="x" * 300_000)
     assert fake.replica().executed == 0
@@ -72,7 +75,7 @@ async def test_calls_are_held_over_a_switchover_and_then_executed_once(
     inventory = cluster.service("inventory")
     await inventory.add(article="bolt")
     fake.quiesce()
-    await until(lambda: cluster.statistics()["inventory"]["target"] == "", "the client knows that nobody serves")
+    await until(lambda: not cluster.statistics()["inventory"]["target"], "nobody serves")
     calls = [asyncio.ensure_future(inventory.add(article="bolt")) for _ in range(20)]
     asked = asyncio.ensure_future(inventory.query.stock(article="bolt"))
     await asyncio.sleep(0)
@@ -98,7 +101,9 @@ async def test_calls_whose_replies_were_lost_are_repeated_and_not_executed_again
     assert fake.replica().executed == 51
 
 
-async def test_a_frozen_primary_is_left_as_soon_as_another_serves(fake: FakeCluster, cluster: Cluster) -> None:
+async def test_a_frozen_primary_is_left_as_soon_as_another_serves(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
     inventory = cluster.service("inventory")
     await inventory.add(article="bolt")
     fake.host("n1").deaf = True
@@ -109,7 +114,9 @@ async def test_a_frozen_primary_is_left_as_soon_as_another_serves(fake: FakeClus
     assert cluster.statistics()["inventory"]["term"] == 2
 
 
-async def test_a_host_that_starts_again_at_its_place_is_found_again(fake: FakeCluster, cluster: Cluster) -> None:
+async def test_a_host_that_starts_again_at_its_place_is_found_again(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
     inventory = cluster.service("inventory")
     await inventory.add(article="bolt")
     fake.host("n1").die()
@@ -147,7 +154,7 @@ async def test_a_cancelled_call_is_not_sent_any_more(fake: FakeCluster, cluster:
     inventory = cluster.service("inventory")
     await inventory.add(article="bolt")
     fake.quiesce()
-    await until(lambda: cluster.statistics()["inventory"]["target"] == "", "the client knows that nobody serves")
+    await until(lambda: not cluster.statistics()["inventory"]["target"], "nobody serves")
     call = asyncio.ensure_future(inventory.add(article="bolt"))
     await asyncio.sleep(0)
     call.cancel()
@@ -227,7 +234,7 @@ async def test_agents_that_nobody_answers_for_are_named(tmp_path: Path) -> None:
     async with FakeCluster(tmp_path) as fake:
         for agent in fake.agents.values():
             agent.die()
-        with pytest.raises(NoPrimary, match=r"127\.0\.0\.1:\d+ and 127\.0\.0\.2:\d+: "):
+        with pytest.raises(NoPrimary, match=r"127\.0\.0\.1:\d+: .*127\.0\.0\.2:\d+: "):
             async with primacy.connect(tmp_path, deadline_s=0.3):
                 pass
 

@@ -320,6 +320,16 @@ def test_a_watch_goes_on_after_its_last_position_and_hears_the_target_only() -> 
     assert machine.unwatch(watching) == []
 
 
+def test_a_watch_has_begun_with_the_first_answer() -> None:
+    machine = ServiceSession("s")
+    machine.receive("n1", [role("n1", 1)], 0)
+    watching = Watching("w", "", 0)
+    machine.watch(watching)
+    assert machine.receive("n1", [Changed(1, [], 8)], 0) == [Pushed(watching, [], lost=False)]
+    assert machine.receive("n1", [Changed(1, [], 9)], 0) == []
+    assert sent(machine.receive("n2", [role("n2", 2)], 0)) == [("n2", Watch(1, "", 9))]
+
+
 def test_a_watch_says_that_events_are_lost() -> None:
     machine = ServiceSession("s")
     machine.receive("n1", [role("n1", 1)], 0)
@@ -329,18 +339,19 @@ def test_a_watch_says_that_events_are_lost() -> None:
     assert watching.position == 90
 
 
-def test_a_watch_without_a_position_has_lost_events_at_a_change_of_target() -> None:
+def test_a_watch_that_began_without_a_position_may_have_lost_events_at_a_change_of_target() -> None:
     machine = ServiceSession("s")
     machine.receive("n1", [role("n1", 1)], 0)
     watching = Watching("w", "", 0)
     machine.watch(watching)
-    assert machine.receive("n2", [role("n2", 2)], 0) == [
-        Pushed(watching, [], lost=True),
-        Send("n2", Watch(1, "", 0)),
-    ]
+    assert sent(machine.receive("n2", [role("n2", 2)], 0)) == [("n2", Watch(1, "", 0))]
+    assert machine.receive("n2", [Changed(1, [], 0)], 0) == [Pushed(watching, [], lost=False)]
+    assert sent(machine.receive("n1", [role("n1", 3)], 0)) == [("n1", Watch(1, "", 0))]
+    items = [(1, "a", b"")]
+    assert machine.receive("n1", [Changed(1, items, 1)], 0) == [Pushed(watching, items, lost=True)]
 
 
-# ---- a random cluster: two hosts that share their replicated state, streams that break, terms that change ----
+# ---- a random cluster: two hosts that share their state, streams that break, terms that change ----
 
 
 class Cluster:

@@ -1,4 +1,4 @@
-"""Leftovers of an earlier life: each mark finds them alone, a stranger is never touched, a living guardian never."""
+"""Leftovers of an earlier life: each mark finds them alone; strangers and living guardians are spared."""
 
 from __future__ import annotations
 
@@ -148,11 +148,12 @@ def test_broken_lines_are_passed_over(
     signed = sleeper()
     sleepers.append(signed)
     record.cgroup = None
-    record.sign_in("h", signed.pid, 2)
+    record.sign_in("h", signed.pid, 3)  # the lines before it were never written
     path = Path(directory, CHILDREN_NAME)
     data = bytearray(path.read_bytes())
-    data[: LINE_BYTES + 5] = b'{"pid": 1, "na'.ljust(LINE_BYTES - 1) + b"\n" + b"12345\n"[:6]
-    path.write_bytes(data)
+    data[LINE_BYTES : LINE_BYTES + 14] = b'{"pid": 1, "na'
+    data[2 * LINE_BYTES : 3 * LINE_BYTES] = b"12345\n".ljust(LINE_BYTES)
+    path.write_bytes(data + b'{"name":')
     assert end_leftovers(directory, LIMIT_S) == 1
     assert is_dead(signed)
 

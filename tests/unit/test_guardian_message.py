@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -93,10 +94,8 @@ def test_garbage(message: bytes | dict[str, Any], reason: str) -> None:
 )))  # fmt: skip
 def test_anything_is_an_order_or_garbage(value: object) -> None:
     for fields in (value, {**value, "do": "spawn"} if isinstance(value, dict) else value):
-        try:
+        with suppress(Garbage):
             parse(json.dumps(fields).encode())
-        except Garbage as garbage:
-            assert str(garbage)
 
 
 def test_the_notice_of_an_end() -> None:

@@ -1,4 +1,4 @@
-"""Processes: found, started, described and ended; each test in a process of its own, as `reap` takes all children."""
+"""Processes: found, started, described and ended; mostly in a process of its own, as `reap` takes all."""
 
 from __future__ import annotations
 
@@ -72,18 +72,13 @@ def test_a_started_program_has_a_session_and_dies_with_us() -> None:
     printed = run("""
         read_fd, write_fd = os.pipe()
         code = f"import os, signal; os.write({write_fd}, str(os.getsid(0)).encode()); signal.pause()"
-        told = []
         spawned = process.spawn([sys.executable, "-c", code], os.environ, "/", [write_fd])
         assert int(os.read(read_fd, 20)) == spawned.pid
         assert os.readlink(f"/proc/{spawned.pid}/cwd") == "/"
         assert os.readlink(f"/proc/{spawned.pid}/fd/0") == "/dev/null"
         assert sorted(os.listdir(f"/proc/{spawned.pid}/fd"))[:3] == ["0", "1", "2"]
         assert len(os.listdir(f"/proc/{spawned.pid}/fd")) == 4
-        status = open(f"/proc/{spawned.pid}/status").read()
-        assert int(status.split("SigIgn:")[1].split()[0], 16) & 1 << signal.SIGPIPE - 1 == 1 << signal.SIGPIPE - 1
         print(spawned.pid)
-        os.kill(os.getpid(), signal.SIGKILL) if len(sys.argv) > 1 else None
-        os.close(write_fd)
         sys.stdout.flush()
         os._exit(0)
     """)
@@ -134,7 +129,8 @@ def test_signals_of_the_child_never_reach_our_wakeup_descriptor() -> None:
         signal.set_wakeup_fd(theirs.fileno())
         signal.signal(signal.SIGTERM, lambda *_: None)
         for _ in range(50):
-            spawned = process.spawn(["sleep", "9"], os.environ, before_exec=lambda pid: os.kill(pid, signal.SIGTERM))
+            end = lambda pid: os.kill(pid, signal.SIGTERM)
+            spawned = process.spawn(["sleep", "9"], os.environ, before_exec=end)
             assert os.waitstatus_to_exitcode(os.waitpid(spawned.pid, 0)[1]) == -signal.SIGTERM
         ours.setblocking(False)
         try:
@@ -177,13 +173,12 @@ def test_what_is_told_of_a_process() -> None:
 
 def test_a_name_with_brackets_and_spaces_confuses_nobody(tmp_path: Path) -> None:
     odd = tmp_path / "a) R (b"
-    odd.symlink_to("/bin/sleep")
+    odd.write_bytes(Path("/bin/sleep").read_bytes())
+    odd.chmod(0o755)
     sleeper = subprocess.Popen([str(odd), "60"])
     try:
         assert guardian_process.parent_of(sleeper.pid) == os.getpid()
-        assert "a) R (b" in guardian_process.describe(sleeper.pid) or "sleep" in guardian_process.describe(
-            sleeper.pid
-        )
+        assert guardian_process.describe(sleeper.pid).startswith(f"pid {sleeper.pid} (a) R (b, state ")
     finally:
         sleeper.kill()
         sleeper.wait()

@@ -1,13 +1,10 @@
-"""What is alike in every engine: what may be swapped, which URL names which engine."""
+"""What is alike in every engine: what may be swapped, and whose ledger may be opened."""
 
 from __future__ import annotations
-
-import importlib
 
 import pytest
 
 from primacy.errors import ConfigError
-from primacy.ledger import ENGINES, create_ledger, open_ledger
 from primacy.ledger.api import KEY_LENGTH_MAX, VALUE_BYTES_MAX, check_cluster, check_swap
 
 
@@ -51,19 +48,3 @@ def test_the_cluster_is_checked_when_it_is_named() -> None:
     check_cluster("here", "demo", "demo")
     with pytest.raises(ConfigError, match=r"'demo'.*'other'"):
         check_cluster("here", "demo", "other")
-
-
-@pytest.mark.parametrize(
-    "url", ["", "ledger.db", "/var/ledger.db", "redis://localhost", "worker:///x", "api://"]
-)
-async def test_an_unknown_scheme_is_refused_with_the_known_ones(url: str) -> None:
-    for call in (open_ledger(url, None), create_ledger(url, "demo")):
-        with pytest.raises(ConfigError, match=r"memory://, sqlite://"):
-            await call
-
-
-@pytest.mark.parametrize("module", ENGINES.values())
-def test_every_engine_offers_both_functions(module: str) -> None:
-    engine = importlib.import_module(module)
-    assert callable(engine.open_engine)
-    assert callable(engine.create_engine)

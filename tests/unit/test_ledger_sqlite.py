@@ -294,6 +294,13 @@ async def test_a_path_may_hold_any_character(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["ledger.db"]
 
 
+async def test_four_slashes_mean_the_same_as_three(url: str, tmp_path: Path) -> None:
+    await (await create_engine(url, "demo")).close()
+    ledger = await open_engine(f"sqlite:///{tmp_path}/ledger.db", "demo")
+    assert await ledger.swap("config", b"1", 0) == 2
+    await ledger.close()
+
+
 def test_the_defaults_agree() -> None:
     settings = Settings()
     assert settings.busy_ms < settings.deadline_ms

@@ -248,7 +248,9 @@ class Control:
 
 
 def _send(stream: Stream, message: Response | Topology | EventPushed) -> None:
-    if stream.closed is None and not stream.congested:  # a caller that does not read misses events, never blocks
+    if (
+        stream.closed is None and not stream.congested
+    ):  # a caller that does not read misses events, never blocks
         try:
             stream.send(control_wire.encode(message))
         except (StreamClosed, WireError):

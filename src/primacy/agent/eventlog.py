@@ -109,4 +109,4 @@ class EventLog:
                         file.write(more)
             except OSError as error:
                 self.dropped_lines += 1
-                print(f"events cannot be written to {self._path}: {error}", file=sys.stderr)
+                sys.stderr.write(f"agent: events cannot be written to {self._path}: {error}\n")

@@ -29,7 +29,9 @@ class GuardianLink:
         """Begin to read on this loop."""
         self._channel.attach(loop, self._read, on_lost)
 
-    def spawn(self, name: str, argv: Sequence[str], env: dict[str, str | None], cwd: str, fds: dict[str, int]) -> None:
+    def spawn(
+        self, name: str, argv: Sequence[str], env: dict[str, str | None], cwd: str, fds: dict[str, int]
+    ) -> None:
         """Start a child; the descriptors are inherited under the numbers that the named variables will hold."""
         order = {"do": "spawn", "name": name, "argv": list(argv), "env": env, "cwd": cwd, "fds": list(fds)}
         self._send(order, list(fds.values()))
@@ -48,7 +50,10 @@ class GuardianLink:
 
     def hold_obituaries(self, items: Sequence[tuple[str, str, int, bytes]]) -> None:
         """Replace the held obituaries: (local address, address, port, sealed bytes)."""
-        rows = [[local, address, port, base64.b64encode(sealed).decode()] for local, address, port, sealed in items]
+        rows = [
+            [local, address, port, base64.b64encode(sealed).decode()]
+            for local, address, port, sealed in items
+        ]
         self._send({"do": "obituaries", "items": rows})
 
     def stop(self) -> None:

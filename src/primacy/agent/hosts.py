@@ -65,12 +65,14 @@ class Hosts:
         with theirs:
             self._guardian.spawn(
                 f"host-{service}",
-                [sys.executable, "-m", "primacy.host"],
+                [sys.executable, "-m", "primacy.host", service],
                 {"PYTHONHASHSEED": seed},
                 self._directory,
                 {"PRIMACY_AGENT_FD": theirs.fileno()},
             )
-        host = _Host(service, channel.Channel(ours, on_overflow=lambda: self.kill(service)), answered_ns=now_ns)
+        host = _Host(
+            service, channel.Channel(ours, on_overflow=lambda: self.kill(service)), answered_ns=now_ns
+        )
         self._hosts[service] = host
         host.channel.attach(asyncio.get_running_loop(), lambda m, fds: self._read(host, m, fds), lambda: None)
         self.tell(service, opening, None)

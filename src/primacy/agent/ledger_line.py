@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from primacy.errors import Compacted, ConfigError, Conflict, LedgerError, Uncertain, Unavailable
+from primacy.errors import Compacted, ConfigError, Conflict, LedgerError, Unavailable, Uncertain
 from primacy.ledger.api import Ledger
 from primacy.machines.membership import SwapAnswer
 from primacy.machines.records import MASTERSHIP, Mastership, decode_mastership, encode
@@ -58,7 +58,9 @@ class LedgerLine:
             self.available = available
             self._on_available(available, reason)
 
-    async def _read(self, answer: Callable[[int, Mastership | None], None], failed: Callable[[], None]) -> None:
+    async def _read(
+        self, answer: Callable[[int, Mastership | None], None], failed: Callable[[], None]
+    ) -> None:
         try:
             async with asyncio.timeout(DEADLINE_S):
                 _, entries = await self._ledger.read(MASTERSHIP)

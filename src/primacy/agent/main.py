@@ -54,7 +54,8 @@ def main() -> int:
 
 def say(line: str) -> None:
     """One line to standard error, which the guardian's starter has chosen."""
-    print(f"agent: {line}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"agent: {line}\n")
+    sys.stderr.flush()
 
 
 async def _run(boot: Boot, fd: int) -> int:
@@ -106,7 +107,9 @@ async def _table(boot: Boot, cluster: str) -> tuple[Ledger, Table, tuple[NodeEnt
             _, found = await ledger.read("")
             rows = {e.key: e.value for e in found}
             if "config" not in rows:
-                raise ConfigError(f"ledger {boot.ledger}", "no configuration table", "`primacy up` writes one")
+                raise ConfigError(
+                    f"ledger {boot.ledger}", "no configuration table", "`primacy up` writes one"
+                )
             table = decode(rows["config"])
             break
         except LedgerError as error:
@@ -134,7 +137,9 @@ def _key(path: Path) -> bytes:
     try:
         key = bytes.fromhex(path.read_text().strip())
     except (OSError, ValueError) as error:
-        raise ConfigError("cluster_key", str(path), f"a readable file with 64 hexadecimal digits ({error})") from error
+        raise ConfigError(
+            "cluster_key", str(path), f"a readable file with 64 hexadecimal digits ({error})"
+        ) from error
     if len(key) != 32:
         raise ConfigError("cluster_key", f"{len(key)} bytes in {path}", "32 bytes as 64 hexadecimal digits")
     return key

@@ -34,7 +34,9 @@ from primacy.machines.mastership import Monitor
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 
-GAP_NS_MIN = 20 * MS  # a timer that is later than this (and than a beat) was a scheduling gap of this agent's own
+GAP_NS_MIN = (
+    20 * MS
+)  # a timer that is later than this (and than a beat) was a scheduling gap of this agent's own
 HEALTH_S = 1.0
 
 
@@ -271,7 +273,9 @@ class Node:
         if self._ssc_timer is not None:
             self._ssc_timer.cancel()
         delay_s = max(0, at_ns - now_ns()) / SECOND
-        self._ssc_timer = self._loop.call_later(delay_s, lambda: self.post(coordination.Tick(now_ns=now_ns())))
+        self._ssc_timer = self._loop.call_later(
+            delay_s, lambda: self.post(coordination.Tick(now_ns=now_ns()))
+        )
 
     # ---- what comes in ----
 
@@ -285,7 +289,7 @@ class Node:
             self.progress[service] = message
         else:
             if isinstance(message, host_wire.Failed):
-                print(f"the host of {service}: {message.text}", file=sys.stderr, flush=True)
+                sys.stderr.write(f"agent: the host of {service}: {message.text}\n")
             self.post(coordination.HostSaid(now_ns=now_ns(), service=service, message=message))
 
     def _host_exited(self, service: str, how: str) -> None:
@@ -317,7 +321,9 @@ class Node:
         if changes:
             self._links_changed(changes)
 
-    def _keys(self, member: Member, addresses: list[tuple[str, int]], send_key: bytes, receive_key: bytes) -> None:
+    def _keys(
+        self, member: Member, addresses: list[tuple[str, int]], send_key: bytes, receive_key: bytes
+    ) -> None:
         self.port.set_peer(member.node, member.incarnation, addresses, send_key, receive_key)
         obituary = messages.encode(messages.Obituary(self.me))
         self._obituaries[member.node] = self.port.seal_obituary(member.node, obituary)
@@ -344,7 +350,9 @@ class Node:
             )
         )
 
-    async def _answer_peer(self, node: str, verb: str, arguments: dict[str, Any]) -> tuple[str, Any, list[str]]:
+    async def _answer_peer(
+        self, node: str, verb: str, arguments: dict[str, Any]
+    ) -> tuple[str, Any, list[str]]:
         result: tuple[str, Any, list[str]] = await self.answer_peer(node, verb, arguments)
         return result
 

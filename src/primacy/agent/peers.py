@@ -32,7 +32,9 @@ class _Peer:
     addresses: list[Address]
     stream: Stream | None = None
     incarnation: str = ""
-    send_keys: dict[str, bytes] = field(default_factory=dict)  # by their incarnation: one key for a pair of lives
+    send_keys: dict[str, bytes] = field(
+        default_factory=dict
+    )  # by their incarnation: one key for a pair of lives
     keyed: bool = False
 
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from primacy.cgtp.tls import NAME, TlsFiles
+from primacy.cgtp.tls import AUTHORITY_URI, NAME, TlsFiles
 from primacy.errors import ConfigError
 
 VALIDITY_DAYS = 3650
@@ -70,9 +70,10 @@ class Authority:
                 str(directory), f"no usable authority ({error})", "make one with `primacy init`"
             ) from error
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or len(uris) != 1:
+        matches = [match for uri in uris if (match := AUTHORITY_URI.fullmatch(uri))]
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or not matches:
             raise ConfigError(str(directory), "an authority of another kind", "make one with `primacy init`")
-        return cls(uris[0].split("/")[2], certificate, key)
+        return cls(matches[0][1], certificate, key)
 
     def issue_node(self, directory: Path, node: str) -> TlsFiles:
         """Issue the certificate of a node: it may dial and accept."""

@@ -20,13 +20,11 @@ import msgspec
 
 from primacy.cgtp.connection import Connection
 from primacy.cgtp.framing import FRAME_BYTES_MAX, Close, Reader, encode_acknowledge, encode_control
-from primacy.cgtp.link import Link, LinkStatistics, StreamStatistics
+from primacy.cgtp.link import LAG_BYTES_MAX, Link, LinkStatistics, StreamStatistics
 from primacy.cgtp.outbox import OVERRUN_BYTES, RETAINED_BYTES, Outbox
 from primacy.cgtp.tls import Identity
 from primacy.errors import StreamClosed, WireError
 
-LAG_BYTES_MAX = 1 << 20
-"""A link that has so much more unsent than the best one is closed, and rejoins."""
 ACKNOWLEDGE_BYTES = 256 << 10
 ACKNOWLEDGE_DELAY_S = 0.02
 """Deliveries are acknowledged with the next batch, or alone after so many bytes or so long."""
@@ -41,8 +39,11 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self.peer = peer
         """Who the other end is: proven by its certificate, once a link has been up."""
+        self._statistics = StreamStatistics()
+        self._closed: str | None = None
         self._linger_s = linger_s
         self._lingering: asyncio.TimerHandle | None = None
+        self._linger()
         self._links: dict[int, Link] = {}
         self._links_down: set[int] = set()
         self._outbox = Outbox()
@@ -58,8 +59,6 @@ class Stream:
         self._on_frames: Callable[[list[bytes]], None] = self._early.extend
         self._on_links: Callable[[int], None] = _ignore
         self._on_closed: Callable[[str], None] = _ignore
-        self._closed: str | None = None
-        self._statistics = StreamStatistics()
         self.leaving: list[asyncio.Future[None]] = []
         """What must be done before nothing is left of the stream, once it has ended."""
         self.when_ended: Callable[[], None] = _nothing
@@ -195,10 +194,7 @@ class Stream:
     ) -> None:
         """Make a connection that has shaken hands a link of this stream; the peer has `received` up to this
         number."""
-        if received > self._outbox.last:
-            raise WireError(
-                f"the peer has received batch {received}, the last one sent is {self._outbox.last}"
-            )
+        self._outbox.acknowledge(received)
         old, link = self._links.get(index), Link(index, connection, reader, self._outbox, received, on_gone)
         self._links[index] = link
         self._links = dict(sorted(self._links.items()))  # link 0 is written first
@@ -242,21 +238,25 @@ class Stream:
         link.connection.on_writable = _nothing
         if self._links.get(link.index) is link:
             del self._links[link.index]
-            if not self._links and self._linger_s is not None and self._closed is None:
-                reason_then = f"lingered too long: no link for {self._linger_s:g} s"
-                self._lingering = self._loop.call_later(self._linger_s, self._end, reason_then)
+            if not self._links:
+                self._linger()
             if self._closed is None:
                 self._on_links(len(self._links))
         link.on_gone(reason)
 
+    def _linger(self) -> None:
+        if self._linger_s is not None and self._closed is None:
+            reason = f"lingered too long: no link for {self._linger_s:g} s"
+            self._lingering = self._loop.call_later(self._linger_s, self._end, reason)
+
     def _close_slow_links(self) -> None:
         if len(self._links) < 2:
             return
-        best = min(link.backlog_bytes for link in self._links.values())
-        for link in list(self._links.values()):
-            if link.backlog_bytes - max(best, 0) > LAG_BYTES_MAX:
+        best, now_s = min(link.backlog_bytes for link in self._links.values()), self._loop.time()
+        for link in self._links.values():
+            if link.too_slow(best, now_s):
                 self.link_statistics(link.index).closed_slow += 1
-                link.connection.close(f"too slow: more than {LAG_BYTES_MAX} bytes behind")
+                link.connection.close(f"too slow: more than {LAG_BYTES_MAX} bytes behind the best link")
 
     # -- receiving --
 

@@ -222,7 +222,7 @@ class Reader:
 def _decode_control(body: bytes) -> Control:
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # msgspec raises all three
         raise WireError(f"no handshake: {error}") from error
 
 

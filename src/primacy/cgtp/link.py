@@ -15,6 +15,10 @@ from primacy.cgtp.connection import Connection
 from primacy.cgtp.framing import Reader
 from primacy.cgtp.outbox import OVERRUN_BYTES, Outbox
 
+LAG_BYTES_MAX = 1 << 20
+LAG_S = 0.5
+"""A link that has so much more unsent than the best one, for so long, is closed and rejoins."""
+
 
 class LinkStatistics(msgspec.Struct):
     """One link of one stream."""
@@ -46,7 +50,16 @@ class StreamStatistics(msgspec.Struct):
 class Link:
     """One connection that is part of a stream."""
 
-    __slots__ = ("_outbox", "backlog_bytes", "connection", "index", "on_gone", "reader", "taken")
+    __slots__ = (
+        "_outbox",
+        "_slow_since_s",
+        "backlog_bytes",
+        "connection",
+        "index",
+        "on_gone",
+        "reader",
+        "taken",
+    )
 
     def __init__(
         self,
@@ -62,8 +75,10 @@ class Link:
         self.taken = taken
         """The last batch that this link has taken."""
         self.backlog_bytes = 0
-        """Sealed since the link last had nothing to send, and not taken by it."""
+        """Sealed, and not taken by this link; what the peer has acknowledged meanwhile counts until it
+        catches up."""
         self.on_gone = on_gone
+        self._slow_since_s: float | None = None
 
     def offer(self, record: bytes) -> None:
         """A batch was sealed: take it, and whatever this link still lacks, as far as the kernel does."""
@@ -78,6 +93,11 @@ class Link:
     def pump(self) -> None:
         """Take the batches that this link lacks, until its connection is blocked."""
         outbox, connection = self._outbox, self.connection
+        if self.taken < outbox.acknowledged and not connection.blocked:
+            self.taken, self.backlog_bytes = (
+                outbox.acknowledged,
+                outbox.bytes_retained,
+            )  # the peer has the rest
         while self.taken < outbox.last and not connection.blocked and connection.is_open:
             data, self.taken = outbox.take(self.taken)
             self.backlog_bytes -= len(data)
@@ -85,6 +105,16 @@ class Link:
                 connection.write(data)
         if self.taken >= outbox.last:
             self.backlog_bytes = 0
+
+    def too_slow(self, best_bytes: int, now_s: float) -> bool:
+        """Say whether this link is `LAG_BYTES_MAX` behind the best one, and has been for `LAG_S`."""
+        if self.backlog_bytes - max(best_bytes, 0) <= LAG_BYTES_MAX:
+            self._slow_since_s = None
+        elif self._slow_since_s is None:
+            self._slow_since_s = now_s
+        else:
+            return now_s - self._slow_since_s >= LAG_S
+        return False
 
     def finish(self, farewell: bytes) -> None:
         """Write all that this link lacks and the farewell, then end the connection once the kernel has it."""

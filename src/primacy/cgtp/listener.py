@@ -43,10 +43,12 @@ class Listener:
         self._linger_s = linger_s
         self._sockets: list[socket.socket] = []
         self._arrivals: set[_Arrival] = set()
+        self._shaking: set[_Arrival] = set()  # those that are no link of a stream yet
         self._links_down: set[int] = set()
         self._streams: dict[bytes, Stream] = {}
         self._ended: dict[bytes, str] = {}
         self._closed = False
+        self._ending: list[Stream] = []
         self.refused = 0
         """Connections that were turned away: strangers, garbage, too many at once."""
 
@@ -98,14 +100,19 @@ class Listener:
         if self._closed:
             return
         self._closed = True
+        self._ending = list(self._streams.values())
         for sock in self._sockets:
             self._loop.remove_reader(sock.fileno())
             sock.close()
-        for stream in list(self._streams.values()):
-            stream.close()
-        for arrival in list(self._arrivals):
-            if not arrival.joined:
-                arrival.connection.close()
+        for stream in self._ending:
+            stream.close("its acceptor ends")
+        for arrival in self._shaking:
+            arrival.connection.close()
+
+    async def wait_closed(self) -> None:
+        """Wait, after `close`, until nothing of the streams is left: what could be flushed is flushed."""
+        for stream in self._ending:
+            await stream.wait_closed()
 
     def _watch(self, index: int) -> None:
         if not self._closed:
@@ -123,18 +130,24 @@ class Listener:
                 self._loop.remove_reader(self._sockets[index].fileno())
                 self._loop.call_later(EXHAUSTED_PAUSE_S, self._watch, index)
                 return
-            shaking = sum(not arrival.joined for arrival in self._arrivals)
-            if index in self._links_down or shaking >= HANDSHAKES_MAX:
+            if index in self._links_down or len(self._shaking) >= HANDSHAKES_MAX:
                 self.refused += index not in self._links_down
                 sock.close()
                 continue
             arrival = _Arrival(self, index, sock)
             self._arrivals.add(arrival)
+            self._shaking.add(arrival)
             arrival.connection.start()
 
     def forget(self, arrival: _Arrival) -> None:
         """The connection has ended."""
+        self.refused += arrival in self._shaking and not self._closed
+        self._shaking.discard(arrival)
         self._arrivals.discard(arrival)
+
+    def joined(self, arrival: _Arrival) -> None:
+        """The connection has become a link of a stream, which ends it as it sees fit."""
+        self._shaking.discard(arrival)
 
     def join(self, hello: framing.Hello, identity: Identity) -> Stream | framing.Refusal:
         """Return the stream that this hello is for, or why there is none."""
@@ -145,10 +158,14 @@ class Listener:
             return framing.Refusal(framing.ANOTHER_PROCESS, final=True)
         if not 0 <= hello.link < LINKS_MAX or len(hello.stream) != 16:
             raise WireError(f"hello for link {hello.link}, stream of {len(hello.stream)} bytes")
+        if hello.received < 0 or (hello.fresh and hello.received):
+            raise WireError(f"hello that has received {hello.received} batches")
         stream = self._streams.get(hello.stream)
         if stream is not None:
             if stream.peer != identity:
                 raise WireError(f"{identity} says hello for a stream of {stream.peer}")
+            if not stream.link_allowed(hello.link):
+                return framing.Refusal("the link is set down", final=False)
             return stream
         if not hello.fresh:
             reason = self._ended.get(hello.stream, "the stream is not known here any more")
@@ -179,7 +196,6 @@ class _Arrival:
     def __init__(self, listener: Listener, listens_on: int, sock: socket.socket) -> None:
         self.listener = listener
         self.listens_on = listens_on
-        self.joined = False
         self.reader = framing.Reader()
         self.connection = connection = Connection(sock, listener.tls, server_side=True)
         connection.on_ready = self._ready
@@ -191,8 +207,6 @@ class _Arrival:
 
     def _gone(self, reason: str) -> None:
         self._deadline.cancel()
-        if not self.joined:
-            self.listener.refused += 1
         self.listener.forget(self)
 
     def _ready(self) -> None:
@@ -218,7 +232,7 @@ class _Arrival:
             self._deadline.cancel()
             welcome = framing.Welcome(framing.WIRE_MAX, self.listener.instance, stream.delivered)
             self.connection.write(framing.encode_control(welcome))
-            self.joined = True
+            self.listener.joined(self)
             stream.attach(hello.link, self.connection, self.reader, hello.received, self._gone)
         except WireError as error:
             self.connection.close(str(error))

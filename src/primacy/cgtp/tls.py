@@ -23,7 +23,7 @@ from primacy.errors import ConfigError, WireError
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?"
 _IDENTITY = re.compile(rf"primacy://({_NAME})/(node|client)/({_NAME})")
-_AUTHORITY = re.compile(rf"primacy://({_NAME})/authority")
+AUTHORITY_URI = re.compile(rf"primacy://({_NAME})/authority")
 NAME = re.compile(_NAME)
 """What a cluster id, a node id and a client's name may look like: 1 to 64 letters, digits, `.`, `_`, `-`."""
 
@@ -64,7 +64,7 @@ def cluster_of(context: ssl.SSLContext) -> str:
     """Return the id of the cluster whose authority this context trusts."""
     for authority in context.get_ca_certs():
         for uri in _uris(authority):
-            if match := _AUTHORITY.fullmatch(uri):
+            if match := AUTHORITY_URI.fullmatch(uri):
                 return match[1]
     raise ConfigError(
         "authority", "a certificate without the URI primacy://<cluster id>/authority", "use the cluster's"

@@ -19,7 +19,12 @@ _ID = 1
 
 
 async def ask(
-    cluster: Cluster, directory: str | None, node: str, verb: str, arguments: dict[str, Any], deadline_s: float
+    cluster: Cluster,
+    directory: str | None,
+    node: str,
+    verb: str,
+    arguments: dict[str, Any],
+    deadline_s: float,
 ) -> Any:
     """Have the agent of `node` carry out a verb and return its result.
 
@@ -47,12 +52,15 @@ async def ask(
     stream.on_closed(lambda reason: None if closed.done() else closed.set_result(reason))
     stream.send(encode(Request(_ID, verb, arguments)))
     try:
-        await asyncio.wait([answered, closed], timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [answered, closed]
+        await asyncio.wait(either, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
         if answered.done():
             return _result(verb, answered.result())
         if closed.done():
             raise NoPrimary(f"{verb}: the agent of {node} cannot be reached: {closed.result()}")
-        raise Deadline(f"{verb}: no answer from {node} within {deadline_s:g} s", maybe_applied=stream.links_up > 0)
+        raise Deadline(
+            f"{verb}: no answer from {node} within {deadline_s:g} s", maybe_applied=stream.links_up > 0
+        )
     finally:
         stream.close("done")
         await stream.wait_closed()

@@ -1,4 +1,6 @@
-"""`primacy up`, `down`, `start`, `kill`: a cluster on this machine, its processes, and faults to try on them."""
+"""`primacy up`, `down`, `start`, `kill`: a cluster on this machine, its processes, and faults to try on
+them.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +12,45 @@ from primacy.local import layout as layouts
 
 
 @click.command()
-@click.option("--nodes", "nodes_count", type=int, metavar="N", help="How many nodes a new cluster has.  [default: 3]")
+@click.option(
+    "--nodes", "nodes_count", type=int, metavar="N", help="How many nodes a new cluster has.  [default: 3]"
+)
 @directory_option
 @click.option("--profile", metavar="P", help="Timing: carrier, lan or wan.  [default: lan]")
-@click.option("--config", "file", metavar="FILE", type=click.Path(), help="The configuration table of a new cluster.")
-@click.option("--service", "services", multiple=True, metavar="FILE.py:Class", help="A service to run; may be repeated.")
-@click.option("--port", type=int, metavar="PORT", help="First port of the nodes' blocks.  [default: the first that is free]")
+@click.option(
+    "--config", "file", metavar="FILE", type=click.Path(), help="The configuration table of a new cluster."
+)
+@click.option(
+    "--service", "services", multiple=True, metavar="FILE.py:Class", help="A service to run; may be repeated."
+)
+@click.option(
+    "--port",
+    type=int,
+    metavar="PORT",
+    help="First port of the nodes' blocks.  [default: the first that is free]",
+)
 @click.option("--detach", is_flag=True, help="Return when the cluster is in service.")
 @click.option(
-    "--timeout", "limit_s", type=click.FloatRange(0.1, 600), default=20.0, show_default=True, metavar="S",
+    "--timeout",
+    "limit_s",
+    type=click.FloatRange(0.1, 600),
+    default=20.0,
+    show_default=True,
+    metavar="S",
     help="How long it may take to be in service.",
-)  # fmt: skip
+)
 @json_option
 def up(
-    nodes_count: int | None, directory: str | None, profile: str | None, file: str | None, services: tuple[str, ...],
-    port: int | None, detach: bool, limit_s: float, as_json: bool,
-) -> int:  # fmt: skip
+    nodes_count: int | None,
+    directory: str | None,
+    profile: str | None,
+    file: str | None,
+    services: tuple[str, ...],
+    port: int | None,
+    detach: bool,
+    limit_s: float,
+    as_json: bool,
+) -> int:
     """Start a cluster on this machine, and show it; Ctrl-C stops it in order.
 
     Without a cluster in the directory a new one is made there: its table, ledger, keys and certificates. A
@@ -40,7 +65,9 @@ def up(
     from primacy.cli.up import Wanted, up_and_stay
 
     if file is not None and (nodes_count is not None or profile is not None or port is not None):
-        raise click.UsageError("--config names nodes, ports and profile: leave out --nodes, --profile and --port")
+        raise click.UsageError(
+            "--config names nodes, ports and profile: leave out --nodes, --profile and --port"
+        )
     wanted = Wanted(nodes_count, profile, file, services, port)
     return common.run_async(up_and_stay(layouts.find(directory), wanted, detach, limit_s, as_json))
 
@@ -62,7 +89,10 @@ def down(directory: str | None, as_json: bool) -> int:
     if as_json:
         print_json({"stopped": stopped, "killed": killed})
     else:
-        say(f"stopped: {', '.join(stopped) or 'nothing ran'}" + (f"; killed: {', '.join(killed)}" if killed else ""))
+        say(
+            f"stopped: {', '.join(stopped) or 'nothing ran'}"
+            + (f"; killed: {', '.join(killed)}" if killed else "")
+        )
     return common.FAILED if killed else common.OK
 
 
@@ -83,7 +113,11 @@ def start(node: str, directory: str | None, deadline_s: float, as_json: bool) ->
     layouts.known_node(layout, node)
     entry, lines = common.run_async(start_one(layout, node, deadline_s))
     if entry is None:
-        fail(common.NO_PRIMARY, [f"{node} was started, and is no member after {deadline_s:g} s", *lines], as_json)
+        fail(
+            common.NO_PRIMARY,
+            [f"{node} was started, and is no member after {deadline_s:g} s", *lines],
+            as_json,
+        )
     if as_json:
         print_json(entry)
     else:
@@ -93,14 +127,22 @@ def start(node: str, directory: str | None, deadline_s: float, as_json: bool) ->
 
 @click.command()
 @click.argument("node")
-@click.option("--how", type=click.Choice(["crash", "power", "freeze", "thaw"]), required=True, help="Which fault.")
+@click.option(
+    "--how", type=click.Choice(["crash", "power", "freeze", "thaw"]), required=True, help="Which fault."
+)
 @click.option("--service", metavar="NAME", help="With crash: kill only the node's host of this service.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the new master.")
 @directory_option
 @deadline_option(20.0)
 @json_option
 def kill(
-    node: str, how: str, service: str | None, no_wait: bool, directory: str | None, deadline_s: float, as_json: bool
+    node: str,
+    how: str,
+    service: str | None,
+    no_wait: bool,
+    directory: str | None,
+    deadline_s: float,
+    as_json: bool,
 ) -> int:
     """Try a fault on a NODE (an id, `master` or `vice`) of this machine.
 

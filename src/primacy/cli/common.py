@@ -1,12 +1,12 @@
 """What all commands share: their options, what becomes of an error, and how output is written.
 
-Each error of the project has one exit code, in one table. A command writes its result to standard output, everything
-else (progress, what went wrong) to standard error; with `--json` the result, an error's included, is one JSON value.
+Each error of the project has one exit code, in one table. A command writes its result to standard output,
+everything else (progress, what went wrong) to standard error; with `--json` the result, an error's
+included, is one JSON value.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import os
@@ -53,26 +53,33 @@ class Exit(Exception):
 def directory_option(function: F) -> F:
     """Add `--dir`."""
     text = "The cluster's directory (else $PRIMACY_DIR, else ./.primacy)."
-    return click.option("--dir", "directory", metavar="DIR", type=click.Path(file_okay=False), help=text)(function)
+    return click.option("--dir", "directory", metavar="DIR", type=click.Path(file_okay=False), help=text)(
+        function
+    )
 
 
 def json_option(function: F) -> F:
     """Add `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON value.")(function)
+    text = "Print the result as one JSON value."
+    return click.option("--json", "as_json", is_flag=True, help=text)(function)
 
 
 def deadline_option(seconds: float) -> Callable[[F], F]:
     """Add `--deadline` with that default."""
-    text = "How long to wait for the answer."
     return click.option(
-        "--deadline", "deadline_s", metavar="S", type=click.FloatRange(0.1, 3600), default=seconds, show_default=True,
-        help=text,
-    )  # fmt: skip
+        "--deadline",
+        "deadline_s",
+        metavar="S",
+        type=click.FloatRange(0.1, 3600),
+        default=seconds,
+        show_default=True,
+        help="How long to wait for the answer.",
+    )
 
 
 def exit_code(error: errors.PrimacyError) -> int:
     """Return the exit code of an error."""
-    return CODES.get(type(error), FAILED)
+    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), FAILED)
 
 
 def as_plain(error: errors.PrimacyError) -> dict[str, Any]:
@@ -113,7 +120,9 @@ def run(command: click.Command, words: Sequence[str]) -> int:
         _tell(error, as_json)
         return exit_code(error)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains at its end
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else the interpreter complains at its end
         return OK
     return result if isinstance(result, int) else OK
 
@@ -144,6 +153,8 @@ def is_terminal() -> bool:
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end in a loop of its own."""
+    import asyncio  # here, because the help needs no loop
+
     with asyncio.Runner() as runner:
         return runner.run(coroutine)
 

@@ -31,9 +31,12 @@ def switchover(
     if as_json:
         print_json(found)
     elif dry_run:
-        say(f"possible: from {found.get('from', 'the master')} to {found.get('to', 'the vice')}; nothing was done")
+        say(f"possible: from {found['from']} to {found['to']}; nothing was done")
     else:
-        say(f"{found['to']} is master of term {found['term']}, {found['duration_ms']:.1f} ms after the request ({found['from']} was)")
+        took_ms = found["duration_ms"]
+        say(
+            f"{found['to']} is master of term {found['term']}, {took_ms:.1f} ms after the request"
+        )
     return common.OK
 
 
@@ -46,15 +49,20 @@ def switchover(
 @deadline_option(60.0)
 @json_option
 def shutdown(
-    node: str | None, everything: bool, dry_run: bool, reason: str, directory: str | None, deadline_s: float, as_json: bool
+    node: str | None,
+    everything: bool,
+    dry_run: bool,
+    reason: str,
+    directory: str | None,
+    deadline_s: float,
+    as_json: bool,
 ) -> int:
     """Shut a NODE (an id, `master` or `vice`) down in order, or with --all the whole cluster.
 
     The master hands over first, and the vice to another vice where there is one.
 
-    \b
-    Exit codes: 0 done (or with --dry-run: possible); 3 refused, with all reasons; 4 there is no such role now;
-    5 the agent that was asked went away.
+    \b Exit codes: 0 done (or with --dry-run: possible); 3 refused, with all reasons; 4 there is no such
+    role now; 5 the agent that was asked went away.
     """
     if (node is None) != everything:
         raise click.UsageError("name a NODE, or give --all")
@@ -78,8 +86,8 @@ def shutdown(
 def link(node: str, link: str, state: str, directory: str | None, deadline_s: float, as_json: bool) -> int:
     """Take a LINK (1, 2, ... or its address) of a NODE down, or up again.
 
-    The node drops all traffic of a link that is down, both ways. The last link can be taken down as well: then
-    nobody reaches the node any more, this command included.
+    The node drops all traffic of a link that is down, both ways. The last link can be taken down as well:
+    then nobody reaches the node any more, this command included.
 
     Exit codes: 0 done; 4 the node's agent cannot be reached; 78 no such node or link.
     """

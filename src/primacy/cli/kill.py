@@ -1,4 +1,6 @@
-"""What `primacy kill` does: find the node, do the fault, wait for what the rest of the cluster makes of it."""
+"""What `primacy kill` does: find the node, do the fault, wait for what the rest of the cluster makes of
+it.
+"""
 
 from __future__ import annotations
 
@@ -37,31 +39,45 @@ class Report:
 
     def plain(self) -> dict[str, Any]:
         """Return it as what `--json` prints."""
-        found: dict[str, Any] = {"node": self.node, "how": self.how, "service": self.service, "role": self.role}
+        found: dict[str, Any] = {
+            "node": self.node,
+            "how": self.how,
+            "service": self.service,
+            "role": self.role,
+        }
         found |= {"pids": self.pids, "late": self.late, "master": None, "term": None, "after_ms": None}
         if self.after is not None:
-            found |= {"master": self.after.master, "term": self.after.term, "after_ms": round(self.after_ms, 1)}
+            found |= {
+                "master": self.after.master,
+                "term": self.after.term,
+                "after_ms": round(self.after_ms, 1),
+            }
         return found
 
     def sentences(self) -> list[str]:
         """Return it as an operator reads it."""
         count = f"{len(self.pids)} processes"
+        killed = f"the host of {self.service}" if self.service else "the agent"
         said = {
-            "crash": f"{self.node}: killed {f'the host of {self.service}' if self.service else 'the agent'} (pid {self.pids[0]})",
-            "power": f"{self.node}: the power is off ({count} stopped, to be killed when the cluster goes on without it)",
-            "freeze": f"{self.node}: frozen ({count}); `primacy kill {self.node} --how thaw` continues them",
-            "thaw": f"{self.node}: thawed ({count})",
+            "crash": f"killed {killed} (pid {self.pids[0]})",
+            "power": f"the power is off ({count} stopped; killed when the cluster goes on without it)",
+            "freeze": f"frozen ({count}); `primacy kill {self.node} --how thaw` continues them",
+            "thaw": f"thawed ({count})",
         }
-        lines = [said[self.how]]
+        lines = [f"{self.node}: {said[self.how]}"]
         if self.after is not None:
-            lines.append(f"{self.after.master} serves term {self.after.term}, {self.after_ms:.0f} ms after that")
+            lines.append(
+                f"{self.after.master} serves term {self.after.term}, {self.after_ms:.0f} ms after that"
+            )
         if self.late:
             lines.append("no other master serves in time; `primacy status` tells what the cluster waits for")
         return lines
 
 
 async def try_fault(layout: Layout, word: str, how: str, service: str | None, limit_s: float) -> Report:
-    """Do a fault to the node that `word` means; if it was the master, wait for another up to `limit_s` (0: do not)."""
+    """Do a fault to the node that `word` means; if it was the master, wait for another up to `limit_s` (0:
+    do not).
+    """
     async with _observed(layout, needed=word in ("master", "vice")) as cluster:
         before = cluster.topology if cluster else None
         node = node_named(word, before.master, before.vice) if before else word

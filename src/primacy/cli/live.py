@@ -1,7 +1,9 @@
-"""The live view: nodes, roles, levels in progress, services and the last events, drawn anew whenever they change.
+"""The live view: nodes, roles, levels in progress, services and the last events, drawn anew whenever they
+change.
 
-On a terminal it is one screen that is kept up to date; elsewhere each event and each change of the headline is one
-plain line. A cluster that does not answer for a while is shown as it was, with what is known of its processes.
+On a terminal it is one screen that is kept up to date; elsewhere each event and each change of the headline
+is one plain line. A cluster that does not answer for a while is shown as it was, with what is known of its
+processes.
 """
 
 from __future__ import annotations
@@ -91,7 +93,9 @@ def screen(
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[RenderableType] = [render.status_tables(status)] if status else [Text("waiting for the cluster", "dim")]
+    parts: list[RenderableType] = (
+        [render.status_tables(status)] if status else [Text("waiting for the cluster", "dim")]
+    )
     if notes:
         parts += [Text(), *(Text.from_markup(note) for note in notes)]
     if with_events:

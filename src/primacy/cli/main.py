@@ -1,7 +1,8 @@
 """The entry of `primacy`: which commands there are, and where each of them is.
 
-It must stay light: this module imports click and nothing of the project but what click needs, and a command's module
-is imported when the command runs. `primacy node` does not even import click: a guardian needs the standard library.
+It must stay light: this module imports click and nothing of the project but what click needs, and a
+command's module is imported when the command runs. `primacy node` does not even import click: a guardian
+needs the standard library.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ class Group(click.Group):
 def primacy() -> None:
     """One primary, always: centralized system services on a cluster of nodes.
 
-    Every command that talks with a cluster takes --dir (else $PRIMACY_DIR, else ./.primacy); wherever a NODE is
-    wanted, `master` and `vice` are understood; --json prints one JSON value.
+    Every command that talks with a cluster takes --dir (else $PRIMACY_DIR, else ./.primacy); wherever a
+    NODE is wanted, `master` and `vice` are understood; --json prints one JSON value.
     """
 
 

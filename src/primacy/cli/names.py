@@ -211,9 +211,7 @@ def _run(directory: str | None, deadline_s: float, ask: Callable[[Names], Awaita
     return common.run_async(run())
 
 
-async def _watch(
-    directory: str | None, deadline_s: float, prefix: str, current: bool, as_json: bool
-) -> None:
+async def _watch(directory: str | None, deadline_s: float, prefix: str, current: bool, as_json: bool) -> None:
     import json
 
     async with common.connected(directory, deadline_s) as cluster:

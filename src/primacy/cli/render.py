@@ -78,7 +78,9 @@ def links_text(node: dict[str, Any]) -> str:
 
 
 def activity(node: dict[str, Any]) -> str:
-    """Return the function in progress on a node, its level, and for whom it waits; empty when there is none."""
+    """Return the function in progress on a node, its level, and for whom it waits; empty when there is
+    none.
+    """
     if not node.get("function"):
         return ""
     waiting = node.get("waiting")
@@ -144,7 +146,9 @@ def _nodes_table(status: dict[str, Any]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    services = list(dict.fromkeys(name for node in status.get("nodes", []) for name in node.get("servers", {})))
+    services = list(
+        dict.fromkeys(name for node in status.get("nodes", []) for name in node.get("servers", {}))
+    )
     table = Table(pad_edge=False, box=None, header_style="dim")
     for name in ("node", "role", "links", *services, "in progress"):
         table.add_column(name)

@@ -21,7 +21,8 @@ def config() -> None:
 def check(file: str, as_json: bool) -> int:
     """Check a table in a TOML FILE as a whole; nothing is changed.
 
-    Exit codes: 0 it may be applied; 78 it may not: the message names the place, what stands there and what may.
+    Exit codes: 0 it may be applied; 78 it may not: the message names the place, what stands there and what
+    may.
     """
     from primacy import config as tables
 

@@ -1,7 +1,7 @@
 """What `primacy up` and `primacy start` do, step by step.
 
-A service's code is imported once, by a process of its own, before anything is made or started: its error reaches
-who started the cluster as a traceback, not as a line in a log.
+A service's code is imported once, by a process of its own, before anything is made or started: its error
+reaches who started the cluster as a traceback, not as a line in a log.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from primacy.cli import common, live
 from primacy.cli.common import fail, print_json, say
 from primacy.client import connect
 from primacy.config import Table
-from primacy.errors import CallError, ConfigError, Refused
+from primacy.errors import CallError, ConfigError
 from primacy.local import bring_up, import_check, nodes, report, table
 from primacy.local.bring_up import Outcome
 from primacy.local.layout import Layout
@@ -56,7 +56,9 @@ class Wanted:
             rows = stands.nodes
             count, port = self.nodes_count or len(rows), self.port
             if count != len(rows) or port not in (None, min(row.port for row in rows.values())):
-                rows = table.generate(count, PROFILE, {}, port or min(row.port for row in rows.values())).nodes
+                rows = table.generate(
+                    count, PROFILE, {}, port or min(row.port for row in rows.values())
+                ).nodes
             cluster = msgspec.structs.replace(stands.cluster, profile=self.profile or stands.cluster.profile)
             timing = None if self.profile is not None else stands.timing
             services = stands.services | table.services_of(self.services)
@@ -82,9 +84,15 @@ async def up_and_stay(layout: Layout, wanted: Wanted, detach: bool, limit_s: flo
         code = await _judge(layout, in_force, started, outcome, as_json)
         if detach or code not in (common.OK, common.NO_PRIMARY):
             return code
-        await live.show(layout, stop, notes=lambda: [f"Ctrl-C stops the cluster in order; its data stays in {layout.root}"])
+        await live.show(
+            layout,
+            stop,
+            notes=lambda: [f"Ctrl-C stops the cluster in order; its data stays in {layout.root}"],
+        )
         say("stopping")
-        return common.FAILED if await bring_up.stop_all(layout, say, "primacy up was interrupted") else common.OK
+        return (
+            common.FAILED if await bring_up.stop_all(layout, say, "primacy up was interrupted") else common.OK
+        )
 
 
 async def bring(layout: Layout, wanted: Wanted, limit_s: float) -> tuple[Table, list[Started], Outcome]:
@@ -106,7 +114,9 @@ async def bring(layout: Layout, wanted: Wanted, limit_s: float) -> tuple[Table, 
 
 
 async def start_one(layout: Layout, node: str, limit_s: float) -> tuple[dict[str, Any] | None, list[str]]:
-    """Start a node and wait until it is a member; return its entry in the status, or None and what its log says."""
+    """Start a node and wait until it is a member; return its entry in the status, or None and what its log
+    says.
+    """
     started = nodes.start(layout, node)
     deadline_s = time.monotonic() + limit_s
     while time.monotonic() < deadline_s and not report.ended([started]):
@@ -122,16 +132,24 @@ async def start_one(layout: Layout, node: str, limit_s: float) -> tuple[dict[str
     return None, report.explain(layout, [started])
 
 
-async def _judge(layout: Layout, in_force: Table, started: list[Started], outcome: Outcome, as_json: bool) -> int:
+async def _judge(
+    layout: Layout, in_force: Table, started: list[Started], outcome: Outcome, as_json: bool
+) -> int:
     """Tell what came of bringing the cluster up, and return the exit code."""
     if outcome.ended and (not outcome.in_service or common.CONFIGURATION in outcome.ended.values()):
         await asyncio.to_thread(nodes.stop, layout, [each.node for each in started], say)
         codes = ", ".join(f"{node} with {code}" for node, code in outcome.ended.items())
         code = common.CONFIGURATION if common.CONFIGURATION in outcome.ended.values() else common.FAILED
-        fail(code, [f"the cluster was stopped again, because guardians ended: {codes}", *outcome.reasons], as_json)
+        fail(
+            code,
+            [f"the cluster was stopped again, because guardians ended: {codes}", *outcome.reasons],
+            as_json,
+        )
     if not outcome.in_service:
         lines = ["the cluster is not in service", *outcome.reasons]
-        lines.append("its nodes go on trying: `primacy status` tells what they wait for, `primacy down` stops them")
+        lines.append(
+            "its nodes go on trying: `primacy status` tells what they wait for, `primacy down` stops them"
+        )
         if as_json:
             print_json({"error": "NotInService", "message": lines[0], "reasons": outcome.reasons})
         for line in lines:
@@ -145,7 +163,8 @@ async def _judge(layout: Layout, in_force: Table, started: list[Started], outcom
             "vice_ready_ms": round(outcome.vice_ready_ms, 1) if outcome.vice_ready else None,
         })  # fmt: skip
     else:
-        say(f"in service after {outcome.in_service_ms:.0f} ms{vice}; {len(in_force.nodes)} nodes in {layout.root}")
+        after = f"in service after {outcome.in_service_ms:.0f} ms{vice}"
+        say(f"{after}; {len(in_force.nodes)} nodes in {layout.root}")
         for reason in outcome.reasons:
             say(f"waits: {reason}")
     return common.OK

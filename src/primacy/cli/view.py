@@ -55,15 +55,23 @@ def status(watch: bool, directory: str | None, deadline_s: float, as_json: bool)
 
 @click.command()
 @click.option("--follow", is_flag=True, help="Go on with what happens until Ctrl-C.")
-@click.option("--last", "limit", type=click.IntRange(0), default=None, metavar="N", help="Only the last N of what has happened.")
+@click.option(
+    "--last",
+    "limit",
+    type=click.IntRange(0),
+    default=None,
+    metavar="N",
+    help="Only the last N of what has happened.",
+)
 @click.option("--node", "node", metavar="NODE", help="Only this node's events.")
 @directory_option
 @json_option
 def events(follow: bool, limit: int | None, node: str | None, directory: str | None, as_json: bool) -> int:
     """Show the events of all nodes of this machine in causal order; of dead nodes too.
 
-    Each node's events stay in the node's own order; those of an earlier term come before those of a later one.
-    With --json each event is one line: {node, incarnation, number, wall_ns, event: {event, term, ...}, sentence}.
+    Each node's events stay in the node's own order; those of an earlier term come before those of a later
+    one. With --json each event is one line: {node, incarnation, number, wall_ns, event: {event, term, ...},
+    sentence}.
     """
     layout = layouts.existing(directory)
     if node is not None:
@@ -77,7 +85,9 @@ def events(follow: bool, limit: int | None, node: str | None, directory: str | N
 
 
 async def fetch(directory: str | None, deadline_s: float) -> dict[str, Any]:
-    """Return the status from an agent; of a local cluster that does not answer, what is known of its processes."""
+    """Return the status from an agent; of a local cluster that does not answer, what is known of its
+    processes.
+    """
     try:
         async with common.connected(directory, deadline_s) as cluster:
             found: dict[str, Any] = await cluster.control("status", deadline_s=deadline_s)

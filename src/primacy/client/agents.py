@@ -253,7 +253,7 @@ def _result(verb: str, response: Response) -> Any:
 
 def _unreachable(kept: Kept) -> str:
     where = " and ".join(f"{host}:{port}" for host, port in kept.addresses)
-    return f"{where}: {kept.why_down() or 'no answer'}"
+    return kept.why_down() or f"{where}: no answer"
 
 
 def _push(link: _Link, pushed: EventPushed) -> None:

@@ -103,6 +103,14 @@ class BlockingCluster(Blocking):
             raise
         return self
 
+    def __getattr__(self, name: str) -> Any:
+        async def read_there() -> Any:
+            return getattr(self._target, name)
+
+        if "_runner" not in self.__dict__:
+            raise AttributeError(f"{name}: enter the cluster first: with primacy.connect_sync() as cluster")
+        return _pass_on(self._runner.run(read_there()), self._runner)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:

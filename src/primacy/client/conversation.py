@@ -22,7 +22,7 @@ from primacy.client.kept import Kept
 from primacy.client.subscription import Subscription
 from primacy.errors import Busy, CallError, OperationFailed, Refused, StreamClosed, WireError
 from primacy.machines.call_wire import BUSY, DONE, RAISED, Answer, Reply, decode_to_client, encode
-from primacy.machines.client_calls import Pending
+from primacy.machines.client_calls import WATCHES_MAX, Pending, too_many
 from primacy.machines.client_session import Effect, Failed, Finished, Send, ServiceSession, Watching
 from primacy.machines.ids import FOREVER_NS, SECOND
 
@@ -99,6 +99,8 @@ class Conversation:
     def watch(self, topic: str, position: int) -> Subscription:
         """Begin a watch on the topics that begin with `topic`, after `position` (0 = from now on)."""
         self._check_open()
+        if len(self.machine.watches()) >= WATCHES_MAX:
+            raise too_many(self.service, "watches", WATCHES_MAX)
         subscription = Subscription(on_end=lambda _: self._unwatch(watching))
         watching = Watching(subscription, topic, position)
         self._obey(self.machine.watch(watching))
@@ -139,15 +141,14 @@ class Conversation:
     def _error(self, pending: Pending, reply: Reply | Answer) -> CallError:
         """Return the error that a reply stands for."""
         name = f"{self.service}.{pending.operation}"
+        told: Any = decode_value(reply.payload) if reply.payload else ""
         if reply.outcome == RAISED:
-            kind, message = decode_value(reply.payload)
+            kind, message = told
             return OperationFailed(kind, message)
-        text = reply.payload.decode(errors="replace")
         if reply.outcome == BUSY:
-            return Busy(
-                f"{name}: {text or 'a limit of the service is reached'}; nothing was done, try again later"
-            )
-        return Refused([f"{name}: {text}"])
+            told = told or "a limit of the service is reached"
+            return Busy(f"{name}: {told}; nothing was done, try again later")
+        return Refused([f"{name}: {told}"])
 
     async def _recorded(self, pending: Pending, arguments: dict[str, Any], *, query: bool) -> Any:
         """Wait like `_result`, and tell `on_call` how it ended."""
@@ -163,9 +164,19 @@ class Conversation:
             raise
         finally:
             record = CallRecord(
-                self.service, pending.operation, arguments, query, pending.invoked_ns, pending.sent_ns, _now_ns(),
-                pending.sends, pending.term, outcome, value, maybe_applied,
-            )  # fmt: skip
+                service=self.service,
+                operation=pending.operation,
+                arguments=arguments,
+                query=query,
+                invoked_ns=pending.invoked_ns,
+                sent_ns=pending.sent_ns,
+                completed_ns=_now_ns(),
+                sends=pending.sends,
+                term=pending.term,
+                outcome=outcome,
+                value=value,
+                maybe_applied=maybe_applied,
+            )
             if self.on_call is not None:
                 self.on_call(record)
 

@@ -125,7 +125,8 @@ class Names:
             raise InvalidName(reason)
         known: dict[str, Listed] = {}
         async with aclosing(self._conversation.watch(prefix, 0)) as subscription:
-            listing = await self._listing(prefix)  # after the watch has begun: nothing falls between
+            await subscription.wait_begun()  # then list: nothing falls between, and nothing is told twice
+            listing = await self._listing(prefix)
             for change in _differences(known, listing.entries):
                 if current:
                     yield change

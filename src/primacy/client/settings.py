@@ -89,17 +89,30 @@ def write(path: Path, content: ClientFile) -> None:
 
 
 def credential_files(credential: Path) -> TlsFiles:
-    """Return the three files of a credential: a client's certificate, or a directory that holds exactly one.
+    """Return the three files of a credential: of a certificate, or of the directory that holds one.
 
-    The key lies beside the certificate (`client-NAME.pem`, `client-NAME.key`), and so does `authority.pem`.
+    A directory has a `client.json`, a `cert.pem`, or exactly one `client-*.pem`.  The key lies beside the
+    certificate (NAME.key or key.pem), and so does the authority (authority.pem or ca.pem); a file may also
+    hold all of it.
     """
+    if (credential / FILE).is_file():
+        return find(credential).tls
     if credential.is_dir():
-        found = sorted(credential.glob("client-*.pem"))
+        found = sorted([*credential.glob("client-*.pem"), *credential.glob("cert.pem")])
         if len(found) != 1:
-            got = ", ".join(path.name for path in found) or "no client-*.pem"
+            got = ", ".join(path.name for path in found) or "no certificate"
             raise ConfigError(str(credential), got, "name one certificate: credential=DIR/client-NAME.pem")
         credential = found[0]
-    return TlsFiles(credential, credential.with_suffix(".key"), credential.with_name("authority.pem"))
+    beside = credential.parent
+    return TlsFiles(
+        certificate=credential,
+        key=_first([credential.with_suffix(".key"), beside / "key.pem"], credential),
+        authority=_first([beside / "authority.pem", beside / "ca.pem"], credential),
+    )
+
+
+def _first(candidates: list[Path], otherwise: Path) -> Path:
+    return next((path for path in candidates if path.is_file()), otherwise)
 
 
 def address(text: str, where: str) -> Address:

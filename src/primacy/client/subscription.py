@@ -28,6 +28,7 @@ class Subscription:
         self._more = asyncio.Event()
         self._ended: str | None = None
         self._broken = False
+        self._begun = asyncio.Event()
 
     def __aiter__(self) -> Subscription:
         return self
@@ -42,6 +43,12 @@ class Subscription:
             await self._more.wait()
         return self._items.popleft()
 
+    async def wait_begun(self) -> None:
+        """Wait until the service has taken the watch: what happens from there on is not missed."""
+        await self._begun.wait()
+        if self._broken:
+            raise StreamClosed(f"the watch has ended: {self._ended}")
+
     async def aclose(self) -> None:
         """End the watch."""
         self._on_end(self)
@@ -49,6 +56,7 @@ class Subscription:
 
     def pushed(self, items: list[Item], lost: bool) -> None:
         """Take what has arrived, after a loss if `lost`."""
+        self._begun.set()
         if len(self._items) + len(items) > ITEMS_MAX:
             items, lost = [], True
         if lost:
@@ -61,4 +69,5 @@ class Subscription:
         """Nothing comes any more; `broken`: not by the reader's will."""
         if self._ended is None:
             self._ended, self._broken = reason, broken
+        self._begun.set()
         self._more.set()

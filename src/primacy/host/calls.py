@@ -181,7 +181,7 @@ class Calls:
             self.heard.pop(session, None)
 
     def confirmed(self, id: int, valid: bool) -> None:
-        """The vice echoed after the question, or nobody can say so: then the read is dropped, to be repeated."""
+        """The vice echoed after the question; or nobody can say so, and the read is dropped."""
         position, sink, frame = self._confirming.pop(id, (0, None, b""))
         if valid and sink is not None:
             self._gate.put(position, sink, frame)
@@ -228,7 +228,7 @@ class Calls:
         return [id for id in self.replica.sessions.sessions if now - heard.get(id, began) >= silence_ns]
 
     def touch(self) -> None:
-        """Log the signs of life that the replicated sessions have not seen for long; forget ended sessions."""
+        """Log the signs of life that the state has not seen for long; forget ended sessions."""
         sessions, uptime_ns = self.replica.sessions, self.uptime_ns()
         alive = [id for id, heard in self.heard.items() if heard > now_ns() - 10**10]
         old = [id for id in alive if sessions.needs_touch(id, uptime_ns)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from primacy.errors import JournalError, StreamClosed
@@ -39,8 +39,10 @@ class CatchUp:
         send: SendFrame,
         sent: Callable[[int, int], None],
         note: Callable[[str, str], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         """`send` takes a frame for the joiner, `sent(appointment, upto)` is the machine's."""
+        self._spawn = spawn
         self._journal = journal
         self._snapshots = snapshots
         self._send = send
@@ -106,7 +108,7 @@ class CatchUp:
             descriptor = os.open(self._journal.directory / entry.file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise JournalError(f"snapshot {entry.file}: {error.strerror}; it should be there") from error
-        self._task = self._loop.create_task(self._transfer(effect, entry, descriptor))
+        self._task = self._spawn(self._transfer(effect, entry, descriptor))
 
     async def _transfer(self, effect: SendSnapshot, entry: SnapshotEntry, descriptor: int) -> None:
         term, appointment = effect.term, effect.appointment

@@ -149,6 +149,15 @@ class Journal:
         """The position below which this journal cannot be cut: its state could not be made again."""
         return self.snapshots[0].sequence if self.kept else 0
 
+    @property
+    def closed(self) -> bool:
+        """`close` was called."""
+        return self._lock < 0
+
+    def holds(self, entry: SnapshotEntry) -> bool:
+        """Say whether the snapshot is of this history (which may have been cut or replaced meanwhile)."""
+        return self.kept <= entry.sequence <= self.last and cut(self.runs, entry.sequence) == entry.runs
+
     # ---- the data path ----
 
     def write(self, batch: Batch) -> None:
@@ -257,6 +266,16 @@ class Journal:
         self.runs, self.snapshots, self.incomplete = list(entry.runs), [entry], False
         self.kept = self.last = entry.sequence
         self._forget([old for old in gone if old.file != entry.file])
+
+    def forget_all(self) -> None:
+        """Delete everything, durably: only a snapshot of the primary can fill this journal again."""
+        with self._transaction() as database:
+            for table in ("batches", "snapshots"):
+                database.execute(f"DELETE FROM {table}")
+            self._set("base", _encode([]))
+            self._set("incomplete", b"\xc3")
+        self.runs, self.kept, self.last, self.incomplete = [], 0, 0, True
+        self._forget(self.snapshots)
 
     def mark(self, incomplete: bool) -> None:
         """Note durably whether this journal may lack entries that were acknowledged (its predecessor was set

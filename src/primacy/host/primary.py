@@ -58,7 +58,6 @@ class PrimaryServer:
         self.calls = Calls(
             assign.term, core.replica, core.model, page, self._append, self._confirm, self._tell_quiesced
         )
-        self.calls.release(self.machine.committed)
         self._follower: MirrorStream | None = None
         self._catch_up: CatchUp | None = None
         self._timers: Timers | None = None
@@ -75,6 +74,7 @@ class PrimaryServer:
             Quiesced: self._on_quiesced,
             Stalled: self._stalled,
         }
+        self.calls.release(self.machine.committed)
         self._sync_if_needed()
 
     # ---- what the agent says ----
@@ -148,7 +148,9 @@ class PrimaryServer:
         self._drop_follower()
         self._follower = stream
         core = self._core
-        self._catch_up = CatchUp(core.journal, core.snapshots, stream.send, self._sent, core.note)
+        self._catch_up = CatchUp(
+            core.journal, core.snapshots, stream.send, self._sent, core.note, core.spawn
+        )
         self._obey(self.machine.join(message.term, message.appointment, message.runs, message.kept))
 
     def heard(self, stream: MirrorStream, message: Acknowledged | SnapshotTaken) -> None:

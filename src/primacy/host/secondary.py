@@ -8,7 +8,6 @@ term: the agent seals by writing the page, and never waits for a host.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from primacy.errors import JournalError
@@ -61,7 +60,7 @@ class SecondaryServer:
             assign.term,
             assign.appointment,
             core.journal.runs,
-            kept=core.journal.floor,
+            kept=1 if core.journal.incomplete else core.journal.floor,
             loaded=core.loaded,
             journaled=core.syncer.synced_upto if core.open.durability == DISK else None,
         )
@@ -101,14 +100,11 @@ class SecondaryServer:
         """Take the messages of one arrival."""
         if stream is not self.stream:
             return
-        if self._busy:
-            self._waiting += messages
-            return
         for number, message in enumerate(messages):
-            self._take(message)
-            if self._busy:
-                self._waiting += messages[number + 1 :]
+            if self._busy:  # this message made it so
+                self._waiting += messages[number:]
                 return
+            self._take(message)
         self._written_all()
 
     def _take(self, message: ToSecondary) -> None:
@@ -149,7 +145,7 @@ class SecondaryServer:
         for number, effect in enumerate(effects):
             if isinstance(effect, Load):
                 self._busy = True
-                asyncio.get_running_loop().create_task(self._load(effect, effects[number + 1 :]))
+                self._core.spawn(self._load(effect, effects[number + 1 :]))
                 return
             self._obeying[type(effect)](effect)  # type: ignore[operator]
 
@@ -164,16 +160,13 @@ class SecondaryServer:
         gone = core.journal.last - effect.to
         core.journal.cut(effect.to)
         core.syncer.restart()
-        core.note(
-            "log cut", f"{gone} entries behind {effect.to} were never acknowledged to anybody; they are gone"
-        )
+        core.note("log cut", f"{gone} entries behind {effect.to} were acknowledged to nobody; they are gone")
 
     async def _load(self, effect: Load, then: list[SecondaryEffect]) -> None:
         """Bring the state to the end of the log, then go on with what waited."""
         await self._core.load()
         assert self._core.replica.sequence == effect.upto, (self._core.replica.sequence, effect.upto)
         self._busy = False
-        self._core.journal.mark(incomplete=False)
         self._obey(then)
         waiting, self._waiting = self._waiting, []
         if self.stream:
@@ -226,9 +219,7 @@ class SecondaryServer:
         self._received = b""
         core.replica.restore(body)
         if core.replica.sequence != effect.sequence:
-            raise JournalError(
-                f"the primary's snapshot of {effect.sequence} is one of {core.replica.sequence}"
-            )
+            raise JournalError(f"{entry.file} is the state after entry {core.replica.sequence}")
         core.syncer.now()
         write_raw(core.journal.directory / entry.file, data)
         core.journal.replace(entry)
@@ -250,11 +241,11 @@ class SecondaryServer:
         if ours is not None and theirs is not None and ours != theirs:
             name = type(self._core.service).__name__
             text = (
-                f"after entry {sequence} the state of {name} here differs from the primary's, though both applied "
-                "the same entries: an operation is not deterministic (it reads a clock, a random source, an "
-                "environment, or iterates over a set); take such values from ctx. This server starts anew from "
-                "the primary's snapshot"
+                f"after entry {sequence} the state of {name} here differs from the primary's, though both "
+                "applied the same entries: an operation is not deterministic (it reads a clock, a random source, "
+                "the environment, or iterates over a set); take such values from ctx. This server starts anew "
+                "from the primary's snapshot"
             )
+            self._core.journal.forget_all()
             self._core.note("diverged", text)
-            self._core.diverged()
             self._core.fail("diverged", text)

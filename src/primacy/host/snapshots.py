@@ -134,11 +134,14 @@ def _be_child(replica: Replica, new: Path, pipe: int) -> None:
 
 def write_file(path: Path, body: bytes) -> None:
     """Write a snapshot file, synced."""
-    digest = hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest()
+    write_raw(path, MAGIC + hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest() + body)
+
+
+def write_raw(path: Path, data: bytes) -> None:
+    """Write the whole content of a snapshot file, synced."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(MAGIC + digest)
-        file.write(body)
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
 

@@ -14,7 +14,7 @@ import msgspec
 
 from primacy.errors import Busy, CallError, ConfigError, OperationFailed, SessionExpired
 from primacy.machines.call_wire import BUSY, DONE, INVALID, RAISED, Call, Reply
-from primacy.service import Timer
+from primacy.machines.description import Timer
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode

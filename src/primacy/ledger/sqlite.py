@@ -23,7 +23,8 @@ import msgspec
 from primacy.errors import ConfigError, Unavailable
 from primacy.ledger.api import CHANGES_KEPT, Change, Entry, check_cluster, check_swap
 from primacy.ledger.notify import WriteNotice
-from primacy.ledger.sqlite_store import CHANGES_READ_MAX, SqliteStore, create
+from primacy.ledger.sqlite_format import create
+from primacy.ledger.sqlite_store import CHANGES_READ_MAX, SqliteStore
 from primacy.ledger.worker import Job, Worker
 
 POLL_FIRST_S: Final = 0.001
@@ -212,7 +213,7 @@ async def create_engine(url: str, cluster: str) -> SqliteLedger:
 def _parse(url: str) -> tuple[str, Settings]:
     parts = urlsplit(url)
     form = "sqlite:///absolute/path?deadline_ms=1000&busy_ms=500&poll_ms=500&keep=10000"
-    if parts.netloc or len(parts.path) < 2:
+    if parts.netloc or not parts.path.strip("/"):
         raise ConfigError("ledger", repr(url), form)
     try:
         settings = msgspec.convert(
@@ -220,4 +221,4 @@ def _parse(url: str) -> tuple[str, Settings]:
         )
     except msgspec.ValidationError as error:
         raise ConfigError("ledger", repr(url), f"{form} ({error})") from None
-    return unquote(parts.path), settings
+    return "/" + unquote(parts.path).lstrip("/"), settings  # four slashes mean the same as three

@@ -11,7 +11,10 @@ either would make a second truth out of a copy. So, around every transaction:
 
 Idle, it copies the write-ahead log into the file (`checkpoint`), so that a plain copy of the file is nearly
 current, and an older copy put in its place is seen at once, not shadowed by pages in the log. At opening it
-checks the whole file. What stays undetected: a file written over in place between a swap and its checkpoint.
+checks the whole file, and that no log or index was taken away from somebody who has the file open.
+
+What stays undetected: a file written over in place between a swap and its checkpoint; another file put in the
+place of the file or its log, and a process started that knows nothing else.
 
 Nothing else in a process may open and close the file: closing any descriptor of it drops the POSIX locks that
 SQLite holds (sqlite.org/howtocorrupt.html, 2.2; deleted and renamed files: 2.4 there).
@@ -24,7 +27,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -33,37 +35,14 @@ from urllib.parse import quote
 
 from primacy.errors import Compacted, ConfigError, Conflict, Unavailable, Uncertain
 from primacy.ledger.api import Change, Entry
+from primacy.ledger.sqlite_format import APPLICATION_ID, FORMAT, contradiction
 
-APPLICATION_ID: Final = 0x5072694C  # "PriL"
-FORMAT: Final = 1
 CHANGES_READ_MAX: Final = 1000
 BUSY_PAUSE_S: Final = 0.002
-
-SCHEMA: Final = f"""
-CREATE TABLE ledger (cluster TEXT NOT NULL);
-CREATE TABLE entries (key TEXT PRIMARY KEY, value TEXT NOT NULL, revision INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE changes (revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value TEXT,
-                      mark TEXT NOT NULL DEFAULT (lower(hex(randomblob(8)))));
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {FORMAT};
-"""
 
 _HISTORY: Final = """
 SELECT (SELECT cluster FROM ledger), (SELECT coalesce(max(revision), 1) FROM changes),
        (SELECT coalesce(min(revision), 2) FROM changes), (SELECT mark FROM changes WHERE revision = ?)
-"""
-
-_GAPS: Final = "SELECT coalesce(max(revision) - min(revision) + 1, 0) - count(*) FROM changes"
-
-_STRAY_ENTRIES: Final = """
-SELECT (SELECT count(*)
-        FROM (SELECT key, max(revision) AS revision, value FROM changes GROUP BY key) AS newest
-        LEFT JOIN entries USING (key)
-        WHERE (entries.revision, entries.value)
-              IS NOT (iif(newest.value IS NULL, NULL, newest.revision), newest.value))
-     + (SELECT count(*) FROM entries
-        WHERE revision >= (SELECT min(revision) FROM changes)
-              AND key IS NOT (SELECT key FROM changes WHERE changes.revision = entries.revision))
 """
 
 
@@ -84,11 +63,9 @@ class SqliteStore:
         before = self._identity(path, "`primacy up` and `primacy init` create a ledger, nothing else does")
         # The real path: SQLite names the two files beside it after the target of a symbolic link.
         log, index = (os.path.realpath(path) + suffix for suffix in ("-wal", "-shm"))
-        if not os.path.exists(log) and os.path.exists(index) and not os.path.exists(log):
-            # The log comes before its index and goes after it: somebody took it away from those who write it.
-            raise Unavailable(f"ledger {path}: {log} is gone; put it back, or remove {index} if it is lost")
         uri = f"file:{quote(os.path.abspath(path))}?mode=rw"
         with self._as_unavailable("opening it"):
+            self._check_company(uri, log, index)
             self._connection = sqlite3.connect(
                 uri, uri=True, timeout=0, isolation_level=None, check_same_thread=False
             )
@@ -191,6 +168,33 @@ class SqliteStore:
         else:
             self._connection.close()
 
+    def _check_company(self, uri: str, log: str, index: str) -> None:
+        """Before opening: without a log, or an index of it, nobody else may have the file open.
+
+        Somebody who has would go on with those that were taken away, we with new ones: two truths. Locking
+        the file as a whole, without any index, succeeds only when nobody has it open; it also tidies up.
+        """
+        until = time.monotonic() + self._busy_s
+        while not (os.path.exists(log) and os.path.exists(index) and os.path.getsize(index)):
+            try:
+                with contextlib.closing(
+                    sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
+                ) as alone:
+                    alone.execute("PRAGMA locking_mode=EXCLUSIVE")
+                    alone.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+                return
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                    return
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                if time.monotonic() >= until:
+                    raise Unavailable(
+                        f"ledger {self.path}: somebody has it open or locked, but {log} or {index} is gone:"
+                        " put it back, or stop every node of the cluster and start again"
+                    ) from None
+            time.sleep(BUSY_PAUSE_S)
+
     def _accept(self) -> str:
         """Check that this is a sound ledger of a known format; return its cluster id."""
         try:
@@ -215,13 +219,12 @@ class SqliteStore:
             )
         self._connection.execute("PRAGMA synchronous=FULL")
         cluster = self._begin("BEGIN", "SELECT cluster FROM ledger")[0]
-        sound = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        counts = [self._connection.execute(query).fetchone()[0] for query in (_GAPS, _STRAY_ENTRIES)]
+        fault = contradiction(self._connection)
         self._roll_back()
-        if sound != "ok" or any(counts):
+        if fault:
             raise Unavailable(
-                f"ledger {self.path} is damaged ({sound}; {counts[0]} changes missing, {counts[1]} entries"
-                " differ from them): was it copied back beside a later -wal file? Restore it as a whole"
+                f"ledger {self.path} is damaged ({fault}): was it copied back beside a later -wal file?"
+                " Restore it as a whole"
             )
         return str(cluster)
 
@@ -331,45 +334,6 @@ class SqliteStore:
             yield
         except sqlite3.Error as error:
             raise Unavailable(f"ledger {self.path}: {what}: {_text(error)}; nothing was written") from error
-
-
-def create(path: str, cluster: str) -> None:
-    """Create the ledger file of `cluster`, whole or not at all; leave an existing one as it is.
-
-    Only its owner can read it.
-
-    Raises `ConfigError` where that cannot be done.
-    """
-    real = os.path.realpath(path)
-    if os.path.exists(real):
-        return
-    for name in (f"{real}-wal", f"{real}-shm"):
-        if os.path.lexists(name):  # SQLite would play an old log into the new file
-            raise ConfigError(
-                f"ledger {path}", f"{name}, left over from a ledger that is gone", "move it away"
-            )
-    draft = f"{real}.{secrets.token_hex(4)}.new"
-    try:
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(f"BEGIN; {SCHEMA} COMMIT;")
-            connection.execute("INSERT INTO ledger VALUES (?)", (cluster,))
-        with contextlib.suppress(FileExistsError):  # somebody else was faster
-            os.link(draft, real)
-        directory = os.open(os.path.dirname(real), os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-    except (OSError, sqlite3.Error) as error:
-        raise ConfigError(
-            f"ledger {path}", str(error), "a directory on a local disk that can be written"
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(draft)
 
 
 def _range(prefix: str) -> tuple[str, str]:

@@ -1,4 +1,5 @@
-"""Clusters on this machine: their directory, their processes, and the faults that an operator may try on them.
+"""Clusters on this machine: their directory, their processes, and the faults that an operator may try on
+them.
 
     layout      where each file of a cluster's directory is
     table       the configuration table: generated, changed by options, written as TOML
@@ -14,6 +15,6 @@
     event_files the events of all nodes, merged
     import_check  can the services' code be imported?
 
-Never in here: a signal to a process that is not proven to belong to the directory (its guardian by pid and start
-time, the others by descent from it).
+Never in here: a signal to a process that is not proven to belong to the directory (its guardian by pid and
+start time, the others by descent from it).
 """

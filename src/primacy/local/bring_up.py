@@ -1,12 +1,14 @@
 """A cluster brought into service, and stopped again: what `primacy up` and `primacy down` do.
 
-The guardians are started at once and together; nothing is waited for before. Then the first agent that listens is
-asked. A guardian that ends by itself (a wrong configuration, a port that is taken) ends the waiting at once.
+The guardians are started at once and together; nothing is waited for before. Then the first agent that
+listens is asked. A guardian that ends by itself (a wrong configuration, a port that is taken) ends the
+waiting at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +55,9 @@ async def table_in_force(layout: Layout) -> Table:
         await ledger.close()
     found = [entry.value for entry in entries if entry.key == "config"]
     if not found:
-        raise ConfigError(str(layout.ledger), "a ledger without a configuration table", "want a cluster's ledger")
+        raise ConfigError(
+            str(layout.ledger), "a ledger without a configuration table", "want a cluster's ledger"
+        )
     return config.decode(found[0], f"{layout.ledger}: config")
 
 
@@ -66,7 +70,9 @@ def start_all(layout: Layout, table: Table) -> list[Started]:
 async def wait_in_service(
     layout: Layout, table: Table, started: Sequence[Started], limit_s: float = IN_SERVICE_LIMIT_S
 ) -> Outcome:
-    """Wait until the cluster is in service, with a ready vice where two nodes can be master; tell what came of it."""
+    """Wait until the cluster is in service, with a ready vice where two nodes can be master; tell what came
+    of it.
+    """
     outcome = Outcome()
     reaching = asyncio.create_task(_reach(layout, table, outcome, limit_s))
     watching = asyncio.create_task(_watch_guardians(started))
@@ -89,12 +95,16 @@ async def stop_all(layout: Layout, say: Callable[[str], None], reason: str) -> l
     """
     if not nodes.running(layout):
         return []
+    limit_s = 0.0  # how long to wait for what was not asked of the guardians
     try:
         async with connect(directory=layout.root, deadline_s=2.0) as cluster:
-            await cluster.control("shutdown", deadline_s=STOP_REQUEST_LIMIT_S, node=None, reason=reason, dry_run=False)
-            limit_s = nodes.STOP_LIMIT_S
+            if cluster.topology.serving:  # else nobody can do it for all
+                await cluster.control(
+                    "shutdown", deadline_s=STOP_REQUEST_LIMIT_S, node=None, reason=reason, dry_run=False
+                )
+                limit_s = nodes.STOP_LIMIT_S
     except (CallError, ConfigError):
-        limit_s = 0.0  # no agent can do it for all
+        pass  # the guardians are asked
     left = await asyncio.to_thread(nodes.wait_stopped, layout, nodes.running(layout), limit_s)
     return await asyncio.to_thread(nodes.stop, layout, left, say) if left else []
 
@@ -138,12 +148,22 @@ async def _wait_serving(cluster: Cluster, limit_s: float) -> None:
 
 
 async def _watch_guardians(started: Sequence[Started]) -> None:
-    while not started or not report.ended(started):
-        await asyncio.sleep(_LOOK_AGAIN_S)
+    """Wait until a guardian ends by itself."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    descriptors = [os.pidfd_open(each.process.pid) for each in started]
+    try:
+        for descriptor in descriptors:
+            loop.add_reader(descriptor, ended.set)
+        await ended.wait()
+    finally:
+        for descriptor in descriptors:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
 
 
 def _listens(address: tuple[str, int]) -> bool:
-    """Does anybody listen on the port? Looked up, not tried: a connection without TLS would count as garbage."""
+    """Does anybody listen on the port? Only looked up: a connection without TLS would count as garbage."""
     want = f":{address[1]:04X}"
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:

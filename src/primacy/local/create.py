@@ -1,7 +1,8 @@
 """A new cluster's directory: table, ledger, keys and certificates; whole, or not there at all.
 
-Everything is made in a directory beside the wanted one, which takes its place by one rename at the end. So a
-command that is broken off leaves nothing that looks like a cluster, and an existing directory is never altered.
+Everything is made in a directory beside the wanted one, which takes its place by one rename at the end. So
+a command that is broken off leaves nothing that looks like a cluster, and an existing directory is never
+altered.
 """
 
 from __future__ import annotations
@@ -31,14 +32,17 @@ KEY_BYTES = 32
 async def create(layout: Layout, table: Table, condition: Awaitable[None] | None = None) -> str:
     """Make the directory of a new cluster with this table, and return the cluster's id.
 
-    `condition` is awaited before the directory takes its place; if it raises, nothing was made. Raises `ConfigError`
-    when the directory exists and is not empty.
+    `condition` is awaited before the directory takes its place; if it raises, nothing was made. Raises
+    `ConfigError` when the directory exists and is not empty.
     """
     root = layout.root
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ConfigError(str(root), "something that is no cluster's directory", "want an empty or a new directory")
+        raise ConfigError(
+            str(root), "something that is no cluster's directory", "want an empty or a new directory"
+        )
     new = Layout(root.with_name(f"{root.name}.new-{secrets.token_hex(4)}"))
-    cluster = f"{re.sub(r'[^a-z0-9]+', '-', table.cluster.name.lower()).strip('-') or 'primacy'}-{secrets.token_hex(4)}"
+    slug = re.sub(r"[^a-z0-9]+", "-", table.cluster.name.lower()).strip("-")[:40]
+    cluster = f"{slug or 'primacy'}-{secrets.token_hex(4)}"
     try:
         new.root.mkdir(mode=0o700, parents=True)
         await _create_ledger(new, table, cluster)
@@ -48,7 +52,9 @@ async def create(layout: Layout, table: Table, condition: Awaitable[None] | None
             await condition
         os.rename(new.root, root)
     except OSError as error:
-        raise ConfigError(str(root), error.strerror or str(error), "want a directory that can be made") from error
+        raise ConfigError(
+            str(root), error.strerror or str(error), "want a directory that can be made"
+        ) from error
     finally:
         shutil.rmtree(new.root, ignore_errors=True)
     return cluster
@@ -80,12 +86,16 @@ def _create_keys(new: Layout, final: Layout, table: Table, cluster: str) -> None
             "certificate": files.certificate.name,
             "private_key": files.key.name,
         }
-        text = "".join(f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in parameters.items())
+        text = "".join(
+            f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in parameters.items()
+        )
         (new.node(node) / "node.toml").write_text(text, encoding="utf-8")
     files = authority.issue_client(new.credential, CREDENTIAL)
     client = {
         "cluster": cluster,
-        "endpoints": [[_join(*address) for address in table.agent_addresses(node)] for node in sorted(table.nodes)],
+        "endpoints": [
+            [_join(*address) for address in table.agent_addresses(node)] for node in sorted(table.nodes)
+        ],
         "certificate": _relative(files.certificate, new.root),
         "key": _relative(files.key, new.root),
         "authority": _relative(files.authority, new.root),

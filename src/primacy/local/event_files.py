@@ -1,8 +1,9 @@
 """The events of all nodes of a local cluster, read from their files, merged in causal order.
 
-Each node numbers its own events; a term is the only number that all nodes share. So the merge keeps each node's own
-order, puts what was published in an earlier term before what was published in a later one, and within a term goes
-by the wall clock (one machine has one), which decides nothing else. Dead nodes' events are there as well.
+Each node numbers its own events; a term is the only number that all nodes share. So the merge keeps each
+node's own order, puts what was published in an earlier term before what was published in a later one, and
+within a term goes by the wall clock (one machine has one), which decides nothing else. Dead nodes' events
+are there as well.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Faults that an operator may try on a node of this machine: crash, power, freeze, thaw.
 
 - **crash**: the agent (or one host) is killed; the guardian sees it, kills the rest and sends the obituary.
-- **power**: silent, as when the current fails. The guardian is stopped first, then all others, again and again until
-  no process of the node runs; so no FIN, RST or obituary leaves it. The stopped ones are killed only when the rest
-  of the cluster goes on without the node (`late_kill`), the guardian last: it could tell of the others' death.
-- **freeze, thaw**: all processes stopped, and later continued: the rest of the cluster may have moved on meanwhile.
+- **power**: silent, as when the current fails. The guardian is stopped first, then all others, again and
+  again until no process of the node runs; so no FIN, RST or obituary leaves it. The stopped ones are killed
+  only when the rest of the cluster goes on without the node (`late_kill`), the guardian last: it could tell
+  of the others' death.
+- **freeze, thaw**: all processes stopped, and later continued: the rest may have moved on meanwhile.
 
 Only processes of the node's own directory are ever touched.
 """
@@ -29,7 +30,9 @@ def crash(node_directory: Path) -> Process:
     _guardian(node_directory)
     agent = agent_of(node_directory)
     if agent is None or not agent.send(signal.SIGKILL):
-        raise Refused([f"{node_directory.name} has no agent at the moment (its guardian may be starting one)"])
+        raise Refused(
+            [f"{node_directory.name} has no agent at the moment (its guardian may be starting one)"]
+        )
     return agent
 
 
@@ -46,8 +49,9 @@ def crash_host(node_directory: Path, service: str) -> Process:
 def freeze(node_directory: Path, known: Sequence[Process] = ()) -> list[Process]:
     """Stop all processes of a node and return them, the guardian first.
 
-    Stopping repeats until a look at the whole system finds none of them that runs: a process may have been started
-    while the others were stopped. `known`: processes that a caller has found before, stopped without looking first.
+    Stopping repeats until a look at the whole system finds none of them that runs: a process may have been
+    started while the others were stopped. `known`: processes that a caller has found before, stopped
+    without looking first.
     """
     guardian = known[0] if known else _guardian(node_directory)
     guardian.send(signal.SIGSTOP)
@@ -63,7 +67,9 @@ def freeze(node_directory: Path, known: Sequence[Process] = ()) -> list[Process]
             raise Refused([f"the guardian of {node_directory.name} has ended meanwhile"])
         if time.monotonic() >= deadline_s:
             names = ", ".join(str(each.pid) for each in running)
-            raise Refused([f"processes of {node_directory.name} do not stop within {FREEZE_LIMIT_S:g} s: {names}"])
+            raise Refused(
+                [f"processes of {node_directory.name} do not stop within {FREEZE_LIMIT_S:g} s: {names}"]
+            )
         for process in running:
             process.send(signal.SIGSTOP)
         time.sleep(_LOOK_AGAIN_S)
@@ -86,7 +92,9 @@ def end(processes: Sequence[Process]) -> None:
     deadline_s = time.monotonic() + END_LIMIT_S
     while left := [each for each in processes if each.alive]:
         if time.monotonic() >= deadline_s:
-            raise Refused([f"processes do not end within {END_LIMIT_S:g} s: {', '.join(str(p.pid) for p in left)}"])
+            raise Refused(
+                [f"processes do not end within {END_LIMIT_S:g} s: {', '.join(str(p.pid) for p in left)}"]
+            )
         time.sleep(_LOOK_AGAIN_S)
 
 

@@ -1,9 +1,11 @@
 """Can the services' code be imported? Found out before a cluster is made or started, by a process of its own.
 
-The command that starts a cluster must neither run an author's module in itself nor let its error drown in three
-nodes' logs. What is wrong is a ConfigError with the author's traceback.
+The command that starts a cluster must neither run an author's module in itself nor let its error drown in
+three nodes' logs. What is wrong is a ConfigError with the author's traceback.
 
-    python -m primacy.local.import_check    (standard input: {service: [target, path]}; exit code 78: the error)
+    python -m primacy.local.import_check        (standard input: {service: [target, path]})
+
+Exit code 78: it cannot, and standard output says why.
 """
 
 from __future__ import annotations
@@ -36,13 +38,17 @@ async def check(services: dict[str, Service]) -> None:
             text, _ = await process.communicate(wanted.encode())
     except TimeoutError:
         got = f"an import that does not end within {LIMIT_S:g} s"
-        raise ConfigError(f"services {', '.join(services)}", got, "want modules that do nothing when imported") from None
+        raise ConfigError(
+            f"services {', '.join(services)}", got, "want modules that do nothing when imported"
+        ) from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode != 0:
-        raise ConfigError("services", f"code that cannot be used\n{text.decode('utf-8', 'replace').strip()}", "correct it")
+        raise ConfigError(
+            "services", f"code that cannot be used\n{text.decode('utf-8', 'replace').strip()}", "correct it"
+        )
 
 
 def main() -> int:

@@ -1,13 +1,13 @@
 """The end of a node whose power is off: its stopped processes are killed once the cluster goes on without it.
 
-A process of its own, started detached by `begin`, so that stopped processes never stay behind when the command that
-stopped them is interrupted. Until the rest of the cluster has moved on nothing of the node is touched: the death of
-a process would close its connections, and the others would hear it.
+A process of its own, started detached by `begin`, so that stopped processes never stay behind when the
+command that stopped them is interrupted. Until the rest of the cluster has moved on nothing of the node is
+touched: the death of a process would close its connections, and the others would hear it.
 
     python -m primacy.local.late_kill DIR NODE MASTER TERM LIMIT_S PID:START_TIME...
 
-The guardian is the first of the processes and is killed last. Exit code 0: the cluster went on; 4: it did not within
-the limit (the processes are killed all the same).
+The guardian is the first of the processes and is killed last. Exit code 0: the cluster went on; 4: it did
+not within the limit (the processes are killed all the same).
 """
 
 from __future__ import annotations
@@ -33,7 +33,13 @@ def begin(
     layout: Layout, node: str, before: Topology | None, frozen: Sequence[Process], limit_s: float = LIMIT_S
 ) -> subprocess.Popen[bytes]:
     """Start the process that kills `frozen`, and return it; nobody needs to wait for it."""
-    words = [str(layout.root), node, before.master if before else "", str(before.term if before else 0), str(limit_s)]
+    words = [
+        str(layout.root),
+        node,
+        before.master if before else "",
+        str(before.term if before else 0),
+        str(limit_s),
+    ]
     words += [f"{each.pid}:{each.start_time}" for each in frozen]
     with open(layout.log(node), "ab") as log:
         return subprocess.Popen(

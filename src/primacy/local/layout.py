@@ -31,7 +31,9 @@ CREDENTIAL = "admin"
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of one cluster's directory; nothing is looked at, so all of them can be asked for at any time."""
+    """The paths of one cluster's directory; nothing is looked at, so all of them can be asked for at any
+    time.
+    """
 
     root: Path
 

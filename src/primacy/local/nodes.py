@@ -1,8 +1,9 @@
 """Nodes of a local cluster started and stopped: each by a guardian in a session of its own.
 
-A guardian is started detached: no standard input, standard error to the node's log, the node's directory as its
-working directory (Python puts that first on the path for `-m`, and there is no module in it). It outlives the
-command that started it. Stopping is asked of the guardian by SIGTERM, which stops the node in order.
+A guardian is started detached: no standard input, standard error to the node's log, the node's directory as
+its working directory (Python puts that first on the path for `-m`, and there is no module in it). It
+outlives the command that started it. Stopping is asked of the guardian by SIGTERM, which stops the node in
+order.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ def ask_to_stop(layout: Layout, nodes: Sequence[str]) -> None:
 
 
 def wait_stopped(layout: Layout, nodes: Sequence[str], limit_s: float = STOP_LIMIT_S) -> list[str]:
-    """Wait until the guardians of these nodes have ended; return the nodes whose have not within the limit."""
+    """Wait until the guardians of these nodes have ended; return the nodes whose have not within the
+    limit.
+    """
     deadline_s = time.monotonic() + limit_s
     while left := [node for node in nodes if guardian_of(layout.node(node)) is not None]:
         if time.monotonic() >= deadline_s:
@@ -91,7 +94,9 @@ def end(layout: Layout, nodes: Sequence[str]) -> None:
             faults.end(processes_of(directory) if faults.is_frozen(directory) else faults.freeze(directory))
 
 
-def stop(layout: Layout, nodes: Sequence[str], say: Callable[[str], None], limit_s: float = STOP_LIMIT_S) -> list[str]:
+def stop(
+    layout: Layout, nodes: Sequence[str], say: Callable[[str], None], limit_s: float = STOP_LIMIT_S
+) -> list[str]:
     """Stop nodes in order, and kill those that do not stop within the limit; return the latter."""
     ask_to_stop(layout, nodes)
     left = wait_stopped(layout, nodes, limit_s)
@@ -102,8 +107,12 @@ def stop(layout: Layout, nodes: Sequence[str], say: Callable[[str], None], limit
 
 
 def _environment() -> dict[str, str]:
-    """Return this process's environment with an absolute import path and without another node's boot parameters."""
-    foreign = {each.variable for each in boot.PARAMETERS if each.name not in _KEPT_PARAMETERS} | {"PRIMACY_FILE"}
+    """Return this process's environment with an absolute import path and without another node's boot
+    parameters.
+    """
+    foreign = {each.variable for each in boot.PARAMETERS if each.name not in _KEPT_PARAMETERS} | {
+        "PRIMACY_FILE"
+    }
     environment = {name: value for name, value in os.environ.items() if name not in foreign}
     if "PYTHONPATH" in environment:
         entries = environment["PYTHONPATH"].split(os.pathsep)

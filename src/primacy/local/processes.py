@@ -1,12 +1,14 @@
 """Which processes belong to a node: its guardian, by pid and start time, and all that descends from it.
 
-The guardian is a subreaper, so a process of the node that loses its parent becomes the guardian's child: descent
-is proof as long as the guardian lives. A pid alone is no proof of anything, since pids are used again; each process
-is held by pid and start time, and is signalled through a descriptor that is checked after it was opened.
+The guardian is a subreaper, so a process of the node that loses its parent becomes the guardian's child:
+descent is proof as long as the guardian lives. A pid alone is no proof of anything, since pids are used
+again; each process is held by pid and start time, and is signalled through a descriptor that is checked
+after it was opened.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -30,7 +32,11 @@ class Process(NamedTuple):
     @property
     def state(self) -> str:
         """The letter of its state: R, S, D, T (stopped), Z, X (no longer there)."""
-        return guardian_process.state(self.pid) if guardian_process.start_time(self.pid) == self.start_time else "X"
+        return (
+            guardian_process.state(self.pid)
+            if guardian_process.start_time(self.pid) == self.start_time
+            else "X"
+        )
 
     @property
     def alive(self) -> bool:
@@ -82,7 +88,9 @@ def guardian_of(node_directory: Path) -> Process | None:
 
 
 def processes_of(node_directory: Path) -> list[Process]:
-    """Return the living processes of a node: its guardian first, parents before children; [] without a guardian."""
+    """Return the living processes of a node: its guardian first, parents before children; [] without a
+    guardian.
+    """
     guardian = guardian_of(node_directory)
     return [] if guardian is None else [guardian, *descendants(guardian)]
 
@@ -125,4 +133,4 @@ def hosts_of(node_directory: Path) -> dict[str, Process]:
 
 def _runs(process: Process, module: str) -> bool:
     words = process.argv
-    return any(pair == ("-m", module) for pair in zip(words, words[1:], strict=False))
+    return any(pair == ("-m", module) for pair in itertools.pairwise(words))

@@ -1,7 +1,7 @@
 """Why a cluster is not in service: what its nodes' logs said since they were started.
 
-A log holds lines of guardian, agent and hosts, and the tracebacks of user code. What is shown to an operator is the
-last traceback with the lines before it, else the last lines.
+A log holds lines of guardian, agent and hosts, and the tracebacks of user code. What is shown to an
+operator is the last traceback with the lines before it, else the last lines.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is known of a local cluster when no agent answers: its table, and which of its processes are there.
 
-In the form of `status --json`, so that whoever reads that need not care; nothing is in service, every node is out,
-and `waits` says why.
+In the form of `status --json`, so that whoever reads that need not care; nothing is in service, every node
+is out, and `waits` says why.
 """
 
 from __future__ import annotations
@@ -29,16 +29,17 @@ def local_status(layout: Layout) -> dict[str, Any]:
             frozen.append(node)
         elif guardian_of(directory) is not None:
             running.append(node)
-        addresses = table.agent_addresses(node)
         status["nodes"].append({
             "id": node, "incarnation": "", "role": "out", "eligible": row.eligible,
-            "links": [{"address": f"{address}:{port}", "up": False} for address, port in addresses],
+            "links": [{"address": address, "up": False} for address in row.links],
             "servers": {}, "function": None, "level": 0,
         })  # fmt: skip
     if not frozen and not running:
         status["waits"].append(f"no node runs: `primacy up --dir {layout.root}` starts them")
     if running:
-        status["waits"].append(f"no agent answers, though the guardians of {', '.join(running)} run: see their node.log")
+        status["waits"].append(
+            f"no agent answers, though the guardians of {', '.join(running)} run: see their node.log"
+        )
     status["waits"] += [f"{node} is frozen: `primacy kill {node} --how thaw`" for node in frozen]
     return status
 

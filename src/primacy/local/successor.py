@@ -1,7 +1,7 @@
 """What the rest of a cluster makes of a fault: waiting until it goes on without a node, or is whole again.
 
-Asked of the agents by a client, never guessed from a clock. A node counts as *left behind* when the cluster is in
-service and neither its master nor its vice is that node's life of before the fault.
+Asked of the agents by a client, never guessed from a clock. A node counts as *left behind* when the cluster
+is in service and neither its master nor its vice is that node's life of before the fault.
 """
 
 from __future__ import annotations

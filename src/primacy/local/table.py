@@ -31,7 +31,9 @@ _PORT_LAST = 32768
 
 
 def generate(nodes: int, profile: str, services: dict[str, Service], port: int | None = None) -> Table:
-    """Return the checked table of a cluster of nodes n1, n2, ...; `port` None: the first base that is free."""
+    """Return the checked table of a cluster of nodes n1, n2, ...; `port` None: the first base that is
+    free.
+    """
     if not 1 <= nodes <= NODES_MAX:
         raise ConfigError("--nodes", str(nodes), f"want 1 to {NODES_MAX}")
     base = port if port is not None else free_base(nodes)
@@ -40,7 +42,9 @@ def generate(nodes: int, profile: str, services: dict[str, Service], port: int |
 
 
 def read(file: Path, services: dict[str, Service]) -> Table:
-    """Return the checked table in a TOML file, with `services` added; relative paths count from the file's place."""
+    """Return the checked table in a TOML file, with `services` added; relative paths count from the file's
+    place.
+    """
     table = config.load(file)
     twice = sorted(table.services.keys() & services.keys())
     if twice:
@@ -106,7 +110,10 @@ def differences(stands: Table, wanted: Table) -> list[str]:
 def to_toml(table: Table) -> str:
     """Return the table as the TOML that `config.load` reads back as the same table."""
     plain = msgspec.to_builtins(table)
-    lines = ["# The configuration table of this cluster as it was applied; the ledger holds the one in force.", ""]
+    lines = [
+        "# The configuration table of this cluster as it was applied; the ledger holds the one in force.",
+        "",
+    ]
     lines += _section("cluster", plain["cluster"])
     if plain["timing"] is not None:
         lines += _section("timing", plain["timing"])
@@ -124,7 +131,9 @@ def free_base(nodes: int) -> int:
         if taken is None:
             return base
         base += PORTS * ((taken - base) // PORTS + 1)
-    raise ConfigError("ports", f"no {nodes * PORTS} free ports in a row", f"want some from {PORT}; or give --port")
+    raise ConfigError(
+        "ports", f"no {nodes * PORTS} free ports in a row", f"want some from {PORT}; or give --port"
+    )
 
 
 @contextlib.contextmanager
@@ -159,12 +168,14 @@ def _section(name: str, row: dict[str, Any]) -> list[str]:
 
 
 def _nodes_text(table: Table) -> str:
-    return ", ".join(f"{name} ({'+'.join(row.links)} port {row.port})" for name, row in sorted(table.nodes.items()))
+    rows = sorted(table.nodes.items())
+    return ", ".join(f"{name} ({'+'.join(row.links)} port {row.port})" for name, row in rows)
 
 
 def _cluster_text(table: Table) -> str:
     own = "own timing, " if table.timing is not None else ""
-    return f"{own}profile {table.cluster.profile}, cold_start {table.cluster.cold_start}, name {table.cluster.name}"
+    row = table.cluster
+    return f"{own}profile {row.profile}, cold_start {row.cold_start}, name {row.name}"
 
 
 def _service_text(row: Service | None) -> str:

@@ -27,6 +27,8 @@ class Announcer:
         self._version = 0
         self._told = (0, 0)  # (revision, serving term) of the newest version
         self._greet_ns = monitor.now_ns
+        self._handed_over = False  # the new master does not know it yet, as far as this node knows
+        self._hand_ns = 0
 
     def news(self) -> None:
         """Something new is to be announced (the revision is noticed by itself)."""
@@ -37,6 +39,14 @@ class Announcer:
         cmm = self._cmm
         if cmm.record is not None:
             cmm.emit(Send(node, self._announcement()))
+
+    def handed_over(self) -> None:
+        """This node made another one master: tell it now and every beat, until it beats."""
+        self._handed_over, self._hand_ns = True, self._cmm.now_ns
+
+    def beaten(self) -> None:
+        """The master of the known term beats: it knows."""
+        self._handed_over = False
 
     def heard(self, sender: Member, version: int) -> None:
         """A peer's present life acknowledged an announcement."""
@@ -49,6 +59,11 @@ class Announcer:
         cmm = self._cmm
         if cmm.role == "master":
             self._announce()
+        elif self._handed_over and cmm.record is not None:
+            if cmm.now_ns >= self._hand_ns:
+                self._hand_ns = cmm.now_ns + cmm.timing.beat_ns
+                self.tell(cmm.record.master.node)
+            cmm.wake(self._hand_ns)
         if cmm.now_ns >= self._greet_ns:
             alone = cmm.role == "member" and cmm.now_ns - cmm.sign_ns >= cmm.timing.grace_ns
             searching = cmm.record is None or alone
@@ -67,7 +82,15 @@ class Announcer:
         own = cmm.peers.own
         seen = [p.incarnation for p in cmm.peers if p.incarnation]
         hello = Hello(
-            cmm.me, cmm.cluster, WIRE_MIN, WIRE_MAX, own.eligible, own.available, own.priority, cmm.positions, seen
+            cmm.me,
+            cmm.cluster,
+            WIRE_MIN,
+            WIRE_MAX,
+            own.eligible,
+            own.available,
+            own.priority,
+            cmm.positions,
+            seen,
         )
         cmm.emit(Greet(nodes, hello))
 
@@ -82,7 +105,11 @@ class Announcer:
         for peer in cmm.peers:
             if peer.acknowledged_version >= self._version:
                 continue
-            vice = cmm.record is not None and cmm.record.vice is not None and peer.entry.id == cmm.record.vice.node
+            vice = (
+                cmm.record is not None
+                and cmm.record.vice is not None
+                and peer.entry.id == cmm.record.vice.node
+            )
             lately = cmm.now_ns - peer.heard_ns < cmm.timing.silence_ns
             pause_ns = cmm.timing.beat_ns if vice or lately else cmm.timing.member_ns
             if not peer.announced_ns or cmm.now_ns - peer.announced_ns >= pause_ns:

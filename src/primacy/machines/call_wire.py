@@ -74,7 +74,7 @@ class KeepAlive(Wire, frozen=True, gc=False, tag="k"):
 
 
 class HostRole(Wire, frozen=True, gc=False, tag="R"):
-    """Pushed at once on connection and on every change: does this host serve, in which term; whom it knows as primary."""
+    """Pushed at once and on every change: whether this host serves, in which term; whom it knows as primary."""
 
     service: str
     node: str

@@ -18,6 +18,9 @@ OUTSTANDING_MAX = 1024
 """How far a call's number may be ahead of the acknowledged ones (the size of a session's reply cache at the
 host); also the limit of outstanding queries."""
 
+WATCHES_MAX = 64
+"""Watches of one client on one service; a host takes no more."""
+
 
 class Pending(Struct):
     """A call or a query from its beginning to its end.  Its numbers are set by the machine alone."""
@@ -96,9 +99,9 @@ def too_late(name: str, pending: Pending, *, changes: bool, target: str, known: 
     )
 
 
-def too_many(service: str, what: str) -> Busy:
+def too_many(service: str, what: str, limit: int = OUTSTANDING_MAX) -> Busy:
     """Return how a call ends that would be one too many."""
-    return Busy(f"{service}: {OUTSTANDING_MAX} {what} are outstanding; await some of them first")
+    return Busy(f"{service}: {limit} {what} are outstanding; end some of them first")
 
 
 def no_room(service: str) -> Busy:

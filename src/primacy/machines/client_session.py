@@ -60,7 +60,8 @@ class Watching(Struct):
     topic: str
     position: int
     request: int = 0
-    sends: int = 0
+    begun: bool = False  # a host has answered it: from there on nothing is missed
+    unsure: bool = False  # something may have been missed, but no position says so
 
 
 # ---- effects, to be obeyed in order ----
@@ -88,7 +89,10 @@ class Failed(Struct, frozen=True):
 
 
 class Pushed(Struct, frozen=True):
-    """Events of a watch, in order, each once.  lost: some before them are gone for good: list again."""
+    """Events of a watch, in order, each once; the first time perhaps none: the watch has begun.
+
+    lost: some before them are gone for good; list again.
+    """
 
     watching: Watching
     items: list[tuple[int, str, bytes]]
@@ -294,8 +298,10 @@ class ServiceSession:
         if watching is None or node != self.target:
             return  # an older target's words: the new one tells them again, in order
         items = [item for item in message.items if item[0] > watching.position]
-        if items or message.lost:
-            effects.append(Pushed(watching, items, message.lost))
+        lost = message.lost or watching.unsure
+        if items or lost or not watching.begun:
+            effects.append(Pushed(watching, items, lost))
+        watching.begun, watching.unsure = True, False
         last = message.items[-1][0] if message.items else 0
         watching.position = max(watching.position, last, message.upto)
 
@@ -323,13 +329,10 @@ class ServiceSession:
         for each in self._sessions():
             if each.id:
                 effects += [self._send_call(each, pending, now_ns) for pending in each.calls.values()]
-        for (
-            watching
-        ) in self._watches.values():  # before the queries: a listing must not be older than its watch
-            if watching.sends and not watching.position:
-                effects.append(Pushed(watching, [], lost=True))  # no position says what has passed since
-            effects.append(self._send_watch(watching))
         effects += [self._send_query(pending, now_ns) for pending in self._queries.values()]
+        for watching in self._watches.values():
+            watching.unsure |= watching.begun and not watching.position
+            effects.append(self._send_watch(watching))
 
     def _send_call(self, session: Session, pending: Pending, now_ns: int) -> Send:
         if not pending.sends:
@@ -346,7 +349,6 @@ class ServiceSession:
         return Send(self.target, Query(pending.number, pending.operation, pending.arguments, pending.confirm))
 
     def _send_watch(self, watching: Watching) -> Send:
-        watching.sends += 1
         return Send(self.target, Watch(watching.request, watching.topic, watching.position))
 
     def _keep_alive(self, now_ns: int, effects: list[Effect]) -> None:

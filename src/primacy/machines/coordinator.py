@@ -17,14 +17,12 @@ from primacy.machines.coordination import (
     HostExited,
     HostSaid,
     Input,
-    KillHost,
-    Membership,
     MembersChanged,
+    Membership,
     PeerSaid,
     Publish,
     ServiceEntry,
     Started,
-    TellNode,
     Terminate,
     Tick,
     ToHost,
@@ -33,14 +31,14 @@ from primacy.machines.coordination import (
 from primacy.machines.departure import Departure
 from primacy.machines.events import InService, ServiceNote
 from primacy.machines.ids import MS, Member, ServerState
+from primacy.machines.initialization import Initialization
 from primacy.machines.records import Mastership
 from primacy.machines.runs import Frame, Runs
-from primacy.machines.sequence import EVERY_LEVEL, plan
+from primacy.machines.sequence import plan
 from primacy.machines.servers import Server, Servers
 from primacy.machines.swap import Outcome, Purpose
 from primacy.machines.switchover import Switchover
 
-INITIALIZE = "initialize"
 RETRY_NS = 50 * MS
 
 
@@ -70,8 +68,7 @@ class Coordinator:
         self.runs = Runs(self)
         self.switchover = Switchover(self)
         self.departure = Departure(self)
-        self._initialized = False  # the node's own initialize sequence is complete
-        self._master_level = 0  # the level of initialize that the master has completed
+        self.initialization = Initialization(self)
         self._began_term = 0  # the term whose failover or switchover sequence was begun
         self.record: Mastership | None = None
         self.broken_appointment = 0  # as vice: a server of this appointment was lost
@@ -81,6 +78,7 @@ class Coordinator:
         self._rescue_asked = False
         self._retry_ns = 0
         self._health: tuple[bool, bool, int, bool] | None = None
+        self.served_term = 0  # the last term whose master is known to have served
         self._reconnected_term = 0
         self._out: list[Effect] = []
         self._wake_ns = 0
@@ -148,7 +146,7 @@ class Coordinator:
         match message:
             case host_wire.Opened():
                 self.servers.opened(message)
-                self._opened_again(self.servers.by_service[service])
+                self.initialization.opened(self.servers.by_service[service])
             case host_wire.Failed(text=text):
                 self.servers.by_service[service].error = text
             case host_wire.Ran():
@@ -159,7 +157,9 @@ class Coordinator:
                     if self._joined >= {s.service for s in self.servers.centralized}:
                         self.feed(membership.Joined(now_ns=self.now_ns, term=term, appointment=appointment))
             case host_wire.MirrorStalled(term=term, appointment=appointment):
-                stalled = membership.Stalled(now_ns=self.now_ns, term=term, appointment=appointment, service=service)
+                stalled = membership.Stalled(
+                    now_ns=self.now_ns, term=term, appointment=appointment, service=service
+                )
                 self.feed(stalled)
             case host_wire.Quiesced(term=term, sequence=sequence):
                 self.switchover.quiesced(service, term, sequence)
@@ -205,8 +205,6 @@ class Coordinator:
             case membership.Alone(term=term):
                 self.primaries(host_wire.Alone(term))
             case membership.Served(term=term):
-                self._master_level = EVERY_LEVEL
-                self._open_barrier()
                 self.served(term)
             case membership.Closed(purpose=purpose, outcome=outcome):
                 self._closed(purpose, outcome)
@@ -229,7 +227,6 @@ class Coordinator:
         self._appointment = place.record.appointment
         self._joined = set()
         self.switchover.became(place)
-        self._open_barrier()
 
     def _cancel_term(self) -> None:
         """What was begun for the former place ends: its callbacks are cancelled."""
@@ -239,14 +236,14 @@ class Coordinator:
     def _peer_said(self, event: PeerSaid) -> None:
         message = event.message
         match message:
-            case peer_wire.Progress(function=function, level=level, complete=complete):
-                if function == INITIALIZE and self.role != "master":
-                    self._master_level = EVERY_LEVEL if complete else max(self._master_level, level)
-                    self._open_barrier()
+            case peer_wire.Progress():
+                self.initialization.heard(event.node, message)
             case peer_wire.EndNode(reason=reason, stopped=stopped):
                 self.departure.begin(reason, stopped=stopped, request=None)
             case peer_wire.Leave():
-                self.feed(membership.Leaving(now_ns=self.now_ns, member=Member(event.node, event.incarnation)))
+                self.feed(
+                    membership.Leaving(now_ns=self.now_ns, member=Member(event.node, event.incarnation))
+                )
 
     def _asked(self, event: Asked) -> None:
         if event.verb == "switchover":
@@ -257,74 +254,19 @@ class Coordinator:
     # ---- towards what should be ----
 
     def _settle(self) -> None:
+        self.departure.proceed()
         if self.departure.under_way:
-            self.departure.proceed()
             self.runs.tick()
             return
         self.runs.tick()
         self.switchover.proceed()
-        self._initialize()
+        self.initialization.proceed()
         if self.record is None or self.record.stopped is None:
             self.servers.settle()
         self._rescue()
         self._serve()
+        self._reconnect()
         self._report_health()
-
-    def _initialize(self) -> None:
-        """Begin the node's initialize sequence once a master is known and every host is open."""
-        servers = [*self.servers.centralized, *self.servers.local]
-        if self._initialized or INITIALIZE in self.runs or not self.term_known():
-            return
-        if not all(s.process == "open" for s in servers):
-            return
-        for server in servers:
-            server.initializing = True
-        barrier = EVERY_LEVEL if self.role == "master" else self._master_level
-        self.runs.begin(
-            INITIALIZE,
-            INITIALIZE,
-            plan(INITIALIZE, self.servers.callbacks(servers)),
-            Frame("the node starts", "spare", "available"),
-            self._initialize_ended,
-            on_level=self._initialize_level,
-            barrier=barrier,
-        )
-
-    def term_known(self) -> bool:
-        """Whether there is a master: this node, or one whose record was heard."""
-        return self.role != "member" or self._master_level > 0
-
-    def _initialize_level(self, level: int) -> None:
-        self.emit(TellNode(None, peer_wire.Progress(self.term, INITIALIZE, level, False)))
-
-    def _initialize_ended(self, reasons: tuple[str, ...] | None) -> None:
-        self._initialized = True
-        for server in self.servers.by_service.values():
-            server.initialized = server.initializing
-            self._opened_again(server)
-        self.emit(TellNode(None, peer_wire.Progress(self.term, INITIALIZE, 0, True)))
-
-    def initialize_failed(self, service: str, reason: str) -> None:
-        """A callback of initialize did not complete: the server is no use; its host starts again after a while."""
-        self.servers.by_service[service].error = reason
-        self.emit(KillHost(service))
-
-    def _open_barrier(self) -> None:
-        level = EVERY_LEVEL if self.role == "master" else self._master_level
-        self.runs.open_to(INITIALIZE, level)
-
-    def _opened_again(self, server: Server) -> None:
-        """A process that was started after the node's initialization is initialized by itself."""
-        if self._initialized and server.process == "open" and not server.initialized:
-
-            def ended(_: tuple[str, ...] | None) -> None:
-                server.initialized = server.process == "open"
-
-            key = f"{INITIALIZE}:{server.service}"
-            self.runs.cancel(key)
-            steps = plan(INITIALIZE, {server.service: server.callbacks})
-            frame = Frame("its host was started again", "spare", "available")
-            self.runs.begin(key, INITIALIZE, steps, frame, ended, quiet=True)
 
     def _rescue(self) -> None:
         """A primary's host died: hand over at once; when nobody can take over, go on here in a new term."""
@@ -354,7 +296,7 @@ class Coordinator:
             return
         self._began_term = self.term
         if place.how == "formation":
-            self._serves(INITIALIZE)
+            self._serves("initialize")
             return
         function = "switchover" if place.how == "switchover" else "failover"
         record = place.record
@@ -381,10 +323,14 @@ class Coordinator:
             self.primaries(host_wire.Members(list(self.members)))
 
     def served(self, term: int) -> None:
-        """The master of this term serves: local services reattach now."""
+        """The master of this term serves."""
+        self.served_term = max(self.served_term, term)
         self.switchover.served(term)
-        self.departure.served()
-        if term <= self._reconnected_term or self.departure.under_way:
+
+    def _reconnect(self) -> None:
+        """Once for each term that serves: tell the local services of the primaries, and let them reattach."""
+        term = self.served_term
+        if term <= self._reconnected_term or not self.initialization.complete:
             return
         self._reconnected_term = term
         self.runs.cancel("reconnect")

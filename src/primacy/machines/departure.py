@@ -115,9 +115,6 @@ class Departure:
         """A host has ended, or said that its journal is synced and it ends now."""
         self._waiting.discard(service)
 
-    def served(self) -> None:
-        """A master serves (a switchover ends by itself through its own callback)."""
-
     def proceed(self) -> None:
         """Time has passed, or something happened."""
         self._others_left()

@@ -109,7 +109,7 @@ class LeaseLapsed(Base, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.node} heard nothing from its vice {self.vice} for a lease: it answers nobody until this is settled"
+        return f"{self.node} heard nothing from its vice {self.vice} for a lease: it is silent until this is settled"
 
 
 class ObituaryHeard(Base, frozen=True, kw_only=True):

@@ -94,7 +94,9 @@ def standing(view: View, candidate: Candidate) -> Form | Wait:
     if record.ready_vice is not None:
         in_step += f" or {record.ready_vice.node}"
     if view.volatile:
-        return Wait(f"a service keeps its state in memory only: waiting for {in_step}, or for the operator's force")
+        return Wait(
+            f"a service keeps its state in memory only: waiting for {in_step}, or for the operator's force"
+        )
     if node == record.master.node:
         return Form("formation by the recorded master's node")
     if record.ready_vice is not None and node == record.ready_vice.node:

@@ -29,7 +29,9 @@ class MemberDuty:
             return
         decision = decide(self._view())
         if isinstance(decision, Form):
-            cmm.emit(Publish(ClaimBegan(term=cmm.term + 1, node=cmm.me.node, cause=decision.cause, silence_ns=0)))
+            cmm.emit(
+                Publish(ClaimBegan(term=cmm.term + 1, node=cmm.me.node, cause=decision.cause, silence_ns=0))
+            )
             cmm.begin(Purpose.FORM, cmm.new_term(decision.cause))
             return
         cmm.wake(cmm.now_ns + cmm.timing.beat_ns)
@@ -38,15 +40,14 @@ class MemberDuty:
             cmm.emit(Publish(FormationWaits(term=cmm.term, node=cmm.me.node, reason=decision.reason)))
 
     def _record_is_fresh(self) -> bool:
-        """Whether the record was read since the master's last sign of life; read it once a grace has passed."""
+        """Whether no master is heard any more, and the record was read since; read it when that is so."""
         cmm = self._cmm
-        if cmm.checked_ns < 0:
-            cmm.read()
+        silent_ns = cmm.sign_ns + (cmm.timing.silence_ns if cmm.signed else 0)
+        if cmm.now_ns < silent_ns:
+            cmm.wake(silent_ns)
             return False
         if cmm.checked_ns < cmm.sign_ns:
-            if cmm.now_ns - cmm.sign_ns >= cmm.timing.grace_ns:
-                cmm.read()
-            cmm.wake(cmm.sign_ns + cmm.timing.grace_ns)
+            cmm.read()
             return False
         return True
 

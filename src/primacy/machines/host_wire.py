@@ -271,7 +271,9 @@ ToHost = (
     Open | Assign | Appoint | Ready | Alone | Serve | Quiesce | Resume | Run | Cancel | Ping | Confirmed | Members
     | Primaries | LinkState | Stop
 )  # fmt: skip
-ToAgent = Opened | Failed | Ran | Joined | Quiesced | MirrorStalled | Confirm | Pong | Progress | Note | Stopped
+ToAgent = (
+    Opened | Failed | Ran | Joined | Quiesced | MirrorStalled | Confirm | Pong | Progress | Note | Stopped
+)
 
 encode = msgspec.msgpack.Encoder().encode
 _to_host = msgspec.msgpack.Decoder(ToHost)

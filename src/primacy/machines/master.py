@@ -16,7 +16,17 @@ from primacy.machines.events import LeaseLapsed, ViceAppointed, ViceDropped, Vic
 from primacy.machines.formation import Positions
 from primacy.machines.ids import FOREVER_NS, NEVER_NS, Member
 from primacy.machines.lease import Lease
-from primacy.machines.membership import Alone, Appointed, Closed, HandOver, Publish, Renew, Send, Stalled, ViceReady
+from primacy.machines.membership import (
+    Alone,
+    Appointed,
+    Closed,
+    HandOver,
+    Publish,
+    Renew,
+    Send,
+    Stalled,
+    ViceReady,
+)
 from primacy.machines.messages import Beat, Echo
 from primacy.machines.records import Mastership, Vice
 from primacy.machines.swap import Outcome, Purpose
@@ -190,14 +200,19 @@ class MasterDuty:
             if not record.vice.ready and record.appointment not in self._unfit:
                 self._unfit[record.appointment] = why  # it cannot claim, and never will in this appointment:
                 cmm.emit(Alone(record.term))  # no reply needs to wait for the ledger
-            if cmm.now_ns >= self._pause_until_ns:
-                cmm.begin(Purpose.DROP, self._next(None, why))
-            else:
+            if self._paused():
                 cmm.wake(self._pause_until_ns)
+            else:
+                cmm.begin(Purpose.DROP, self._next(None, why))
         elif not record.vice.ready and self._joined == record.appointment and self.lease.held(cmm.now_ns):
-            if cmm.now_ns >= self._pause_until_ns:
+            if self._paused():
+                cmm.wake(self._pause_until_ns)
+            else:
                 ready = msgspec.structs.replace(record.vice, ready=True)
                 cmm.begin(Purpose.READY, self._next(ready, f"{ready.node} is in step"))
+
+    def _paused(self) -> bool:
+        return self._cmm.now_ns < self._pause_until_ns
 
     def _consider_alone(self) -> None:
         cmm = self._cmm
@@ -205,7 +220,7 @@ class MasterDuty:
             self._reread_ns = cmm.now_ns + cmm.timing.grace_ns
             cmm.read()  # a master alone looks whether somebody was made master by force
         cmm.wake(self._reread_ns)
-        if self.serving_term != cmm.term or cmm.now_ns < self._pause_until_ns:
+        if self.serving_term != cmm.term or self._paused():
             return
         peer = cmm.peers.next_vice(cmm.now_ns, cmm.timing.silence_ns, cmm.dead)
         if peer is not None:

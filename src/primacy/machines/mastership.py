@@ -98,7 +98,8 @@ class Monitor:
         self.member = MemberDuty(self)
         self.announcer = Announcer(self)
         self.judge_ns = now_ns  # before this instant nobody is judged by the clock
-        self.sign_ns = now_ns  # last sign of life of the recorded master
+        self.sign_ns = now_ns  # last sign of life of a master (at first: this node's own start)
+        self.signed = False  # a master has been heard at all
         self.checked_ns = -1  # when the last answered read was asked
         self._read_asked_ns: int | None = None
         self._read_again_ns = now_ns
@@ -216,7 +217,9 @@ class Monitor:
 
     def regrant(self) -> None:
         """Write the lease page if what it must say has changed."""
-        granted = (self.term, self.master.valid_until_ns()) if self.role == MASTER else (self._granted[0], NEVER_NS)
+        granted = (
+            (self.term, self.master.valid_until_ns()) if self.role == MASTER else (self._granted[0], NEVER_NS)
+        )
         if granted != self._granted:
             if granted[0] != self._granted[0] and self._granted[1] != NEVER_NS:
                 self.emit(Grant(self._granted[0], NEVER_NS))
@@ -280,7 +283,7 @@ class Monitor:
         old, old_role = self.record, self.role
         self.revision, self.record = revision, record
         if old is not None:
-            self.sign_ns = self.now_ns  # somebody has just written it
+            self.sign_ns, self.signed = self.now_ns, True  # somebody has just written it
         self.member.waits_for = ""
         how = "switchover"
         if swap is not None and outcome is not None:
@@ -290,6 +293,8 @@ class Monitor:
         self._change_role(old, old_role, how)
         if swap is not None and outcome is not None:
             self._close(swap, outcome)
+            if swap.purpose is Purpose.HANDOVER and outcome is Outcome.DONE:
+                self.announcer.handed_over()
 
     def _change_role(self, old: Mastership | None, old_role: str, how: str) -> None:
         record, role = self.record, self.role
@@ -300,7 +305,9 @@ class Monitor:
             self._granted = (old.term, NEVER_NS)
             if role != MASTER:
                 by = record.master.node
-                self.emit(Publish(MasterDeposed(term=record.term, node=self.me.node, by=by, cause=record.cause)))
+                self.emit(
+                    Publish(MasterDeposed(term=record.term, node=self.me.node, by=by, cause=record.cause))
+                )
         if old_role == VICE and role != VICE:
             self.vice.end()
         clean = how == "switchover" and record.ready_vice is not None
@@ -310,11 +317,15 @@ class Monitor:
                 return
             self.master.begin_term()
             self.emit(Became(MASTER, how, self.revision, record, clean))
-            self.emit(Publish(MasterElected(term=record.term, node=self.me.node, how=how, cause=record.cause)))
+            self.emit(
+                Publish(MasterElected(term=record.term, node=self.me.node, how=how, cause=record.cause))
+            )
         elif role == VICE:
             self.vice.record_changed(old if old_role == VICE else None, clean and old_role == MASTER)
         elif old_role != MEMBER:
-            self.emit(Became(MEMBER, "dropped" if old_role == VICE else "deposed", self.revision, record, False))
+            self.emit(
+                Became(MEMBER, "dropped" if old_role == VICE else "deposed", self.revision, record, False)
+            )
 
     # ---- messages ----
 
@@ -329,7 +340,7 @@ class Monitor:
         if self.peers.heard(sender, self.now_ns) is None:
             return
         if self.record is not None and sender == self.record.master:
-            self.sign_ns = self.now_ns
+            self.sign_ns, self.signed = self.now_ns, True
         match message:
             case messages.Beat():
                 self._beaten(sender, message)
@@ -343,17 +354,19 @@ class Monitor:
                 self.announcer.heard(sender, version)
 
     def _hear_served(self, sender: Member, announce: messages.Announce) -> None:
-        if announce.serving and sender == announce.record.master and announce.record.term == self.term:
-            if self.served_term != self.term:
-                self.served_term = self.term
-                self.emit(Served(self.term))
+        news = announce.record.term == self.term != self.served_term
+        if announce.serving and news and sender == announce.record.master:
+            self.served_term = self.term
+            self.emit(Served(self.term))
 
     def _beaten(self, sender: Member, beat: messages.Beat) -> None:
         """Answer a beat. Only a vice that knows itself as such, and is not sealed, makes a promise."""
         record = self.record
         if record is None or beat.term > record.term or beat.revision > self.revision:
-            self.emit(Send(sender.node, self._echo(beat, False)))  # the master sees that we are behind, and announces
+            # the master sees that this node is behind, and announces
+            self.emit(Send(sender.node, self._echo(beat, False)))
         elif sender == record.master and beat.term == record.term:
+            self.announcer.beaten()
             if self.role == VICE:
                 if self.vice.acknowledges():
                     self.emit(Send(sender.node, self._echo(beat, True)))
@@ -379,7 +392,9 @@ class Monitor:
     def _bury(self, member: Member) -> None:
         if member.incarnation not in self.dead:
             self.dead.add(member.incarnation)
-            self.emit(Publish(ObituaryHeard(term=self.term, node=member.node, incarnation=member.incarnation)))
+            self.emit(
+                Publish(ObituaryHeard(term=self.term, node=member.node, incarnation=member.incarnation))
+            )
 
     def new_term(self, cause: str) -> Mastership:
         """The record of a claim: the next term, this node alone."""

@@ -205,7 +205,8 @@ class Adopted(Struct, frozen=True):
 class Became(Struct, frozen=True):
     """This node's place in the record changed. role: master | vice | member.
 
-    how: formation | failover | switchover | restart | appointment | dropped | deposed. clean: after a complete hand-over.
+    how: formation | failover | switchover | restart | appointment | dropped | deposed.
+    clean: after a complete hand-over.
     """
 
     role: str
@@ -262,6 +263,7 @@ class Publish(Struct, frozen=True):
 
 
 Effect = (
-    Send | Greet | Read | SwapRecord | Grant | Acknowledge | Seal | Adopted | Became | Appointed | ViceReady | Alone | Served | Closed
+    Send | Greet | Read | SwapRecord | Grant | Acknowledge | Seal | Adopted | Became | Appointed | ViceReady
+    | Alone | Served | Closed
     | Wake | Publish
 )  # fmt: skip

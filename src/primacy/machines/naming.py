@@ -113,7 +113,7 @@ def check_name(name: str) -> str:
         if len(segment) > SEGMENT_LENGTH_MAX:
             return f"name {name!r}: part {segment!r} is longer than {SEGMENT_LENGTH_MAX} characters"
         if not _SEGMENT.fullmatch(segment):
-            return f"name {name!r}: part {segment!r} may hold letters, digits and ._~:@+*- and begins with none of these"
+            return f"name {name!r}: part {segment!r}: letters, digits, and after the first also ._~:@+*-"
     return ""
 
 
@@ -138,7 +138,8 @@ def check_entry(entry: Entry) -> str:
                 f"{where}: attribute {key[:40]!r}: 1 to {ATTRIBUTE_KEY_LENGTH_MAX} characters, without spaces"
             )
         if len(value) > ATTRIBUTE_VALUE_LENGTH_MAX:
-            return f"{where}: attribute {key!r}: its value is longer than {ATTRIBUTE_VALUE_LENGTH_MAX} characters"
+            limit = f"at most {ATTRIBUTE_VALUE_LENGTH_MAX} characters"
+            return f"{where}: attribute {key!r}: its value has {len(value)}; {limit}"
     lifetime = entry.lifetime
     if lifetime not in (None, SESSION) and not (lifetime.startswith(NODE) and len(lifetime) > len(NODE)):
         return f"{where}: lifetime {lifetime!r}: None, 'session' or 'node:ID'"

@@ -32,7 +32,7 @@ class Greeting(Wire, frozen=True):
 
 
 class Progress(Wire, frozen=True):
-    """The sender's servers have completed this level; `complete`: the whole function. Others keep step with a master."""
+    """The sender's servers have completed this level; `complete`: the whole function. Others keep step."""
 
     term: int
     function: str

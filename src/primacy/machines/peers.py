@@ -84,7 +84,7 @@ class Peers:
         return peer
 
     def greeted(self, hello: Hello, now_ns: int) -> Peer | None:
-        """Note a hello. It is sealed with the cluster's key only, so it counts as a word of its sender, not as proof."""
+        """Note a hello: sealed with the cluster's key only, it is a word of its sender and no proof."""
         peer = self._peers.get(hello.member.node)
         if peer is None:
             return None

@@ -88,7 +88,9 @@ def decode_mastership(data: bytes) -> Mastership:
     try:
         record = _mastership.decode(data)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ConfigError("ledger key mastership", repr(data[:80]), f"a mastership record ({error})") from error
+        raise ConfigError(
+            "ledger key mastership", repr(data[:80]), f"a mastership record ({error})"
+        ) from error
     return _known(record, "mastership")
 
 

@@ -76,7 +76,6 @@ class Image(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_encode_sorted = msgspec.msgpack.Encoder(order="sorted").encode
 _image = msgspec.msgpack.Decoder(Image)
 _EXPIRED: Reply = (EXPIRED, b"")
 _FULL: Reply = (BUSY, b"")
@@ -186,8 +185,12 @@ class Replica:
     def digest(self) -> bytes:
         """Return 16 bytes that tell this state from another."""
         image = self.image()
-        canonical = msgspec.structs.replace(image, state=self.model.digest())
-        return hashlib.blake2b(_encode_sorted(canonical), digest_size=16).digest()
+        sessions = [
+            (id, session.heard_ns, session.acknowledged, sorted(session.replies.items()))
+            for id, session in sorted(image.sessions.items())
+        ]
+        canonical = msgspec.structs.replace(image, sessions={}, state=self.model.digest())
+        return hashlib.blake2b(_encode((canonical, sessions)), digest_size=16).digest()
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the whole replicated state; JournalError when `snapshot` is not one of this service."""

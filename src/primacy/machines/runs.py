@@ -88,7 +88,9 @@ class Runs:
         )
         self._active[key] = _Active(sequence, frame, self._ssc.now_ns, quiet, on_level, on_end)
         if not quiet:
-            event = FunctionBegan(term=self._ssc.term, node=self._ssc.node, function=function, cause=frame.cause)
+            event = FunctionBegan(
+                term=self._ssc.term, node=self._ssc.node, function=function, cause=frame.cause
+            )
             self._ssc.emit(Publish(event))
         self._obey(key, sequence.start(self._ssc.now_ns))
 
@@ -100,7 +102,9 @@ class Runs:
     def ran(self, message: Ran) -> None:
         """A callback ended."""
         for key, active in list(self._active.items()):
-            self._obey(key, active.sequence.ran(message.id, message.outcome, message.reason, self._ssc.now_ns))
+            self._obey(
+                key, active.sequence.ran(message.id, message.outcome, message.reason, self._ssc.now_ns)
+            )
 
     def lost(self, service: str, reason: str) -> None:
         """The host of a service is gone."""
@@ -189,7 +193,7 @@ class Runs:
         )
         self._ssc.emit(Publish(event))
         if active.sequence.function == "initialize" and trouble.policy != "retry":
-            self._ssc.initialize_failed(trouble.step.service, trouble.reason)
+            self._ssc.initialization.failed(trouble.step.service, trouble.reason)
 
     def _end(self, key: str, active: _Active, reasons: tuple[str, ...] | None) -> None:
         del self._active[key]

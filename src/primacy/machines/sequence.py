@@ -15,7 +15,9 @@ from msgspec import Struct
 from primacy.machines.host_wire import Callback
 from primacy.machines.ids import SECOND
 
-SILENCE_NS = SECOND // 2  # how long past its time-out a callback's host may be silent before it counts as timed out
+SILENCE_NS = (
+    SECOND // 2
+)  # how long past its time-out a callback's host may be silent before it counts as timed out
 EVERY_LEVEL = 1 << 30
 
 

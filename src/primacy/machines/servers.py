@@ -32,7 +32,7 @@ class Server:
     service: str
     row: ServiceEntry
     state: ServerState = ServerState.SPARE
-    process: str = "none"  # none | starting | open | ending
+    process: str = "none"  # none | starting | open | ending (on purpose) | failing
     used: bool = False  # this process has held a role
     initializing: bool = False  # its callbacks belong to the initialize sequence in progress
     initialized: bool = False
@@ -101,7 +101,11 @@ class Servers:
                 self._ssc.emit(
                     Publish(
                         ServerChanged(
-                            term=self._ssc.term, node=self._ssc.node, service=server.service, old=old, new=state
+                            term=self._ssc.term,
+                            node=self._ssc.node,
+                            service=server.service,
+                            old=old,
+                            new=state,
                         )
                     )
                 )

@@ -76,7 +76,12 @@ class Switchover:
         """An operator wants a switchover (arguments: to, reason, dry_run)."""
         to = event.arguments.get("to")
         reasons = self.reasons(event.facts, to)
-        result = {"possible": True, "from": event.facts.master, "to": event.facts.vice, "term": event.facts.term}
+        result = {
+            "possible": True,
+            "from": event.facts.master,
+            "to": event.facts.vice,
+            "term": event.facts.term,
+        }
         if reasons:
             self._ssc.emit(Answer(event.id, "refused", {}, reasons))
         elif event.arguments.get("dry_run"):
@@ -127,7 +132,9 @@ class Switchover:
     def became(self, place: membership.Became) -> None:
         """This node's place changed: before the swap that ends the switchover."""
         if self.phase in ("quiescing", "giving up", "draining"):
-            self._end(False, f"{place.record.master.node} became master of term {place.record.term} meanwhile")
+            self._end(
+                False, f"{place.record.master.node} became master of term {place.record.term} meanwhile"
+            )
 
     def served(self, term: int) -> None:
         """A master serves: the new one, if the swap was written."""
@@ -204,7 +211,12 @@ class Switchover:
     def _answer(self, request: int, result: dict[str, Any], done: bool, problem: str) -> None:
         duration_ms = (self._ssc.now_ns - self._began_ns) / MS
         if done:
-            outcome = {"from": result["from"], "to": self._to, "term": self._ssc.term, "duration_ms": duration_ms}
+            outcome = {
+                "from": result["from"],
+                "to": self._to,
+                "term": self._ssc.term,
+                "duration_ms": duration_ms,
+            }
             self._ssc.emit(Answer(request, "done", outcome))
         else:
             self._ssc.emit(Answer(request, "failed", {}, (problem,)))

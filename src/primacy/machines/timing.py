@@ -41,7 +41,9 @@ class Timing(Struct, frozen=True, forbid_unknown_fields=True):
                 "the master must be silent before its vice claims",
             )
         if self.member_ms < self.beat_ms:
-            raise ConfigError("timing.member_ms", f"{self.member_ms:g}", f"want at least beat_ms ({self.beat_ms:g})")
+            raise ConfigError(
+                "timing.member_ms", f"{self.member_ms:g}", f"want at least beat_ms ({self.beat_ms:g})"
+            )
         if self.formation_ms < self.grace_ms:
             raise ConfigError(
                 "timing.formation_ms", f"{self.formation_ms:g}", f"want at least grace_ms ({self.grace_ms:g})"

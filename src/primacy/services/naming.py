@@ -120,8 +120,8 @@ class Naming(service.Service[Bindings]):
         upto = state.version
         sessions = naming.owning_sessions(state)
         if sessions:
-            silent = set(ctx.silent_sessions(SILENCE_S))
-            sessions = [session for session in sessions if session in silent]
+            alive = set(ctx.silent_sessions(0)) - set(ctx.silent_sessions(SILENCE_S))
+            sessions = [session for session in sessions if session not in alive]  # an ended one is not listed
         nodes = self._nodes_that_left(ctx.nodes)
         if sessions or nodes:
             await ctx.call("end_owners", sessions=sessions, nodes=nodes, upto=upto)

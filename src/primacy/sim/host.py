@@ -268,8 +268,8 @@ class Host(Process):
             case OpenSession(request=request):
                 replica.turn(self.term, *times)
                 entry = SessionBegun()
-                session = replica.sequence + 1 if replica.note(entry) else 0
-                opened = SessionOpened(request, session, self.term)
+                room = replica.note(entry)
+                opened = SessionOpened(request, replica.sequence if room else 0, self.term)
                 self._wait(Waiting(replica.sequence, stream, opened, sent_ns))
                 return entry
             case KeepAlive(session=session, end=True):

@@ -1,0 +1,101 @@
+"""Initialization of a node's services, level by level, master first.
+
+Every node waits, at each level, until the master has completed it: the master's coordinator tells all others, and a
+node that comes later hears at once how far the master is. A host that is started again after its node's
+initialization is initialized by itself. A server whose callback fails is no use: its host ends and starts again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from primacy.machines.coordination import KillHost, TellNode
+from primacy.machines.peer_wire import Progress
+from primacy.machines.runs import Frame
+from primacy.machines.sequence import EVERY_LEVEL, plan
+from primacy.machines.servers import Server
+
+if TYPE_CHECKING:
+    from primacy.machines.coordinator import Coordinator
+
+FUNCTION = "initialize"
+
+
+class Initialization:
+    """The node's initialize sequence. `complete`: it has ended once in this life of the node."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._ssc = coordinator
+        self.complete = False
+        self._levels: dict[str, int] = {}  # how far each node has said that it is
+
+    def heard(self, node: str, progress: Progress) -> None:
+        """Another node has completed a level; it matters if that node is (or turns out to be) the master."""
+        if progress.function == FUNCTION:
+            level = EVERY_LEVEL if progress.complete else progress.level
+            self._levels[node] = max(self._levels.get(node, 0), level)
+
+    def proceed(self) -> None:
+        """Begin when there is a master and every host is open; go on as far as the master is."""
+        ssc = self._ssc
+        barrier = self._barrier()
+        if FUNCTION in ssc.runs:
+            ssc.runs.open_to(FUNCTION, barrier)
+            return
+        servers = list(ssc.servers.by_service.values())
+        if self.complete or not barrier or not all(s.process == "open" for s in servers):
+            return
+        for server in servers:
+            server.initializing = True
+        ssc.runs.begin(
+            FUNCTION,
+            FUNCTION,
+            plan(FUNCTION, ssc.servers.callbacks(servers)),
+            Frame("the node starts", "spare", "available"),
+            self._ended,
+            on_level=lambda level: self._tell(level, False),
+            barrier=barrier,
+        )
+
+    def opened(self, server: Server) -> None:
+        """A process was started after the node's initialization: initialize it by itself."""
+        if not self.complete or server.process != "open" or server.initialized:
+            return
+
+        def ended(_: tuple[str, ...] | None) -> None:
+            server.initialized = server.process == "open"
+
+        key = f"{FUNCTION}:{server.service}"
+        self._ssc.runs.cancel(key)
+        steps = plan(FUNCTION, {server.service: server.callbacks})
+        frame = Frame("its host was started again", "spare", "available")
+        self._ssc.runs.begin(key, FUNCTION, steps, frame, ended, quiet=True)
+
+    def failed(self, service: str, reason: str) -> None:
+        """A callback did not complete: end the host; it starts again after a while."""
+        server = self._ssc.servers.by_service[service]
+        server.error, server.process = reason, "failing"
+        self._ssc.emit(KillHost(service))
+
+    def _barrier(self) -> int:
+        """The highest level that may start now; 0: no master is known that has begun."""
+        ssc = self._ssc
+        if ssc.role == "master" or (ssc.record is not None and ssc.served_term == ssc.term):
+            return EVERY_LEVEL
+        return self._levels.get(ssc.record.master.node, 0) if ssc.record is not None else 0
+
+    def _ended(self, _: tuple[str, ...] | None) -> None:
+        self.complete = True
+        for server in self._ssc.servers.by_service.values():
+            server.initialized = server.process == "open" and server.initializing
+            self.opened(server)
+        self._tell(0, True)
+
+    def _tell(self, level: int, complete: bool) -> None:
+        """The master tells all, any other node its master."""
+        ssc = self._ssc
+        message = Progress(ssc.term, FUNCTION, level, complete)
+        if ssc.role == "master":
+            ssc.emit(TellNode(None, message))
+        elif ssc.record is not None:
+            ssc.emit(TellNode(ssc.record.master.node, message))

@@ -1,0 +1,241 @@
+"""The coordinator as a whole: initialization, places, death of hosts, reconnection."""
+
+from __future__ import annotations
+
+from primacy.machines import coordination as c
+from primacy.machines import host_wire as h
+from primacy.machines import membership as m
+from primacy.machines.coordinator import Coordinator
+from primacy.machines.events import InService, LevelCompleted, ServerDied
+from primacy.machines.ids import ServerState
+from primacy.machines.peer_wire import EndNode, Leave, Progress
+from primacy.machines.swap import Outcome, Purpose
+from tests.unit.ssc_tools import N1, N2, N3, Rig, record
+
+INIT = {
+    "naming": [h.Callback("initialize", 1, "first"), h.Callback("failover", 1, "take_over")],
+    "stock": [h.Callback("initialize", 2, "second")],
+    "door": [h.Callback("initialize", 2, "hinge"), h.Callback("reconnect", 1, "reattach")],
+}
+
+
+def test_hosts_are_started_and_register_themselves() -> None:
+    rig = Rig(INIT)
+    assert [e.service for e in rig.effects if isinstance(e, c.Spawn)] == ["naming", "stock", "door"]
+    assert not rig.fed(m.Health)[-1:] or rig.fed(m.Health)[-1].positions is None
+    rig.open_hosts()
+    assert rig.fed(m.Health)[-1].positions == {"naming": (0, 0), "stock": (0, 0)}
+
+
+def test_master_runs_initialize_by_levels_then_serves() -> None:
+    rig = Rig(INIT)
+    rig.master()
+    assert [r.name for r in rig.runs] == ["first", "hinge", "second", "reattach"]
+    assert [(e.function, e.level) for e in rig.events(LevelCompleted)][:2] == [
+        ("initialize", 1),
+        ("initialize", 2),
+    ]
+    assert rig.told("stock", h.Assign) == [h.Assign(1, "primary")]
+    assert rig.told("stock", h.Serve) == [h.Serve(1)]
+    assert rig.fed(m.Serving)[-1].term == 1
+    assert rig.events(InService)[-1].term == 1
+
+
+def test_other_nodes_keep_step_with_the_master() -> None:
+    rig = Rig(INIT)
+    rig.open_hosts()
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    rig.run(50)
+    assert rig.runs == []
+    rig.give(
+        c.PeerSaid(now_ns=rig.now_ns, node="n3", incarnation="x", message=Progress(1, "initialize", 9, False))
+    )
+    assert rig.runs == []  # not the master's word
+    rig.give(
+        c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation="x", message=Progress(1, "initialize", 1, False))
+    )
+    assert [r.name for r in rig.runs] == ["first"]
+    assert rig.ssc.runs.progress() == ("initialize", 2, ["the master to complete level 2"])
+    rig.give(
+        c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation="x", message=Progress(1, "initialize", 2, False))
+    )
+    assert [r.name for r in rig.runs] == ["first", "hinge", "second"]
+    assert rig.fed(m.Health)[-1].able
+
+
+def test_vice_becomes_secondary_of_the_master() -> None:
+    rig = Rig()
+    rig.open_hosts()
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    rig.cmm(m.Served(1))
+    rig.become("vice", "appointment", record(1, N2, N1, appointment=4))
+    assign = rig.told("stock", h.Assign)[-1]
+    assert (assign.role, assign.term, assign.appointment, assign.in_step) == ("secondary", 1, 4, False)
+    assert assign.peer.member == N2
+    assert rig.ssc.servers.by_service["stock"].state is ServerState.SECONDARY
+
+
+def _vice() -> Rig:
+    rig = Rig(INIT)
+    rig.open_hosts()
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    rig.cmm(m.Served(1))
+    rig.become("vice", "appointment", record(1, N2, N1, appointment=4))
+    return rig
+
+
+def test_failover_promotes_the_same_processes_and_runs_the_sequence() -> None:
+    rig = _vice()
+    rig.become("master", "failover", record(2, N1, appointment=5))
+    assert rig.told("stock", h.Assign)[-1] == h.Assign(2, "primary")
+    assert rig.runs[-2].name == "take_over"
+    assert rig.told("stock", h.Serve)[-1] == h.Serve(2)
+    assert len([e for e in rig.effects if isinstance(e, c.Spawn)]) == 3
+
+
+def test_a_server_that_held_a_role_rejoins_in_a_new_process() -> None:
+    rig = _vice()
+    rig.become("vice", "appointment", record(1, N2, N1, appointment=6))
+    assert {e.service for e in rig.effects if isinstance(e, c.KillHost)} == {"naming", "stock"}
+    for service in ("naming", "stock"):
+        rig.exit(service)
+        rig.say(service, h.Opened(service, rig.callbacks.get(service, []), 1, 3))
+    assign = rig.told("stock", h.Assign)[-1]
+    assert (assign.role, assign.appointment) == ("secondary", 6)
+    assert rig.events(ServerDied) == []
+
+
+def test_after_a_switchover_the_old_primary_goes_on_as_it_is() -> None:
+    rig = Rig()
+    rig.master()
+    rig.become("vice", "switchover", record(2, N2, N1, ready=True, appointment=5), clean=True)
+    assign = rig.told("stock", h.Assign)[-1]
+    assert (assign.role, assign.term, assign.in_step) == ("secondary", 2, True)
+    assert not [e for e in rig.effects if isinstance(e, c.KillHost)]
+
+
+def test_after_a_switchover_the_new_primary_waits_for_the_old_one() -> None:
+    rig = _vice()
+    rig.become("master", "switchover", record(2, N1, N2, ready=True, appointment=5, by=N2), clean=True)
+    assign = rig.told("stock", h.Assign)[-1]
+    assert (assign.role, assign.appointment, assign.peer.member) == ("primary", 5, N2)
+
+
+def test_death_of_a_primarys_host_hands_over_at_once() -> None:
+    rig = Rig()
+    rig.master()
+    rig.exit("stock")
+    assert [(e.term, e.in_step) for e in rig.fed(m.HandOver)] == [(1, False)]
+    assert "switchover" in rig.events(ServerDied)[-1].action
+
+
+def test_with_nobody_to_hand_over_to_the_master_goes_on_in_a_new_term() -> None:
+    rig = Rig()
+    rig.master()
+    rig.exit("stock")
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    assert rig.fed(m.Renew)[-1].term == 1
+    rig.become("master", "restart", record(2, N1, appointment=2))
+    assert rig.ssc.serving_term == 1
+    rig.say("stock", h.Opened("stock", [], 1, 9))
+    assert rig.told("stock", h.Assign)[-1] == h.Assign(2, "primary")
+    assert rig.told("naming", h.Assign)[-1] == h.Assign(2, "primary")
+    assert rig.ssc.serving_term == 2
+
+
+def test_a_ledger_that_does_not_answer_is_asked_again() -> None:
+    rig = Rig()
+    rig.master()
+    rig.exit("stock")
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    rig.cmm(m.Closed(Purpose.RENEW, Outcome.NOT_WRITTEN))
+    rig.run(100)
+    assert len(rig.fed(m.HandOver)) >= 2
+
+
+def test_restart_in_place_renews_without_asking_the_vice() -> None:
+    rig = Rig(services=(c.ServiceEntry("naming"), c.ServiceEntry("stock", restart_in_place=True)))
+    rig.master()
+    rig.exit("stock")
+    assert rig.fed(m.Renew)
+    assert not rig.fed(m.HandOver)
+
+
+def test_death_of_a_secondarys_host_withdraws_the_vices_health() -> None:
+    rig = _vice()
+    rig.exit("stock")
+    health = rig.fed(m.Health)[-1]
+    assert (health.healthy, health.appointment) == (False, 4)
+    rig.say("stock", h.Opened("stock", [], 1, 3))
+    assert len(rig.told("stock", h.Assign)) == 1  # not again in the appointment that is withdrawn
+
+
+def test_joined_is_told_when_every_service_has_joined() -> None:
+    rig = Rig()
+    rig.master()
+    rig.cmm(m.Appointed(1, 2, N2))
+    assert rig.told("naming", h.Appoint)[-1].peer.member == N2
+    rig.say("naming", h.Joined(1, 2, 5))
+    assert not rig.fed(m.Joined)
+    rig.say("stock", h.Joined(1, 1, 5))  # of another appointment
+    assert not rig.fed(m.Joined)
+    rig.say("stock", h.Joined(1, 2, 5))
+    assert rig.fed(m.Joined)[-1].appointment == 2
+
+
+def test_local_services_reattach_once_for_each_term() -> None:
+    rig = _vice()
+    assert [r.name for r in rig.runs].count("reattach") == 1
+    rig.cmm(m.Served(1))
+    assert [r.name for r in rig.runs].count("reattach") == 1
+    rig.cmm(m.Adopted(9, record(2, N3, N1, appointment=5)))
+    rig.cmm(m.Served(2))
+    assert [r.name for r in rig.runs].count("reattach") == 2
+    assert rig.told("door", h.Primaries)[-1].node == "n3"
+
+
+def test_a_host_that_dies_again_and_again_waits_longer_each_time() -> None:
+    rig = Rig()
+    pauses = []
+    for _ in range(6):
+        before = len([e for e in rig.effects if isinstance(e, c.Spawn) and e.service == "stock"])
+        rig.exit("stock", "exited with 1")
+        waited = 0
+        while len([e for e in rig.effects if isinstance(e, c.Spawn) and e.service == "stock"]) == before:
+            rig.run(5)
+            waited += 5
+        pauses.append(waited)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] >= 8 * max(pauses[1], 5)
+
+
+def test_a_callback_that_fails_in_initialize_ends_its_host() -> None:
+    rig = Rig({"stock": [h.Callback("initialize", 1, "warm_up")]})
+    rig.fail = {"warm_up": "no disk"}
+    rig.open_hosts()
+    rig.become("master", "formation", record(1))
+    assert c.KillHost("stock") in rig.effects
+    assert rig.ssc.serving_term == 0
+    rig.fail = {}
+    rig.exit("stock")
+    rig.say("stock", h.Opened("stock", rig.callbacks["stock"], 0, 0))
+    assert rig.ssc.serving_term == 1
+
+
+def test_messages_of_other_coordinators() -> None:
+    rig = Rig()
+    rig.master()
+    rig.give(c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation=N2.incarnation, message=Leave("bye")))
+    assert rig.fed(m.Leaving)[-1].member == N2
+    rig.give(
+        c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation=N2.incarnation, message=EndNode("all", True))
+    )
+    assert isinstance(rig.effects[-1], c.End)
+
+
+def test_an_ineligible_node_runs_local_servers_only() -> None:
+    ssc = Coordinator(
+        N1, (c.ServiceEntry("naming"), c.ServiceEntry("door", local=True)), {}, 0, runs_servers=False
+    )
+    effects = ssc.step(c.Started(now_ns=1))
+    assert [e.service for e in effects if isinstance(e, c.Spawn)] == ["door"]

@@ -1,0 +1,146 @@
+"""Leaving: one node, the master, the whole cluster."""
+
+from __future__ import annotations
+
+from primacy.machines import coordination as c
+from primacy.machines import host_wire as h
+from primacy.machines import membership as m
+from primacy.machines.departure import LEAVE_NS_MAX, reasons_against
+from primacy.machines.peer_wire import EndNode, Leave
+from primacy.machines.swap import Outcome, Purpose
+from tests.unit.ssc_tools import N1, N2, Rig, record
+
+
+def _member() -> Rig:
+    rig = Rig({"stock": [h.Callback("shutdown", 1, "low"), h.Callback("shutdown", 2, "high")]})
+    rig.open_hosts()
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    rig.cmm(m.Served(1))
+    rig.effects.clear()
+    return rig
+
+
+def _end(rig: Rig, stopped: bool = False) -> None:
+    rig.give(c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation="x", message=EndNode("by hand", stopped)))
+    rig.run(5)
+
+
+def test_a_member_says_goodbye_runs_its_callbacks_and_ends_last() -> None:
+    rig = _member()
+    _end(rig)
+    assert c.TellNode("n2", Leave("by hand")) in rig.effects
+    assert [r.name for r in rig.runs] == ["high", "low"]
+    assert rig.told("stock", h.Stop)
+    for service in ("naming", "stock", "door"):
+        rig.exit(service, "exited with 0")
+    kinds = [type(e) for e in rig.effects]
+    assert kinds.index(c.End) > max(i for i, e in enumerate(rig.effects) if isinstance(e, c.ToHost))
+
+
+def test_the_vice_waits_until_another_one_may_be_chosen() -> None:
+    rig = Rig()
+    rig.open_hosts()
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    rig.cmm(m.Served(1))
+    rig.become("vice", "appointment", record(1, N2, N1, ready=True))
+    _end(rig)
+    assert rig.ssc.departure.phase == "leaving"
+    rig.become("member", "dropped", record(1, N2, appointment=1))
+    rig.run(5)
+    assert rig.ssc.departure.phase in ("ending", "ended")
+
+
+def test_nobody_waits_for_ever_to_leave() -> None:
+    rig = Rig()
+    rig.open_hosts()
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    rig.become("vice", "appointment", record(1, N2, N1, ready=True))
+    _end(rig)
+    rig.run(LEAVE_NS_MAX / 1e6 + 10)
+    assert rig.ssc.departure.phase in ("ending", "ended")
+
+
+def test_the_master_switches_over_first() -> None:
+    rig = Rig()
+    rig.master()
+    rig.ask("shutdown", node="n1")
+    assert rig.fed(m.HandOver)[-1].in_step
+    rig.become("vice", "switchover", record(2, N2, N1, ready=True, appointment=5), clean=True)
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.DONE))
+    assert rig.told("stock", h.Stop) == []
+    rig.cmm(m.Served(2))
+    assert c.TellNode("n2", Leave("asked for by an operator")) in rig.effects
+
+
+def test_the_master_without_a_ready_vice_is_not_shut_down() -> None:
+    rig = Rig()
+    rig.master()
+    rig.ask("shutdown", rig.facts(vice="", vice_ready=False), node="n1")
+    assert rig.answers()[-1].kind == "refused"
+    assert rig.told("stock", h.Stop) == []
+
+
+def test_the_last_node_writes_the_orderly_stop() -> None:
+    rig = Rig()
+    rig.master()
+    rig.ask("shutdown", rig.facts(vice="", vice_ready=False, members=("n1",)), node="n1")
+    assert rig.fed(m.StopCluster)[-1].positions == {"naming": (1, 7), "stock": (1, 7)}
+
+
+def test_the_whole_cluster_stops_at_one_position() -> None:
+    rig = Rig()
+    rig.master()
+    rig.ask("shutdown", node=None)
+    assert rig.told("stock", h.Quiesce)
+    assert rig.fed(m.StopCluster)
+    assert rig.told("stock", h.Stop) == []
+    rig.cmm(m.Closed(Purpose.STOP, Outcome.DONE))
+    assert rig.answers()[-1].result["recorded"]
+    assert c.TellNode(None, EndNode("asked for by an operator", True)) in rig.effects
+    assert rig.told("stock", h.Stop)
+
+
+def test_a_ledger_that_is_away_does_not_keep_the_cluster_from_stopping() -> None:
+    rig = Rig()
+    rig.master()
+    rig.ask("shutdown", node=None)
+    for _ in range(3):
+        rig.cmm(m.Closed(Purpose.STOP, Outcome.NOT_WRITTEN))
+        rig.run(150)
+    assert not rig.answers()[-1].result["recorded"]
+    assert rig.told("stock", h.Stop)
+
+
+def test_another_node_is_told_and_its_leaving_is_the_answer() -> None:
+    rig = Rig()
+    rig.master()
+    rig.give(c.MembersChanged(now_ns=rig.now_ns, nodes=("n1", "n2")))
+    rig.ask("shutdown", node="n2")
+    assert c.TellNode("n2", EndNode("asked for by an operator", False)) in rig.effects
+    assert rig.answers() == []
+    rig.give(c.MembersChanged(now_ns=rig.now_ns, nodes=("n1",)))
+    assert rig.answers()[-1].result == {"stopped": ["n2"]}
+
+
+def test_a_host_that_does_not_end_is_not_waited_for_for_ever() -> None:
+    rig = _member()
+    _end(rig, stopped=True)
+    rig.say("naming", h.Note("x", "y"))
+    rig.run(11_000)
+    assert any(isinstance(e, c.End) for e in rig.effects)
+
+
+def test_the_system_asks_a_node_to_stop() -> None:
+    rig = Rig()
+    rig.master()
+    rig.give(c.Terminate(now_ns=rig.now_ns, reason="SIGTERM", facts=rig.facts()))
+    assert rig.fed(m.HandOver)
+
+
+def test_every_reason_is_listed() -> None:
+    rig = Rig()
+    rig.master()
+    facts = rig.facts(vice="", vice_ready=False, members=("n2", "n3"))
+    assert len(reasons_against(facts, "n1", "busy")) == 3
+    assert reasons_against(rig.facts(), "n1", "") == ()
+    assert N1.node == "n1"

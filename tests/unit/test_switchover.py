@@ -1,0 +1,142 @@
+"""The planned switchover: every phase, every way out."""
+
+from __future__ import annotations
+
+import pytest
+
+from primacy.machines import host_wire as h
+from primacy.machines import membership as m
+from primacy.machines.swap import Outcome, Purpose
+from primacy.machines.switchover import QUIESCE_NS_MAX, reasons_against
+from tests.unit.ssc_tools import N1, N2, Rig, record
+
+GIVE_UP = {"stock": [h.Callback("switchover", 1, "low"), h.Callback("switchover", 2, "high")]}
+
+
+def _master(callbacks: dict[str, list[h.Callback]] | None = None) -> Rig:
+    rig = Rig(callbacks)
+    rig.master()
+    rig.effects.clear()
+    return rig
+
+
+def _settle(rig: Rig) -> None:
+    rig.cmm(m.Adopted(9, record(2, N2, N1, ready=True, appointment=5)))
+    rig.cmm(m.Became("vice", "switchover", 9, record(2, N2, N1, ready=True, appointment=5), True))
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.DONE))
+    rig.cmm(m.Served(2))
+
+
+def test_without_callbacks_it_quiesces_and_hands_over() -> None:
+    rig = _master()
+    rig.ask("switchover")
+    assert rig.told("naming", h.Quiesce) == rig.told("stock", h.Quiesce) == [h.Quiesce(1)]
+    assert rig.fed(m.HandOver)[-1].in_step
+    assert rig.answers() == []
+    _settle(rig)
+    assert (rig.answers()[-1].kind, rig.answers()[-1].result["to"]) == ("done", "n2")
+
+
+def test_callbacks_run_in_descending_levels_and_are_drained_afterwards() -> None:
+    rig = _master(GIVE_UP)
+    rig.ask("switchover")
+    assert [r.name for r in rig.runs] == ["high", "low"]
+    assert rig.runs[0].context.old_state == "primary"
+    assert len(rig.told("stock", h.Quiesce)) == 2
+    assert len(rig.fed(m.HandOver)) == 1
+
+
+def test_a_refusing_callback_undoes_and_names_itself() -> None:
+    rig = _master(GIVE_UP)
+    rig.fail = {"low": "not now"}
+    rig.ask("switchover")
+    assert [r.name for r in rig.runs] == ["high", "low", "high"]
+    assert rig.runs[-1].context.cause.startswith("undone")
+    assert rig.told("stock", h.Resume) == [h.Resume(1)]
+    assert rig.fed(m.HandOver) == []
+    answer = rig.answers()[-1]
+    assert answer.kind == "failed"
+    assert "stock.low" in answer.reasons[0]
+    assert "not now" in answer.reasons[0]
+
+
+def test_a_host_that_does_not_quiesce_is_named() -> None:
+    rig = _master()
+    rig.quiesces = False
+    rig.ask("switchover")
+    rig.say("naming", h.Quiesced(1, 0))
+    rig.run(QUIESCE_NS_MAX / 1e6 + 10)
+    assert "stock" in rig.answers()[-1].reasons[0]
+    assert rig.told("naming", h.Resume)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.NOT_WRITTEN, Outcome.LOST])
+def test_a_swap_that_is_not_written_is_undone_while_still_master(outcome: Outcome) -> None:
+    rig = _master()
+    rig.ask("switchover")
+    rig.cmm(m.Closed(Purpose.HANDOVER, outcome))
+    assert rig.told("stock", h.Resume) == [h.Resume(1)]
+    assert rig.answers()[-1].kind == "failed"
+
+
+def test_a_claim_in_the_middle_is_reported_truthfully() -> None:
+    rig = _master(GIVE_UP)
+    rig.hold = {"high"}
+    rig.ask("switchover")
+    rig.become("member", "deposed", record(2, N2, by=N2, appointment=2))
+    assert "n2 became master of term 2" in rig.answers()[-1].reasons[0]
+
+
+def test_a_hosts_death_in_the_middle_ends_it() -> None:
+    rig = _master()
+    rig.quiesces = False
+    rig.ask("switchover")
+    rig.exit("stock")
+    assert rig.answers()[-1].kind == "failed"
+    assert not rig.fed(m.HandOver)[-1].in_step
+
+
+def test_a_second_one_is_refused_while_one_is_in_progress() -> None:
+    rig = _master()
+    rig.quiesces = False
+    rig.ask("switchover")
+    rig.ask("switchover")
+    assert rig.answers()[-1].kind == "refused"
+    assert "in progress" in rig.answers()[-1].reasons[0]
+
+
+def test_dry_run_changes_nothing() -> None:
+    rig = _master()
+    rig.ask("switchover", dry_run=True)
+    assert rig.answers()[-1].result["possible"]
+    assert rig.told("stock", h.Quiesce) == []
+
+
+def test_every_reason_is_listed() -> None:
+    rig = _master()
+    facts = rig.facts(vice="", vice_ready=False, swap_open=True)
+    reasons = reasons_against(facts, "n9", False, "busy")
+    assert len(reasons) == 5
+
+
+@pytest.mark.parametrize(
+    ("changed", "to", "word"),
+    [
+        ({}, "n1", "already"),
+        ({}, "n3", "not the vice"),
+        ({}, "n9", "no eligible node"),
+        ({"vice_ready": False}, None, "catching up"),
+        ({"lease_held": False}, None, "does not answer"),
+        ({"vice": "", "vice_ready": False}, None, "no vice"),
+        ({"role": "vice", "master": "n2"}, None, "not master"),
+    ],
+)
+def test_each_reason(changed: dict[str, object], to: str | None, word: str) -> None:
+    rig = _master()
+    reasons = reasons_against(rig.facts(**changed), to, True, "")
+    assert any(word in reason for reason in reasons), reasons
+    assert N1.node == "n1"
+
+
+def test_no_reason_no_refusal() -> None:
+    assert reasons_against(_master().facts(), "n2", True, "") == ()
