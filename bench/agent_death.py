@@ -62,7 +62,7 @@ def main() -> None:
     p50, p99 = found[len(found) // 2], found[min(len(found) - 1, len(found) * 99 // 100)]
     print(
         f"{options.hosts} hosts of {options.megabytes} MB, {options.busy} busy processes: death to obituary "
-        f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {found[-1]:.2f} ms ({len(found)} runs; guardian {rss_kb} kB)"
+        f"p50 {p50:.2f}, p99 {p99:.2f}, max {found[-1]:.2f} ms ({len(found)} runs, guardian {rss_kb} kB)"
     )
 
 

@@ -10,7 +10,7 @@ from tests.rules import tree
 _TWINNED = ("agent", "cgtp", "host", "ledger", "machines")
 _FOLDERS = ("unit", "contract", "cluster", "sim")
 
-# Modules that are tested together with a neighbour, by that neighbour's twin, which imports from their package.
+# Modules that are tested together with a neighbour of their package, by the neighbour's twin.
 _DECLARED_TWINS: dict[str, str] = {}
 
 _FORBIDDEN_NAMES = {"skip", "skipif", "xfail", "importorskip"}

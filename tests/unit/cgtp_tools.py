@@ -144,7 +144,9 @@ class Ends:
     async def up(self) -> Stream:
         """Wait until every link is up; return the accepting end."""
         await until(lambda: self.dialer.links_up == len(self.relays), "all links up")
-        await until(lambda: self.accepted and self.accepted[0].links_up == len(self.relays), "all links up there")
+        await until(
+            lambda: self.accepted and self.accepted[0].links_up == len(self.relays), "all links up there"
+        )
         return self.accepted[0]
 
     async def stop(self) -> None:

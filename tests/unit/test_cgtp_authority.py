@@ -20,12 +20,17 @@ def uris(path: Path) -> list[str]:
 
 def usages(path: Path) -> list[str]:
     certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    return [usage._name for usage in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value]
+    return [
+        usage._name for usage in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    ]
 
 
 def test_it_issues_nodes_and_clients(tmp_path: Path) -> None:
     authority = Authority.create(tmp_path / "authority", "c-1")
-    node, client = authority.issue_node(tmp_path / "n1", "n1"), authority.issue_client(tmp_path / "c", "alice")
+    node, client = (
+        authority.issue_node(tmp_path / "n1", "n1"),
+        authority.issue_client(tmp_path / "c", "alice"),
+    )
     assert uris(node.authority) == ["primacy://c-1/authority"]
     assert uris(node.certificate) == ["primacy://c-1/node/n1"]
     assert uris(client.certificate) == ["primacy://c-1/client/alice"]
@@ -39,7 +44,11 @@ def test_keys_are_for_their_owner_only(tmp_path: Path) -> None:
     authority.issue_node(tmp_path / "n1", "n1")
     for key in (tmp_path / "authority" / "authority.key", files.key):
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert sorted(path.name for path in (tmp_path / "n1").iterdir()) == ["authority.pem", "node-n1.key", "node-n1.pem"]
+    assert sorted(path.name for path in (tmp_path / "n1").iterdir()) == [
+        "authority.pem",
+        "node-n1.key",
+        "node-n1.pem",
+    ]
 
 
 def test_one_that_was_made_is_loaded_and_never_replaced(tmp_path: Path) -> None:

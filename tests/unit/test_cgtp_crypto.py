@@ -27,7 +27,12 @@ def test_only_the_pairs_key_opens_what_was_sealed() -> None:
     assert header.key_id == key.id
     assert key.open(datagram, 7) == b"beat"
     assert key.open(datagram, 8) is None
-    for other in (PairKey(new_secret(), A, B), PairKey(SECRET, B, A), PairKey(SECRET, A, C), PairKey(SECRET, C, B)):
+    for other in (
+        PairKey(new_secret(), A, B),
+        PairKey(SECRET, B, A),
+        PairKey(SECRET, A, C),
+        PairKey(SECRET, C, B),
+    ):
         assert other.id != key.id
         assert other.open(datagram, 7) is None
 

@@ -144,7 +144,9 @@ async def test_a_second_obituary_under_the_reserved_counter_is_our_own_bug(pair:
     assert pair.n1.port.seal_obituary("n9", b"nobody") == []
 
 
-async def test_what_was_sealed_before_the_last_exchange_is_opened_still(pair: Pair, raw: socket.socket) -> None:
+async def test_what_was_sealed_before_the_last_exchange_is_opened_still(
+    pair: Pair, raw: socket.socket
+) -> None:
     old = pair.n1.port.seal_obituary("n2", b"one")
     pair.exchange()
     _, host, port, datagram = old[0]
@@ -258,7 +260,9 @@ def _mutations(pair: Pair, random_source: random.Random) -> Iterator[bytes]:
             forged[26:34] = random_source.randbytes(8)  # another counter under the same seal
             yield bytes(forged)
         elif kind == 6:
-            yield bytes((1, random_source.choice((1, 2)))) + random_source.randbytes(random_source.randrange(300))
+            yield bytes((1, random_source.choice((1, 2)))) + random_source.randbytes(
+                random_source.randrange(300)
+            )
         else:
             forged = bytearray(base)
             forged[random_source.randrange(len(forged))] ^= 1 << random_source.randrange(8)
@@ -277,7 +281,9 @@ async def test_a_hundred_thousand_bad_datagrams_have_no_effect(
     counted = pair.n2.counted()
     assert sum(counted.values()) == count
     assert not set(counted) & set(UNCHANGED)
-    assert {"garbage", "truncated", "oversized", "wrong_key", "not_open", "foreign_incarnation"} <= set(counted)
+    assert {"garbage", "truncated", "oversized", "wrong_key", "not_open", "foreign_incarnation"} <= set(
+        counted
+    )
     assert pair.n2.received == pair.n2.hellos == pair.n2.arrivals == []
     pair.n1.port.send("n2", b"beat")
     await until(lambda: pair.n2.received == [("n1", I1, b"beat")], "the honest are heard as before")

@@ -216,13 +216,17 @@ async def test_the_accepting_end_lingers_then_ends(ends: Ends) -> None:
     assert "lingered too long" in ends.closed_at_dialer[0]
 
 
-async def test_another_process_in_the_peers_place_ends_the_stream(ends: Ends, credentials: Credentials) -> None:
+async def test_another_process_in_the_peers_place_ends_the_stream(
+    ends: Ends, credentials: Credentials
+) -> None:
     await ends.start()
     await ends.up()
     for relay in ends.relays:
         relay.set_cut(True)
     other = Listener()
-    await other.start([(host, 0) for host in HOSTS], server_context(credentials.node("n2")), lambda stream: None)
+    await other.start(
+        [(host, 0) for host in HOSTS], server_context(credentials.node("n2")), lambda stream: None
+    )
     for relay, address in zip(ends.relays, other.addresses, strict=True):
         relay.target = address
         relay.set_cut(False)

@@ -17,7 +17,7 @@ from tests.unit.cgtp_tools import Credentials
 
 
 def certificate(*uris: str) -> dict[str, object]:
-    return {"subjectAltName": tuple(("URI", uri) for uri in uris) + (("DNS", "primacy://c1/node/n9"),)}
+    return {"subjectAltName": (*tuple(("URI", uri) for uri in uris), ("DNS", "primacy://c1/node/n9"))}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_both_contexts_demand_tls_1_3_and_a_certificate(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path, field: str) -> None:
     files = Credentials(tmp_path).node("n1")
     missing = msgspec.structs.replace(files, **{field: tmp_path / "nowhere.pem"})
-    with pytest.raises(ConfigError, match="nowhere.pem"):
+    with pytest.raises(ConfigError, match=r"nowhere\.pem"):
         client_context(missing)
 
 
@@ -94,7 +94,9 @@ def test_names_are_safe_in_paths_and_uris() -> None:
 def test_streams_need_no_cryptography() -> None:
     """Hosts and clients stay small: the package that only agents and tools need is not imported."""
     code = "import sys, primacy.cgtp.stream; sys.exit('cryptography' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "src"}, check=False).returncode == 0
+    assert (
+        subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": "src"}, check=False).returncode == 0
+    )
 
 
 def test_an_authority_of_the_same_name_is_another_one(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
 def test_on_a_loop_a_thousand_messages_pass_both_ways(loop: asyncio.AbstractEventLoop) -> None:
     ours, theirs = channel.pair()
     a, b = Channel(ours), Channel(theirs)
-    wanted = [b"%d" % number * 500 for number in range(1000)]
+    wanted = [b"%d" % number * 200 for number in range(1000)]
     found: list[bytes] = []
 
     async def run() -> None:

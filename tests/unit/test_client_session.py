@@ -88,6 +88,16 @@ def test_the_open_session_is_repeated_to_another_target_and_the_second_answer_is
     assert machine.session() == 70
 
 
+def test_a_late_answer_to_an_earlier_request_opens_nothing() -> None:
+    machine = ServiceSession("s")
+    machine.receive("n1", [role("n1", 1)], 0)
+    machine.call(pending(), 0)
+    machine.receive("n2", [role("n2", 2), SessionOpened(1, 70, 2), Reply(70, 1, EXPIRED, 2, b"")], 0)
+    machine.call(pending(), 0)
+    assert machine.receive("n1", [SessionOpened(1, 69, 1)], 0) == []
+    assert machine.session() == 0
+
+
 def test_no_room_for_a_session_is_busy_and_the_next_call_asks_again() -> None:
     machine = ServiceSession("s")
     machine.receive("n1", [role("n1", 1)], 0)

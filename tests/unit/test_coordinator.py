@@ -239,3 +239,11 @@ def test_an_ineligible_node_runs_local_servers_only() -> None:
     )
     effects = ssc.step(c.Started(now_ns=1))
     assert [e.service for e in effects if isinstance(e, c.Spawn)] == ["door"]
+
+
+def test_news_of_a_newer_term_begins_no_function_of_the_old_place() -> None:
+    rig = _vice()
+    rig.become("master", "failover", record(2, N1, appointment=5))
+    ran = len(rig.runs)
+    rig.cmm(m.Adopted(9, record(3, N2, N1, ready=True, appointment=6)))
+    assert len(rig.runs) == ran

@@ -14,10 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from primacy.agent import build
+from primacy.agent.confirming import Confirming
 from primacy.agent.eventlog import EventLog
 from primacy.agent.guardian_link import GuardianLink
 from primacy.agent.hosts import Hosts
+from primacy.agent.last_words import LastWords
 from primacy.agent.ledger_line import LedgerLine
+from primacy.agent.link_watch import LinkWatch
 from primacy.agent.peers import PeerStreams
 from primacy.boot import Boot
 from primacy.cgtp.datagram import DatagramPort
@@ -26,11 +30,8 @@ from primacy.errors import WireError
 from primacy.lease_page import now_ns
 from primacy.ledger.api import Ledger
 from primacy.machines import coordination, host_wire, membership, messages, peer_wire
-from primacy.machines import links as link_rules
-from primacy.machines.coordinator import Coordinator
-from primacy.machines.events import Event, LedgerChanged, LinkChanged, NodeChanged, NodeStarted, SchedulingGap
+from primacy.machines.events import Event, LedgerChanged, NodeStarted, SchedulingGap
 from primacy.machines.ids import MS, SECOND, Member
-from primacy.machines.mastership import Monitor
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 
@@ -63,27 +64,11 @@ class Node:
         self.guardian = guardian
         self.hosts = Hosts(guardian, cluster, boot.directory, self._host_said, self._host_exited)
         self.ledger = LedgerLine(ledger, self._ledger_changed)
-        volatile = any(table.service(s).durability == "memory" for s in table.centralized())
-        self.monitor = Monitor(
-            self.me,
-            cluster,
-            table.times,
-            entries,
-            self.started_ns,
-            volatile=volatile,
-            availability=table.cluster.cold_start == "availability",
+        self.monitor = build.monitor(self.me, cluster, table, entries, self.started_ns)
+        self.confirming = Confirming(
+            self.monitor, self.ledger, lambda service, answer: self.hosts.tell(service, answer, None)
         )
-        own = next(e for e in entries if e.id == self.me.node)
-        self.coordinator = Coordinator(
-            self.me,
-            tuple(
-                coordination.ServiceEntry(s, table.service(s).local, table.service(s).restart_in_place)
-                for s in [*table.centralized(), *(s for s, v in table.services.items() if v.local)]
-            ),
-            {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes},
-            self.started_ns,
-            runs_servers=own.eligible and own.available,
-        )
+        self.coordinator = build.coordinator(self.me, table, entries, self.started_ns)
         addresses = {n: table.agent_addresses(n) for n in table.nodes}
         self.port = DatagramPort(
             node=self.me.node,
@@ -94,7 +79,8 @@ class Node:
             on_hello=self._hello,
             on_arrival=self._arrival,
         )
-        self.links = link_rules.Links(table.times.silence_ns)
+        self.last_words = LastWords(self.me, addresses[self.me.node], guardian, self.port)
+        self.links = LinkWatch(self.me.node, table.times.silence_ns, self.publish, self._members_changed)
         self.links_down: set[int] = set()
         self.peers = PeerStreams(self.me, tls_client, self._keys, self._peer_said, self._answer_peer)
         self.peers.start(addresses)
@@ -107,11 +93,7 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._ssc_timer: asyncio.TimerHandle | None = None
-        self._members: tuple[str, ...] = (self.me.node,)
         self.progress: dict[str, host_wire.Progress] = {}  # the last of each host
-        self._confirming: list[tuple[int, str, int, int]] = []  # (asked_ns, service, id, term)
-        self._obituaries: dict[str, list[tuple[int, str, int, bytes]]] = {}
-        self._buried: set[str] = set()
         self._loop = asyncio.get_running_loop()
 
     def start(self) -> None:
@@ -171,6 +153,7 @@ class Node:
                 self.publish(event)
             case membership.Adopted(record=record):
                 self._adopted(record)
+                self._watch_links()
                 self.post(coordination.Membership(now_ns=now_ns(), effect=effect))
             case _:
                 self.post(coordination.Membership(now_ns=now_ns(), effect=effect))
@@ -221,9 +204,9 @@ class Node:
             self.port.drain()  # hear first what has waited, judge afterwards
             self.post(membership.Gap(now_ns=now_ns()))
             self.publish(SchedulingGap(term=self.monitor.term, node=self.me.node, gap_ms=late_ns / MS))
-        self._judge_links()
+        self.links.judge(now_ns())
         self.post(membership.Tick(now_ns=now_ns()))
-        self._confirm()
+        self.confirming.answer()
 
     # ---- effects of the coordinator ----
 
@@ -236,7 +219,8 @@ class Node:
             case coordination.Publish(event=event):
                 self.publish(event)
             case coordination.Spawn(service=service):
-                self.hosts.spawn(self._opening(service), now_ns())
+                opening = build.opening(self.me, self.cluster, self.boot, self.table, service)
+                self.hosts.spawn(opening, now_ns())
             case coordination.KillHost(service=service):
                 self.hosts.kill(service)
             case coordination.TellNode(node=node, message=message):
@@ -248,26 +232,6 @@ class Node:
             case coordination.End(reason=reason):
                 self.reason = reason
                 self.ended.set()
-
-    def _opening(self, service: str) -> host_wire.Open:
-        row = self.table.service(service)
-        local = row.local
-        return host_wire.Open(
-            cluster=self.cluster,
-            node=self.me.node,
-            incarnation=self.me.incarnation,
-            service=service,
-            target=row.python,
-            path=row.path,
-            directory=str(Path(self.boot.directory) / "services" / service),
-            durability=row.durability,
-            listen=[] if local else self.table.service_addresses(self.me.node, service),
-            certificate=self.boot.certificate,
-            key=self.boot.private_key,
-            authority=self.boot.authority,
-            mirror_timeout_s=row.mirror_timeout_s,
-            local=local,
-        )
 
     def _wake_coordinator(self, at_ns: int) -> None:
         if self._ssc_timer is not None:
@@ -281,10 +245,9 @@ class Node:
 
     def _host_said(self, service: str, message: host_wire.ToAgent) -> None:
         if isinstance(message, host_wire.Confirm):
-            self._confirming.append((now_ns(), service, message.id, self.monitor.term))
-            self.monitor.master.beat_now()
+            self.confirming.asked(service, message.id, now_ns())
             self.post(membership.Tick(now_ns=now_ns()))
-            self._confirm()
+            self.confirming.answer()
         elif isinstance(message, host_wire.Progress):
             self.progress[service] = message
         else:
@@ -303,10 +266,10 @@ class Node:
             return
         sender = Member(node, incarnation)
         self.post(membership.Received(now_ns=now_ns(), sender=sender, message=message))
-        if self._confirming and isinstance(message, messages.Echo):
-            self._confirm()
+        if isinstance(message, messages.Echo):
+            self.confirming.answer()
         if isinstance(message, messages.Obituary) and message.member == sender:
-            self._links_changed(self.links.forget(node, now_ns()))
+            self.links.buried(node, now_ns())
 
     def _hello(self, payload: bytes, _: int) -> None:
         try:
@@ -317,29 +280,14 @@ class Node:
             self.post(membership.Received(now_ns=now_ns(), sender=message.member, message=message))
 
     def _arrival(self, node: str, incarnation: str, link: int) -> None:
-        changes = self.links.arrived(node, link, now_ns())
-        if changes:
-            self._links_changed(changes)
+        self.links.arrived(node, link, now_ns())
 
     def _keys(
         self, member: Member, addresses: list[tuple[str, int]], send_key: bytes, receive_key: bytes
     ) -> None:
         self.port.set_peer(member.node, member.incarnation, addresses, send_key, receive_key)
-        obituary = messages.encode(messages.Obituary(self.me))
-        self._obituaries[member.node] = self.port.seal_obituary(member.node, obituary)
-        self._hold_obituaries()
+        self.last_words.seal_for(member.node)
         self.post(membership.Tick(now_ns=now_ns()))
-
-    def _hold_obituaries(self) -> None:
-        own = self.table.agent_addresses(self.me.node)
-        self.guardian.hold_obituaries(
-            [
-                (own[link][0], address, port, sealed)
-                for items in self._obituaries.values()
-                for link, address, port, sealed in items
-                if link not in self.links_down and link < len(own)
-            ]
-        )
 
     def _peer_said(
         self, member: Member, message: peer_wire.Progress | peer_wire.EndNode | peer_wire.Leave
@@ -363,32 +311,23 @@ class Node:
 
     # ---- links and members ----
 
-    def _judge_links(self) -> None:
-        changes = self.links.tick(now_ns())
-        if changes:
-            self._links_changed(changes)
+    def _watch_links(self) -> None:
+        """A master hears every node, any other node its master."""
+        monitor = self.monitor
+        if monitor.role == "master":
+            expected = frozenset(self.table.nodes) - {self.me.node}
+        else:
+            expected = frozenset({monitor.record.master.node} if monitor.record is not None else ())
+        self.links.watch(expected - {self.me.node}, monitor.term, now_ns())
 
-    def _links_changed(self, changes: list[link_rules.Change]) -> None:
-        term, node = self.monitor.term, self.me.node
-        for change in changes:
-            match change:
-                case link_rules.LinkUp(peer=peer, link=link):
-                    self.publish(LinkChanged(term=term, node=node, peer=peer, link=link + 1, up=True))
-                case link_rules.LinkDown(peer=peer, link=link):
-                    self.publish(LinkChanged(term=term, node=node, peer=peer, link=link + 1, up=False))
-                case link_rules.PeerReachable(peer=peer):
-                    self.publish(NodeChanged(term=term, node=node, peer=peer, reachable=True))
-                case link_rules.PeerUnreachable(peer=peer):
-                    self.publish(NodeChanged(term=term, node=node, peer=peer, reachable=False))
-        members = tuple(sorted({node, *(n for n in self.table.nodes if self.links.reachable(n))}))
-        if members != self._members:
-            self._members = members
-            self.post(coordination.MembersChanged(now_ns=now_ns(), nodes=members))
+    def _members_changed(self) -> None:
+        self.post(coordination.MembersChanged(now_ns=now_ns(), nodes=self.links.members))
+        self.on_change()
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The nodes that can be reached now, this one included."""
-        return self._members
+        """The nodes that this node can reach now, itself included: all of them at the master."""
+        return self.links.members
 
     def set_link(self, index: int, up: bool) -> None:
         """An operator takes a link of this node down (all its traffic is dropped, both ways) or up."""
@@ -397,39 +336,9 @@ class Node:
         self.peers.set_link(index, up)
         self.on_link(index, up)
         self.hosts.tell_all(host_wire.LinkState(index, up))
-        self._hold_obituaries()
+        self.last_words.set_link(index, up)
         if not up:
-            self._links_changed(self.links.take_down(index, now_ns()))
-
-    # ---- questions of hosts ----
-
-    def _confirm(self) -> None:
-        """Answer those queries whose vice echoed a beat that was sent after the question."""
-        if not self._confirming:
-            return
-        lease = self.monitor.master.lease
-        record = self.monitor.record
-        with_vice = record is not None and record.ready_vice is not None
-        waiting = []
-        for asked_ns, service, number, term in self._confirming:
-            if self.monitor.role != "master" or self.monitor.term != term:
-                self.hosts.tell(service, host_wire.Confirmed(number, False), None)
-            elif with_vice and lease.until_ns - lease.lease_ns >= asked_ns:
-                self.hosts.tell(service, host_wire.Confirmed(number, True), None)
-            elif not with_vice:
-                self._confirm_alone(service, number, term)
-            else:
-                waiting.append((asked_ns, service, number, term))
-        self._confirming = waiting
-
-    def _confirm_alone(self, service: str, number: int, term: int) -> None:
-        """Without a vice the ledger is asked: is this still the master?"""
-
-        def read(_: int, record: Mastership | None) -> None:
-            valid = record is not None and record.term == term and record.is_master(self.me)
-            self.hosts.tell(service, host_wire.Confirmed(number, valid), None)
-
-        self.ledger.read(read, lambda: self.hosts.tell(service, host_wire.Confirmed(number, False), None))
+            self.links.taken_down(index, now_ns())
 
     def _check_health(self) -> None:
         self.hosts.check_health(now_ns())
@@ -453,7 +362,7 @@ class Node:
             vice_ready=vice is not None and vice.ready,
             lease_held=monitor.master.lease.held(now_ns()),
             swap_open=monitor.swap is not None,
-            members=self._members,
+            members=self.members,
             eligible=tuple(n for n, e in self.table.nodes.items() if e.eligible),
         )
 

@@ -37,8 +37,7 @@ FAREWELL_S = 2.0
 
 
 class _Space(threading.local):
-    """One receive buffer per thread: a bytes object per read would cost a page fault for each of its pages.
-    """
+    """One receive buffer per thread: a bytes object per read would cost a page fault for each of its pages."""
 
     def __init__(self) -> None:
         self.view = memoryview(bytearray(RECEIVE_BYTES))

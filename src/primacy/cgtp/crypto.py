@@ -107,8 +107,7 @@ class ClusterKey:
         return header + self._cipher.encrypt(nonce, payload, header)
 
     def open(self, datagram: bytes) -> bytes | None:
-        """Return what a hello of at least `HELLO_BYTES_MIN` bytes says, or None if it is not of this cluster.
-        """
+        """Return what a hello of at least `HELLO_BYTES_MIN` bytes says, or None if it is not of this cluster."""
         _, _, key_id, nonce = _HELLO_HEADER.unpack_from(datagram)
         if key_id != self.id:
             return None

@@ -163,10 +163,15 @@ class Stream:
 
     def statistics(self) -> StreamStatistics:
         """Return what this end has done so far."""
-        outbox, statistics = self._outbox, self._statistics
-        statistics.batches_sent, statistics.batches_delivered = outbox.last, self._delivered
-        statistics.bytes_retained = outbox.bytes_retained
-        return msgspec.structs.replace(statistics, links=dict(statistics.links))
+        past = self._statistics
+        return msgspec.structs.replace(
+            past,
+            batches_sent=self._outbox.last,
+            batches_delivered=self._delivered,
+            batches_duplicate=past.batches_duplicate + sum(link.reader.duplicates for link in self._links.values()),
+            bytes_retained=self._outbox.bytes_retained,
+            links=dict(past.links),
+        )
 
     # -- links --
 

@@ -135,8 +135,7 @@ class Reader:
         """The peer's farewell, once it has been read."""
 
     def opening(self, data: bytes) -> Control | None:
-        """Return the first record of the connection once it is complete; what follows it is kept for `feed`.
-        """
+        """Return the first record of the connection once it is complete; what follows it is kept for `feed`."""
         buffer = b"".join((*self._pieces, data))
         self._keep(buffer, HEADER_BYTES)
         if len(buffer) < HEADER_BYTES:

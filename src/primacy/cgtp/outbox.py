@@ -35,8 +35,7 @@ class Outbox:
         self.bytes_retained = 0
 
     def seal(self, frames: list[bytes], delivered: int) -> list[bytes]:
-        """Make batches of these frames, retain them, and return them; `delivered` is acknowledged with them.
-        """
+        """Make batches of these frames, retain them, and return them; `delivered` is acknowledged with them."""
         if len(frames) <= framing.BATCH_FRAMES_MAX and sum(map(len, frames)) <= framing.BATCH_BYTES:
             return [self._seal(frames, delivered)]
         sealed, group, size = [], list[bytes](), 0

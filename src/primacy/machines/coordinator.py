@@ -292,6 +292,8 @@ class Coordinator:
         place = self.place
         if place is None or place.role != "master" or self._began_term == self.term or self._lost_primary:
             return
+        if place.record.term != self.term:
+            return  # a newer record is known; what it makes of this node is told next
         if not self.servers.all_assigned():
             return
         self._began_term = self.term

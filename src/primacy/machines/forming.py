@@ -35,7 +35,7 @@ class MemberDuty:
             cmm.begin(Purpose.FORM, cmm.new_term(decision.cause))
             return
         cmm.wake(cmm.now_ns + cmm.timing.beat_ns)
-        if decision.reason != self.waits_for:
+        if decision.reason != self.waits_for and cmm.now_ns - cmm.sign_ns >= cmm.timing.grace_ns:
             self.waits_for = decision.reason
             cmm.emit(Publish(FormationWaits(term=cmm.term, node=cmm.me.node, reason=decision.reason)))
 

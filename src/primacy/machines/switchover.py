@@ -194,9 +194,8 @@ class Switchover:
 
     def _swap(self) -> None:
         self.phase = "swapping"
-        cause = f"switchover: {self._cause}"
         self._ssc.feed(
-            membership.HandOver(now_ns=self._ssc.now_ns, term=self._term, in_step=True, cause=cause)
+            membership.HandOver(now_ns=self._ssc.now_ns, term=self._term, in_step=True, cause=self._cause)
         )
 
     def _undo(self, why: str) -> None:

@@ -1,0 +1,64 @@
+"""The machines of a node, and the opening words to its hosts, made from the configuration table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from primacy.boot import Boot
+from primacy.config import Table
+from primacy.machines.coordination import ServiceEntry
+from primacy.machines.coordinator import Coordinator
+from primacy.machines.host_wire import Open
+from primacy.machines.ids import Member
+from primacy.machines.mastership import Monitor
+from primacy.machines.membership import NodeEntry
+
+
+def monitor(me: Member, cluster: str, table: Table, entries: tuple[NodeEntry, ...], now_ns: int) -> Monitor:
+    """Return the membership monitor of this life of the node."""
+    return Monitor(
+        me,
+        cluster,
+        table.times,
+        entries,
+        now_ns,
+        volatile=any(table.service(s).durability == "memory" for s in table.centralized()),
+        availability=table.cluster.cold_start == "availability",
+    )
+
+
+def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns: int) -> Coordinator:
+    """Return the services coordinator; centralized servers run on eligible, available nodes."""
+    own = next(e for e in entries if e.id == me.node)
+    local = [s for s, row in table.services.items() if row.local]
+    return Coordinator(
+        me,
+        tuple(
+            ServiceEntry(s, table.service(s).local, table.service(s).restart_in_place)
+            for s in [*table.centralized(), *local]
+        ),
+        {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes},
+        now_ns,
+        runs_servers=own.eligible and own.available,
+    )
+
+
+def opening(me: Member, cluster: str, boot: Boot, table: Table, service: str) -> Open:
+    """Return the first message to the host of a service."""
+    row = table.service(service)
+    return Open(
+        cluster=cluster,
+        node=me.node,
+        incarnation=me.incarnation,
+        service=service,
+        target=row.python,
+        path=row.path,
+        directory=str(Path(boot.directory) / "services" / service),
+        durability=row.durability,
+        listen=[] if row.local else table.service_addresses(me.node, service),
+        certificate=boot.certificate,
+        key=boot.private_key,
+        authority=boot.authority,
+        mirror_timeout_s=row.mirror_timeout_s,
+        local=row.local,
+    )
