@@ -289,7 +289,7 @@ class ServiceModel:
             return _unknown("operation", operation, self._operations)
         try:
             return method, method.decode(arguments)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             return f"{method.where}: {error}"
 
     def execute(self, prepared: Any, replica: Replica, session: int) -> tuple[int, bytes]:
@@ -311,7 +311,7 @@ class ServiceModel:
             return INVALID, _encode(_unknown("query", query, self._queries))
         try:
             decoded = method.decode(arguments)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             return INVALID, _encode(f"{method.where}: {error}")
         try:
             return _result(method.call((self.service,), decoded))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from primacy import channel, guardian_leftovers
+from primacy import channel, guardian_leftovers, guardian_process
 from primacy.guardian_loop import CHILDREN_MAX, Guardian, Timing
 from primacy.guardian_obituary import REPEATS_MS
 from primacy.lease_page import LeasePage
@@ -185,19 +185,22 @@ def test_obituaries_belong_to_one_life(guarded: Guarded) -> None:
     assert "obituaries released: 0" in guarded.log()
 
 
-def test_the_last_words_of_an_agent_count(guarded: Guarded) -> None:
-    """What it said just before its end is in the channel when its death is seen."""
+def test_the_last_words_of_an_agent_count_and_its_orders_do_not(guarded: Guarded, tmp_path: Path) -> None:
+    """More than one burst is in the channel when the death is seen: the end of it is read after the death."""
     agent = guarded.next_agent()
     guarded.process.send_signal(signal.SIGSTOP)
-    agent.say({"do": "spawn", "name": "late", "argv": ["sleep", "60"]})
+    for term in range(2 * channel.BURST_MAX):
+        agent.say({"do": "drop-page", "service": "s", "term": term})
+    agent.say({"do": "spawn", "name": "late", "argv": ["touch", str(tmp_path / "late")]})
     agent.say_bytes(b"garbage")
     agent.say({"do": "obituaries", "items": guarded.obituary_items(b"newest")})
     agent.say({"do": "stop"})
     agent.say_bytes(b"!exit 0")
-    wait_until(lambda: "Z" in Path(f"/proc/{agent.pid}/stat").read_text(), "the agent has ended")
+    wait_until(lambda: guardian_process.state(agent.pid) == "Z", "the agent has ended")
     guarded.process.send_signal(signal.SIGCONT)
     assert guarded.wait_obituary() == b"newest"
     assert guarded.process.wait(DEADLINE_S) == 0
+    assert not (tmp_path / "late").exists()
 
 
 def test_an_agent_that_gives_up_its_channel_is_ended(tmp_path: Path) -> None:

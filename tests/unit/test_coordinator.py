@@ -99,6 +99,7 @@ def test_a_server_that_held_a_role_rejoins_in_a_new_process() -> None:
     assert {e.service for e in rig.effects if isinstance(e, c.KillHost)} == {"naming", "stock"}
     for service in ("naming", "stock"):
         rig.exit(service)
+        rig.run(300)
         rig.say(service, h.Opened(service, rig.callbacks.get(service, []), 1, 3))
     assign = rig.told("stock", h.Assign)[-1]
     assert (assign.role, assign.appointment) == ("secondary", 6)
@@ -206,7 +207,7 @@ def test_a_host_that_dies_again_and_again_waits_longer_each_time() -> None:
             waited += 5
         pauses.append(waited)
     assert pauses == sorted(pauses)
-    assert pauses[-1] >= 8 * max(pauses[1], 5)
+    assert pauses[-1] >= pauses[0] + 700
 
 
 def test_a_callback_that_fails_in_initialize_ends_its_host() -> None:
@@ -218,6 +219,7 @@ def test_a_callback_that_fails_in_initialize_ends_its_host() -> None:
     assert rig.ssc.serving_term == 0
     rig.fail = {}
     rig.exit("stock")
+    rig.run(300)
     rig.say("stock", h.Opened("stock", rig.callbacks["stock"], 0, 0))
     assert rig.ssc.serving_term == 1
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from primacy import boot, config
-from primacy.cgtp.tls import client_context, cluster_of, server_context
+from primacy.cgtp.tls import TlsFiles, client_context, cluster_of, server_context
 from primacy.client import settings
-from primacy.cgtp.tls import TlsFiles
 from primacy.errors import ConfigError
 from primacy.ledger import open_ledger
 from primacy.local import table

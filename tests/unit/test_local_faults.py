@@ -10,8 +10,7 @@ import pytest
 from primacy.errors import Refused
 from primacy.local import faults
 from primacy.local.processes import Process, agent_of, hosts_of, processes_of
-from tests.unit.local_nodes import running
-from tests.unit.test_local_processes import wait_for
+from tests.unit.local_tools import running, wait_for
 
 
 def test_a_crash_kills_the_agent_and_nothing_else(tmp_path: Path) -> None:

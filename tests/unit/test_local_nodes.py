@@ -11,8 +11,7 @@ from primacy.errors import Refused
 from primacy.local import faults, nodes
 from primacy.local.layout import Layout
 from primacy.local.processes import processes_of
-from tests.unit.local_nodes import running
-from tests.unit.test_local_processes import wait_for
+from tests.unit.local_tools import running, wait_for
 
 _SAYS = "import json, os, sys; print(json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]))"
 

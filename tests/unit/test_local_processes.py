@@ -6,22 +6,12 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from primacy import guardian_process
 from primacy.local import processes
 from primacy.local.processes import Process
-from tests.unit.local_nodes import running
-
-
-def wait_for(condition: Callable[[], object], limit_s: float = 5.0) -> None:
-    """Wait until a condition holds; fail when it does not in time."""
-    deadline_s = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "the condition does not come true"
-        time.sleep(0.005)
+from tests.unit.local_tools import running, wait_for
 
 
 def test_a_node_is_its_guardian_and_all_that_descends_from_it(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from primacy.local.create import create
 from primacy.local.layout import Layout
 from primacy.local.nodes import Started
 from primacy.local.status import local_status
-from tests.unit.local_nodes import running
-from tests.unit.test_local_processes import wait_for
+from tests.unit.local_tools import running, wait_for
 
 _LINES = [
     "primacy guardian n1: agent started (pid 7)",

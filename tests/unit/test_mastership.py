@@ -261,3 +261,15 @@ def test_monitor_never_raises_on_answers_to_forgotten_questions() -> None:
         m.Gap(now_ns=10),
     ):
         monitor.step(event)
+
+
+def test_a_hand_over_out_of_step_leaves_the_new_master_alone_and_free_to_appoint() -> None:
+    cluster = Cluster(N1, N2, N3)
+    cluster.formed()
+    cluster.give("n1", m.HandOver(now_ns=cluster.now_ns, term=1, in_step=False, cause="test"))
+    assert (cluster.record.term, cluster.record.master, cluster.record.vice) == (2, N2, None)
+    cluster.run(60)
+    assert cluster.until_ns("n2") == FOREVER_NS
+    cluster.serve("n2")
+    cluster.run(600)
+    assert cluster.record.vice is not None

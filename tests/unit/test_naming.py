@@ -67,7 +67,7 @@ def test_names_that_are_not_are_told_why(name: str, told: str) -> None:
         (Entry("a", "x" * 256), "endpoint"),
         (Entry("a", "", {"": "v"}), "attribute"),
         (Entry("a", "", {"two words": "v"}), "attribute"),
-        (Entry("a", "", {"k": "v" * 1025}), "longer than 1024"),
+        (Entry("a", "", {"k": "v" * 1025}), "at most 1024"),
         (Entry("a", "", {str(n): "" for n in range(33)}), "33 attributes"),
         (Entry("a", "", {}, "for ever"), "lifetime 'for ever'"),
         (Entry("a", "", {}, "node:"), "lifetime"),

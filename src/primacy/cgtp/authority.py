@@ -84,8 +84,7 @@ class Authority:
         return self._issue(directory, "client", name)
 
     def _issue(self, directory: Path, kind: str, name: str) -> TlsFiles:
-        """Write `<kind>-<name>.pem`, `.key` and a copy of `authority.pem` to `directory`; replaces an older
-        one."""
+        """Write `<kind>-<name>.pem`, `.key` and a copy of `authority.pem` to `directory`; replaces an older one."""
         _check_name(f"{kind}'s name", name)
         directory.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())

@@ -23,17 +23,11 @@ RECEIVE_BYTES = 64 << 10
 """Read at most so much per wake-up, so that one connection cannot starve the others."""
 TLS_RECORD_BYTES = 16 << 10
 DEAD_AFTER_MS = 5000
-"""The kernel ends a connection whose peer has acknowledged nothing for so long (TCP_USER_TIMEOUT, keep-
-alive)."""
-
-
+"""The kernel ends a connection whose peer has acknowledged nothing for so long (TCP_USER_TIMEOUT, keep-alive)."""
 KERNEL_UNSENT_BYTES = 256 << 10
 """The kernel holds at most so much that it could not yet send: what waits there cannot be taken back."""
-
-
 FAREWELL_S = 2.0
-"""How long a connection that nothing more is written to may take to send the rest and to see its peer close.
-"""
+"""How long a connection that nothing more is written to may take to send the rest and to see its peer close."""
 
 
 class _Space(threading.local):
@@ -123,8 +117,7 @@ class Connection:
             self._finish()
 
     def _finish(self) -> None:
-        """Say that nothing follows, and let the peer close: closing first could lose what it has not yet
-        read."""
+        """Say that nothing follows, and let the peer close: closing first could lose what it has not yet read."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_WR)
 

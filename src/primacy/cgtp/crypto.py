@@ -55,8 +55,7 @@ def new_secret() -> bytes:
 
 
 def parse_sealed(datagram: bytes) -> SealedHeader:
-    """Read the header of a datagram of kind `SEALED` and at least `SEALED_BYTES_MIN` bytes; believe none of
-    it."""
+    """Read the header of a datagram of kind `SEALED` and at least `SEALED_BYTES_MIN` bytes; believe none of it."""
     _, _, key_id, receiver, counter = _SEALED_HEADER.unpack_from(datagram)
     return SealedHeader(key_id, receiver, counter)
 

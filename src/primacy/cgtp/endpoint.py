@@ -120,16 +120,14 @@ class Stream:
     # -- what the owner is told --
 
     def on_frames(self, callback: Callable[[list[bytes]], None]) -> None:
-        """Call back with the frames of each arrival, in order; those that came before this call follow at
-        once."""
+        """Call back with the frames of each arrival, in order; those that came before this call follow at once."""
         self._on_frames = callback
         if self._early:
             early, self._early = self._early, []
             callback(early)
 
     def on_links(self, callback: Callable[[int], None]) -> None:
-        """Call back with the number of links that are up whenever it has changed (0: the peer is
-        unreachable)."""
+        """Call back with the number of links that are up whenever it has changed (0: the peer is unreachable)."""
         self._on_links = callback
 
     def on_closed(self, callback: Callable[[str], None]) -> None:
@@ -149,8 +147,7 @@ class Stream:
         return self._closed
 
     async def wait_up(self, timeout_s: float) -> None:
-        """Wait for the first link; `TimeoutError` tells each link's last error, `StreamClosed` if the stream
-        ended."""
+        """Wait for the first link; `TimeoutError` tells each link's last error, `StreamClosed` if the stream ended."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not self._links and self._closed is None:
@@ -168,7 +165,8 @@ class Stream:
             past,
             batches_sent=self._outbox.last,
             batches_delivered=self._delivered,
-            batches_duplicate=past.batches_duplicate + sum(link.reader.duplicates for link in self._links.values()),
+            batches_duplicate=past.batches_duplicate
+            + sum(link.reader.duplicates for link in self._links.values()),
             bytes_retained=self._outbox.bytes_retained,
             links=dict(past.links),
         )
@@ -197,8 +195,7 @@ class Stream:
         received: int,
         on_gone: Callable[[str], None],
     ) -> None:
-        """Make a connection that has shaken hands a link of this stream; the peer has `received` up to this
-        number."""
+        """Make a connection that has shaken hands a link of this stream; the peer has `received` up to this number."""
         self._outbox.acknowledge(received)
         old, link = self._links.get(index), Link(index, connection, reader, self._outbox, received, on_gone)
         self._links[index] = link
@@ -315,8 +312,7 @@ class Stream:
     # -- the end --
 
     def close(self, reason: str = "its owner closed it") -> None:
-        """End the stream in order: what was sent still leaves on the links that are up, then the peer is
-        told."""
+        """End the stream in order: what was sent still leaves on the links that are up, then the peer is told."""
         if self._closed is not None:
             return
         self.flush()

@@ -1,4 +1,4 @@
-"""The records of a stream's connection: bytes to values and back.  Pure; knows no socket, no loop, no TLS.
+"""The records of a stream's connection: bytes to values and back. Pure; knows no socket, no loop, no TLS.
 
 A connection carries records, each with one header: length of the body, kind, sequence number, cumulative
 acknowledgement (little-endian).
@@ -7,7 +7,7 @@ acknowledgement (little-endian).
     welcome   acceptor's first record, its answer
     refusal   instead of a welcome: the reason; the connection ends
     batch     the frames of one loop turn, under the next sequence number: count, table of lengths, frames
-    acknowledge   everything up to this number has been delivered
+    acknowledge  everything up to this number has been delivered
     close     the stream has ended in order; nothing follows
 
 Every batch goes on every open link, in order, so a reader delivers number n+1 after n and drops the rest; of
@@ -74,7 +74,7 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
 
 
 class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
-    """The acceptor's answer: no.  If `final`, it will never be yes, and the stream ends."""
+    """The acceptor's answer: no. If `final`, it will never be yes, and the stream ends."""
 
     reason: str
     final: bool
@@ -153,8 +153,7 @@ class Reader:
         return control
 
     def feed(self, data: bytes, delivered: int) -> list[bytes]:
-        """Return the frames of the batches after number `delivered`, in order; the other fields tell the
-        rest."""
+        """Return the frames of the batches after number `delivered`, in order; the other fields tell the rest."""
         if self._skip:
             if len(data) <= self._skip:
                 self._skip -= len(data)

@@ -75,8 +75,7 @@ class Link:
         self.taken = taken
         """The last batch that this link has taken."""
         self.backlog_bytes = 0
-        """Sealed, and not taken by this link; what the peer has acknowledged meanwhile counts until it
-        catches up."""
+        """Sealed, and not taken by this link; what the peer has acknowledged meanwhile counts until it catches up."""
         self.on_gone = on_gone
         self._slow_since_s: float | None = None
 

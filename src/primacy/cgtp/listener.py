@@ -55,8 +55,7 @@ class Listener:
     async def start(
         self, addresses: Sequence[Address], tls: ssl.SSLContext, on_stream: Callable[[Stream], None]
     ) -> None:
-        """Listen on each address (one per link); `on_stream` is called with each new stream before its
-        frames."""
+        """Listen on each address (one per link); `on_stream` is called with each new stream before its frames."""
         self._loop = asyncio.get_running_loop()
         self.tls = tls
         self.cluster_id = cluster_of(tls)

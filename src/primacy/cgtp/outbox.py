@@ -1,11 +1,11 @@
-"""What a stream has sent and its peer has not yet acknowledged.  Pure.
+"""What a stream has sent and its peer has not yet acknowledged. Pure.
 
 Frames are sealed into numbered batches; each link takes the batches in order from its own place; an
 acknowledged batch is forgotten, and a link whose place was forgotten goes on at the first one that is kept:
 the peer has the others. So one copy serves all links, and a rejoining link resumes from the last
 acknowledgement.
 
-Never in here: waiting.  Who puts in more than `RETAINED_BYTES` is told by `bytes_retained`.
+Never in here: waiting. Who puts in more than `RETAINED_BYTES` is told by `bytes_retained`.
 """
 
 from __future__ import annotations
@@ -65,8 +65,7 @@ class Outbox:
         self.acknowledged = max(self.acknowledged, sequence)
 
     def take(self, after: int, size_max: int = TAKE_BYTES) -> tuple[bytes, int]:
-        """Return the batches after number `after` that are kept, up to about `size_max`, and the last one's
-        number."""
+        """Return the batches after number `after` that are kept, up to about `size_max`, and the last one's number."""
         sequence = max(after, self.acknowledged) + 1
         if sequence >= self.last:
             return self._batches.get(sequence, b""), self.last

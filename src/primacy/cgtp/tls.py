@@ -72,8 +72,7 @@ def cluster_of(context: ssl.SSLContext) -> str:
 
 
 def identity_of(certificate: Mapping[str, Any] | None, cluster_id: str) -> Identity:
-    """Return whom a peer's certificate (as `getpeercert` gives it) names; `WireError` if nobody of this
-    cluster."""
+    """Return whom a peer's certificate (as `getpeercert` gives it) names; `WireError` if nobody of this cluster."""
     foreign = ""
     for uri in _uris(certificate or {}):
         if match := _IDENTITY.fullmatch(uri):

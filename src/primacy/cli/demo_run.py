@@ -24,16 +24,17 @@ from primacy.bench import outages
 from primacy.bench.writer import SERVICE, Writer, check
 from primacy.cli import common, live
 from primacy.cli.common import fail, say
-from primacy.cli.import_names import SERVICES, parse
 from primacy.client import Cluster, connect
 from primacy.config import Service, Table
 from primacy.errors import ConfigError
 from primacy.local import bring_up, table
 from primacy.local.create import create
 from primacy.local.layout import DIRECTORY, Layout, find
+from primacy.machines.naming_files import parse_services
 
 NODES = 3
 NAMES_FILE = Path("/etc/services")
+PREFIX = "services"
 NAMES_BUILT_IN = "ssh 22/tcp\ndomain 53/udp\nhttp 80/tcp www\nntp 123/udp\nhttps 443/tcp\n"
 LOOK_BACK_S = 30.0
 
@@ -101,7 +102,7 @@ async def _load_names(cluster: Cluster) -> int:
         text, source = NAMES_FILE.read_text(encoding="utf-8", errors="replace"), str(NAMES_FILE)
     except OSError:
         text, source = NAMES_BUILT_IN, "a list of our own (there is no /etc/services)"
-    count: int = await cluster.names.bind_many(parse(text).entries, replace=True)
+    count: int = await cluster.names.bind_many(parse_services(text, PREFIX).entries, replace=True)
     click.echo(f"{count} names bound, from {source}")
     return count
 
@@ -151,7 +152,7 @@ def _longest_pause_ms(writer: Writer) -> float:
 async def _judge(cluster: Cluster, writer: Writer, names: int) -> int:
     """Check every acknowledged write and every name; print it and return the exit code."""
     lost, doubled = await check(cluster, writer.acknowledged)
-    listed = await cluster.names.list(SERVICES, recursive=True)
+    listed = await cluster.names.list(PREFIX, recursive=True)
     bound = sum(1 for entry in listed if entry.version)
     click.echo(f"{len(writer.acknowledged)} writes acknowledged: {lost} lost, {doubled} doubled")
     click.echo(f"{bound} of {names} names are bound")

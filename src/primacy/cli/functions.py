@@ -34,9 +34,7 @@ def switchover(
         say(f"possible: from {found['from']} to {found['to']}; nothing was done")
     else:
         took_ms = found["duration_ms"]
-        say(
-            f"{found['to']} is master of term {found['term']}, {took_ms:.1f} ms after the request"
-        )
+        say(f"{found['to']} is master of term {found['term']}, {took_ms:.1f} ms after the request")
     return common.OK
 
 

@@ -15,6 +15,7 @@ from primacy.errors import ConfigError
 
 if TYPE_CHECKING:
     from primacy.client import NameEntry, Names
+    from primacy.machines.naming_files import Parsed
 
 T = TypeVar("T")
 
@@ -124,35 +125,49 @@ def watch(prefix: str, new: bool, directory: str | None, deadline_s: float, as_j
 
 @names.command(name="import")
 @click.argument("file", type=click.Path())
+@click.option(
+    "--as", "form", type=click.Choice(["services", "hosts"]), help="The file's form.  [default: seen from it]"
+)
 @click.option("--prefix", metavar="NAME", help="Bind below this name.  [default: services or hosts]")
 @directory_option
 @deadline_option(30.0)
 @json_option
-def import_(file: str, prefix: str | None, directory: str | None, deadline_s: float, as_json: bool) -> int:
+def import_(
+    file: str, form: str | None, prefix: str | None, directory: str | None, deadline_s: float, as_json: bool
+) -> int:
     """Bind the names of a FILE in the form of /etc/services or /etc/hosts, replacing older bindings.
 
     \b
-    http  80/tcp  www     services/tcp/http and services/tcp/www  to  80
-    127.0.0.1  localhost  hosts/localhost                         to  127.0.0.1
+    http  80/tcp  www     services/http/tcp  to  :80         with aliases=www
+    10.0.0.1  db1  db     hosts/db1          to  10.0.0.1    with aliases=db
     """
-    from primacy.cli.import_names import parse
-
-    try:
-        text = Path(file).read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise ConfigError(file, error.strerror or str(error), "want a readable file") from error
-    parsed = parse(text, prefix)
-    if not parsed.entries:
-        raise ConfigError(file, "no line that could be read", "want the form of /etc/services or /etc/hosts")
+    parsed = read_names(file, form, prefix)
     count = _run(
         directory,
         deadline_s,
         lambda service: service.bind_many(parsed.entries, replace=True, deadline_s=deadline_s),
     )
-    for reason in parsed.left_out:
-        say(f"left out: {reason}")
-    _done(f"{count} names bound", {"bound": count, "left_out": parsed.left_out}, as_json)
+    for problem in parsed.problems:
+        say(f"left out: {problem}")
+    _done(f"{count} names bound", {"bound": count, "left_out": parsed.problems}, as_json)
     return common.OK
+
+
+def read_names(file: str, form: str | None = None, prefix: str | None = None) -> Parsed:
+    """Return the entries of a file; ConfigError when there are none. Its form is that in which more can be read."""
+    from primacy.machines.naming_files import parse_hosts, parse_services
+
+    try:
+        text = Path(file).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ConfigError(file, error.strerror or str(error), "want a readable file") from error
+    hosts, services = parse_hosts(text, prefix or "hosts"), parse_services(text, prefix or "services")
+    if form is None:
+        form = "hosts" if len(hosts.entries) > len(services.entries) else "services"
+    parsed = hosts if form == "hosts" else services
+    if not parsed.entries:
+        raise ConfigError(file, "no line that could be read", "want the form of /etc/services or /etc/hosts")
+    return parsed
 
 
 def plain(entry: NameEntry) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         lines.append(
             f"service {service['name']}; primary {service.get('primary') or '-'}; "
             f"secondary {service.get('secondary') or '-'}; {service.get('durability')}; "
-            f"sequence {service.get('sequence')}; lag {service.get('lag')}"
+            f"sequence {_number(service.get('sequence'))}; lag {_number(service.get('lag'))}"
         )
     ledger = status.get("ledger")
     if isinstance(ledger, dict) and not ledger.get("available", True):
@@ -91,7 +91,13 @@ def activity(node: dict[str, Any]) -> str:
 
 def event_line(event: Event) -> str:
     """Return an event as one plain line: time, node, term, sentence."""
-    return f"{clock(event)} {event['node']:<4} term {term_of(event):<3} {event['sentence']}"
+    return f"{clock(event)} {event['node']:<4} term {term_of(event):<3} {one_line(event['sentence'])}"
+
+
+def one_line(sentence: str) -> str:
+    """Return a sentence on one line; of one that carries a traceback, the beginning and the end."""
+    lines = sentence.strip().splitlines()
+    return sentence if len(lines) < 2 else f"{lines[0]} ... {lines[-1]}"
 
 
 def clock(event: Event) -> str:
@@ -133,7 +139,7 @@ def events_text(events: Sequence[Event], width: int | None = None) -> Text:
         line = Text()
         line.append(f"{clock(event)} ", "dim")
         line.append(f"{event['node']:<4} ", "bold")
-        line.append(event["sentence"], EVENT_STYLES.get(kind, ""))
+        line.append(one_line(event["sentence"]), EVENT_STYLES.get(kind, ""))
         if width is not None:
             line.truncate(width, overflow="ellipsis")
         text.append_text(line)
@@ -177,6 +183,10 @@ def _services_table(status: dict[str, Any]) -> RenderableType:
     table.add_column("lag", justify="right")
     for service in status["services"]:
         row = [service["name"], service.get("primary") or "-", service.get("secondary") or "-"]
-        row += [str(service.get(name, "")) for name in ("durability", "sequence", "lag")]
+        row += [str(service.get("durability")), _number(service.get("sequence")), _number(service.get("lag"))]
         table.add_row(*row)
     return table
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else str(value)

@@ -22,7 +22,7 @@ from primacy.errors import Deadline, NoPrimary, OperationFailed, Refused, Stream
 from primacy.machines.control_wire import EventPushed, Request, Response, Topology, decode_to_caller, encode
 
 READING = frozenset({"ping", "status", "subscribe", "events", "sequence"})
-"""Verbs that change nothing and may be asked again."""
+"""Verbs that change nothing and may be asked again; so may any with `dry_run`."""
 RETRY_S = 0.1
 DOWN_S = 0.5
 """An agent without a link for so long is gone, for those who wait for its answer."""
@@ -82,31 +82,29 @@ class Agents:
 
     async def request(self, verb: str, arguments: dict[str, Any], deadline_s: float) -> Any:
         """Return the result of an operator's function; any agent passes it on to the one that can do it."""
-        why = "no agent is reachable"
-        asked_one = False  # and does not know what came of it
+        repeatable = verb in READING or bool(arguments.get("dry_run"))
+        why, unanswered = "no agent is reachable", False
         try:
             async with asyncio.timeout(deadline_s):
-                while not asked_one or verb in READING:
-                    asked_one, response = False, None
+                while repeatable or not unanswered:
                     if link := self._best_link():
-                        asked_one = True
+                        unanswered = True
                         response = await self._ask(link, verb, arguments)
-                    if response is not None:
-                        if response.kind != "unavailable":
+                        unanswered = response is None
+                        if response is not None and response.kind != "unavailable":
                             return _result(verb, response)
-                        asked_one = False
-                        why = "; ".join(response.reasons) or "there is no master"
-                    if not asked_one or verb in READING:
-                        await asyncio.sleep(RETRY_S)
+                        if response is not None:
+                            why = "; ".join(response.reasons) or "there is no master"
+                    await asyncio.sleep(RETRY_S)
         except TimeoutError:
-            if not asked_one:
-                raise NoPrimary(f"{verb}: not done within {deadline_s:g} s ({why}); try again") from None
-        told = "" if verb in READING else "; it may have been carried out, see `primacy status`"
-        raise Deadline(f"{verb}: the agent that was asked did not answer{told}", verb not in READING)
+            pass  # what is known is told below
+        if not unanswered:
+            raise NoPrimary(f"{verb}: not done within {deadline_s:g} s ({why}); try again")
+        told = "" if repeatable else "; it may have been carried out, see `primacy status`"
+        raise Deadline(f"{verb}: the agent that was asked did not answer{told}", maybe_applied=not repeatable)
 
     async def events(self, arguments: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        """Yield the events of one node's agent, those to come included; ends with `StreamClosed` with the
-        agent."""
+        """Yield the events of one node's agent, those to come included; `StreamClosed` when it is gone."""
         link = self._best_link()
         if link is None:
             raise NoPrimary("events: no agent is reachable")
@@ -163,8 +161,7 @@ class Agents:
             asyncio.get_running_loop().call_later(DOWN_S, self._check_down, link)
 
     def _check_down(self, link: _Link) -> None:
-        """Give up an agent that owes an answer and has no link; ending the stream, lest the request arrive
-        later."""
+        """Give up an agent that owes an answer and has no link; its stream ends, lest the request arrive later."""
         if not link.kept.up and any(asked.link is link for asked in self._asked.values()):
             link.kept.abort("no link for too long")
 
@@ -206,8 +203,7 @@ class Agents:
         self._on_topology(topology)
 
     def _reconcile(self, topology: Topology) -> None:
-        """Keep a stream to the agent of each eligible node; the addresses that were given stay, as a way
-        back."""
+        """Keep a stream to the agent of each eligible node, and as a way back to those that were given."""
         wanted = {node.id: node.agent for node in topology.nodes if node.eligible}
         for link in [link for link in self._links if not link.seed]:
             if link.kept.addresses != wanted.get(link.node):

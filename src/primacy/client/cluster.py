@@ -138,8 +138,10 @@ class Cluster:
         return await self._conversation(service).query(operation, arguments, deadline_s, confirm=confirm)
 
     def watch(self, service: str, topic: str = "", position: int = 0) -> Subscription:
-        """Watch what a service publishes under topics that begin with `topic`, after `position` (0: from
-        now on)."""
+        """Watch what a service publishes under topics with this beginning, after `position` (0: from now on).
+
+        Yields (position, topic, payload in MessagePack), or None where events are lost for good.
+        """
         return self._conversation(service).watch(topic, position)
 
     @property

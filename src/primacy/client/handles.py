@@ -1,9 +1,8 @@
 """What a user calls: `inventory.add(article="bolt", count=3)` and `inventory.query.stock(article="bolt")`.
 
 Any attribute is an operation of that name; the service itself decides which there are.  Arguments go by
-keyword only. Two keywords belong to the call and not to the operation: `deadline_s`, and for queries
-`confirm`; an operation whose own argument has such a name is called through `Cluster.call` no better: give
-the argument another name.
+keyword only.  Two keywords belong to the call and not to the operation: `deadline_s`, and for queries
+`confirm`; so the author of a service gives arguments other names.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ from typing import Any
 from primacy.client.conversation import Conversation
 
 DEADLINE_S = 30.0
-"""How long a call may take, a switchover or failover in the middle included, unless the caller says
-otherwise."""
+"""How long a call may take unless the caller says otherwise; time enough for a failover in its middle."""
 
 
 class Operation:

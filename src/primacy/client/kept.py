@@ -66,8 +66,7 @@ class Kept:
         return self._why_ended
 
     def send(self, frame: bytes) -> None:
-        """Send on the stream that is there now; without one the frame is dropped: `on_gone` was told, or
-        will be."""
+        """Send on the stream that is there now; without one the frame is dropped (see `on_gone`)."""
         if self._stream is not None:
             try:
                 self._stream.send(frame)

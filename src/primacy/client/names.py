@@ -95,8 +95,7 @@ class Names:
     async def bind_many(
         self, entries: Iterable[Entry], *, replace: bool = False, deadline_s: float = DEADLINE_S
     ) -> int:
-        """Bind many names, in operations of up to 500 that each bind all or nothing; return how many were
-        bound."""
+        """Bind many names, up to 500 in one operation, which binds all or nothing; return how many it were."""
         checked = [self._checked(entry) for entry in entries]
         for chunk in _chunks(checked):
             await self._call("bind_many", {"entries": chunk, "replace": replace}, deadline_s)

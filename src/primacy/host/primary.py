@@ -74,6 +74,9 @@ class PrimaryServer:
             Quiesced: self._on_quiesced,
             Stalled: self._stalled,
         }
+
+    def begin(self) -> None:
+        """Release what needs nobody, and have the rest synced."""
         self.calls.release(self.machine.committed)
         self._sync_if_needed()
 
@@ -148,9 +151,7 @@ class PrimaryServer:
         self._drop_follower()
         self._follower = stream
         core = self._core
-        self._catch_up = CatchUp(
-            core.journal, core.snapshots, stream.send, self._sent, core.note, core.spawn
-        )
+        self._catch_up = CatchUp(core.journal, core.snapshots, stream.send, self._sent, core.note, core.spawn)
         self._obey(self.machine.join(message.term, message.appointment, message.runs, message.kept))
 
     def heard(self, stream: MirrorStream, message: Acknowledged | SnapshotTaken) -> None:
@@ -176,6 +177,7 @@ class PrimaryServer:
     def tick(self) -> None:
         """Every tenth of the mirror's time-out, or so."""
         self._obey(self.machine.tick(now_ns()))
+        self._core.syncer.later()  # with `memory` durability nothing else asks for it
         self.calls.touch()
         self._checkpoint_if_due()
 

@@ -127,7 +127,7 @@ class SecondaryServer:
 
     def tick(self) -> None:
         """A few times a second: what was acknowledged from memory goes to the disk, too."""
-        self._core.syncer.request()
+        self._core.syncer.later()
 
     def _written_all(self) -> None:
         """All batches of an arrival are written: sync them, or acknowledge them as they are."""

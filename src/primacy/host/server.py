@@ -8,7 +8,6 @@ whenever what it has applied might have to be taken back.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import msgspec
 
 from primacy.cgtp.tls import TlsFiles, client_context, server_context
+from primacy.channel import close_all
 from primacy.errors import JournalError
 from primacy.host.callbacks import Callbacks
 from primacy.host.calls import Calls
@@ -148,7 +148,7 @@ class Server(Roles):
         self._secondary: SecondaryServer | None = None
         self._term = 0
         self._primary_node = ""
-        self._pages: list[LeasePage] = []
+        self._page: LeasePage | None = None
         self._ticks: asyncio.TimerHandle | None = None
         self._loading: deque[tuple[host_wire.ToHost, list[int]]] | None = None
         self._progress: tuple[int, ...] = ()
@@ -215,16 +215,14 @@ class Server(Roles):
                 primary.resume()
 
     def _assign(self, assign: Assign, fds: list[int]) -> None:
-        page = None
-        if fds:
-            page = LeasePage(fds[0], writable=False)
-            self._pages.append(page)
-            for fd in fds:
-                os.close(fd)
+        page = LeasePage(fds[0], writable=False) if fds else None
+        close_all(fds)
         if self._primary and assign.role == ServerState.PRIMARY and assign.term == self._primary.term:
             return
         self._end_roles()
-        self._term = assign.term
+        if self._page is not None:
+            self._page.close()
+        self._page, self._term = page, assign.term
         self._primary_node = self._core.open.node if assign.role == ServerState.PRIMARY else ""
         if assign.role == ServerState.PRIMARY:
             self._become_primary(assign, page)
@@ -243,19 +241,21 @@ class Server(Roles):
                 "term", f"the journal has entries of term {core.journal.term}; assigned is {assign.term}"
             )
         elif core.loaded:
-            self._primary = PrimaryServer(core, assign, page)
-            if assign.peer:
-                self._take_join(assign.peer.member.node)
+            self._begin_primary(assign, page)
         else:
             self._loading = deque()
             core.spawn(self._load_primary(assign, page))
 
-    async def _load_primary(self, assign: Assign, page: LeasePage) -> None:
-        await self._core.load()
+    def _begin_primary(self, assign: Assign, page: LeasePage) -> None:
         self._primary = PrimaryServer(self._core, assign, page)
-        self._streams.tell_clients(self.greeting())
+        self._primary.begin()
         if assign.peer:
             self._take_join(assign.peer.member.node)
+
+    async def _load_primary(self, assign: Assign, page: LeasePage) -> None:
+        await self._core.load()
+        self._begin_primary(assign, page)
+        self._streams.tell_clients(self.greeting())
         waiting, self._loading = self._loading or deque(), None
         for message, fds in waiting:
             self.heard(message, fds)

@@ -171,7 +171,7 @@ class Streams:
         for number, frame in enumerate(frames):
             try:
                 message = decode(frame)
-            except (msgspec.DecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 client.stream.close(f"a frame that cannot be read: {error}")
                 break
             kind = type(message)
@@ -211,7 +211,7 @@ class Streams:
         for frame in frames:
             try:
                 message = _all.decode(frame)
-            except (msgspec.DecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:
                 mirror.stream.abort(f"a frame that cannot be read: {error}")
                 return
             if isinstance(message, mirror_wire.Message):  # else it is a greeting

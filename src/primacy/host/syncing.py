@@ -98,8 +98,7 @@ class Syncer:
         if upto <= self.synced_upto or self._failed:
             return
         if self._in_thread:
-            self._syncing = True
-            self._worker.do(self._timed_sync, lambda result: self._synced(upto, result))
+            self._in_worker(upto)
             return
         try:
             self._measure(self._timed_sync())
@@ -108,6 +107,11 @@ class Syncer:
             return
         self.synced_upto = upto
         self._on_synced(upto)
+
+    def later(self) -> None:
+        """Have all that was written synced by the thread; nobody waits for it."""
+        if not self._syncing and not self._journal.paused and self._journal.last > self.synced_upto:
+            self._in_worker(self._journal.last)
 
     def now(self) -> None:
         """Sync and wait for it, whatever it takes."""
@@ -133,6 +137,10 @@ class Syncer:
             if self._wal_bytes >= WAL_BYTES_MAX:
                 self._journal.pause()
             self._worker.do(self._checkpoint, self._checkpointed)
+
+    def _in_worker(self, upto: int) -> None:
+        self._syncing = True
+        self._worker.do(self._timed_sync, lambda result: self._synced(upto, result))
 
     def _timed_sync(self) -> float:
         began = time.perf_counter()

@@ -84,7 +84,7 @@ class HostRole(Wire, frozen=True, gc=False, tag="R"):
 
 
 class SessionOpened(Wire, frozen=True, gc=False, tag="O"):
-    """The session's number; `term` is the term that answered."""
+    """The session's number (0: a limit is reached, Busy); `term` is the term that answered."""
 
     request: int
     session: int
@@ -93,7 +93,8 @@ class SessionOpened(Wire, frozen=True, gc=False, tag="O"):
 
 class Reply(Wire, frozen=True, gc=False, tag="r"):
     """Answer to a `Call`. outcome: 0 done (payload = result) | 1 the operation raised (payload = [kind, message])
-    | 2 SessionExpired | 3 Busy | 4 unknown operation or bad arguments (payload = text; nothing was executed)."""
+    | 2 SessionExpired | 3 Busy | 4 unknown operation or bad arguments (payload = text; nothing was executed).
+    Payloads are MessagePack, or empty."""
 
     session: int
     number: int
@@ -135,7 +136,7 @@ def decode_to_host(frame: bytes) -> ToHost:
     """Return the message that a client sent; WireError when no message is in `frame`."""
     try:
         message: ToHost = _to_host.decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"frame from a client cannot be read: {error}") from error
     return message
 
@@ -144,6 +145,6 @@ def decode_to_client(frame: bytes) -> ToClient:
     """Return the message that a host sent; WireError when no message is in `frame`."""
     try:
         message: ToClient = _to_client.decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"frame from a host cannot be read: {error}") from error
     return message

@@ -15,8 +15,10 @@ from primacy.errors import Busy, CallError, Deadline, NoPrimary, SessionExpired
 from primacy.machines.ids import FOREVER_NS
 
 OUTSTANDING_MAX = 1024
-"""How far a call's number may be ahead of the acknowledged ones (the size of a session's reply cache at the
-host); also the limit of outstanding queries."""
+"""How far a call's number may be ahead of the acknowledged ones; also the limit of outstanding queries.
+
+It is the size of a session's reply cache at the host.
+"""
 
 WATCHES_MAX = 64
 """Watches of one client on one service; a host takes no more."""

@@ -164,8 +164,7 @@ class ServiceSession:
         pending.deadline_ns = self.wake_ns = 0
 
     def close(self, reason: str) -> list[Effect]:
-        """End every call, and the session in order: what is tied to it is released now, not after its
-        silence."""
+        """End every call, and the session in order: what is tied to it is released now."""
         effects: list[Effect] = []
         for session in self._sessions():
             for pending in session.calls.values():

@@ -72,7 +72,7 @@ def decode_to_agent(frame: bytes) -> Request:
     """Return the request in `frame`; WireError when there is none."""
     try:
         request: Request = _to_agent.decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"request cannot be read: {error}") from error
     return request
 
@@ -81,6 +81,6 @@ def decode_to_caller(frame: bytes) -> Response | Topology | EventPushed:
     """Return the answer in `frame`; WireError when there is none."""
     try:
         message: ToCaller = _to_caller.decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"answer of the agent cannot be read: {error}") from error
     return message

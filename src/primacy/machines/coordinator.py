@@ -285,6 +285,7 @@ class Coordinator:
             self.feed(hand_over)
 
     def _renew(self) -> None:
+        self.servers.start_now()
         self.feed(membership.Renew(now_ns=self.now_ns, term=self.term, cause=self._lost_primary))
 
     def _serve(self) -> None:

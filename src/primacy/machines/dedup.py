@@ -1,4 +1,4 @@
-"""Which numbers of a sender were received already: the window against duplicates and replays.  Pure.
+"""Which numbers of a sender were received already: the window against duplicates and replays. Pure.
 
 RFC 4303 3.4.3 (and IEEE 802.1CB's vector recovery): the window reaches `WIDTH` numbers back from the highest
 number received; a number to its left is refused as too old, one within it is new exactly once, one to its

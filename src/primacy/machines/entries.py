@@ -61,5 +61,5 @@ def decode(payload: bytes) -> Entries:
     """
     try:
         return _entries.decode(payload)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise JournalError(f"a batch of the log cannot be read: {error}") from error

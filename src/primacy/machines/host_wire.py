@@ -284,7 +284,7 @@ def decode_to_host(data: bytes) -> ToHost:
     """Return the message that a host received; WireError when no message is in `data`."""
     try:
         message: ToHost = _to_host.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"message from the agent cannot be read: {error}") from error
     return message
 
@@ -293,6 +293,6 @@ def decode_to_agent(data: bytes) -> ToAgent:
     """Return the message that an agent received from a host; WireError when no message is in `data`."""
     try:
         message: ToAgent = _to_agent.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"message from a host cannot be read: {error}") from error
     return message

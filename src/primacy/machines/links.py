@@ -1,4 +1,4 @@
-"""Which links to which peers are up, and which peers are reachable, judged by what arrives.  Pure.
+"""Which links to which peers are up, and which peers are reachable, judged by what arrives. Pure.
 
 A link to a peer is up from an arrival until `silence_ns` without another one. A peer is reachable while a
 link to it is up: the first link up makes it reachable, the last link down unreachable. Each change is

@@ -132,14 +132,15 @@ class MasterDuty:
             peer.leaving = True
 
     def hand_over(self, event: HandOver) -> None:
-        """Make the ready vice master. in_step: this node's servers are complete and become its ready secondaries."""
+        """Make the ready vice master. in_step: this node's servers are complete and become its ready secondaries;
+        otherwise the new master begins alone and appoints whom it finds fit."""
         cmm = self._cmm
         possible = cmm.role == "master" and event.term == cmm.term and cmm.swap is None
         to = self._record.ready_vice if possible else None
         if to is None or not self.lease.held(cmm.now_ns):
             cmm.emit(Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
             return
-        vice = Vice(cmm.me.node, cmm.me.incarnation, ready=event.in_step)
+        vice = Vice(cmm.me.node, cmm.me.incarnation, ready=True) if event.in_step else None
         record = Mastership(cmm.term + 1, to, vice, self._record.appointment + 1, event.cause, cmm.me)
         cmm.begin(Purpose.HANDOVER, record)
 

@@ -188,8 +188,9 @@ class Monitor:
         self._out.append(effect)
 
     def wake(self, at_ns: int) -> None:
-        """Ask for a tick at this instant at the latest."""
-        self._wake_ns = min(self._wake_ns, max(at_ns, self.now_ns + 1))
+        """Ask for a tick at this instant at the latest; what was to be done at one that has passed is done or waits."""
+        if at_ns > self.now_ns:
+            self._wake_ns = min(self._wake_ns, at_ns)
 
     def judges(self) -> bool:
         """Whether the clock may be held against others now (not within a beat after a gap of this agent's own)."""

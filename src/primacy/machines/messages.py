@@ -94,6 +94,6 @@ def decode(data: bytes) -> Message:
     """Return the message in a datagram's payload; WireError when there is none."""
     try:
         message: Message = _decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"datagram cannot be read: {error}") from error
     return message

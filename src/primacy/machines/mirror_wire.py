@@ -107,5 +107,5 @@ def decode(frame: bytes) -> Message:
     """Return the message of the other host; WireError when no message is in `frame`."""
     try:
         return _message.decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"frame from the mirror's other side cannot be read: {error}") from error

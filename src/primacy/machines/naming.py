@@ -24,7 +24,8 @@ ENDPOINT_LENGTH_MAX = 255
 ATTRIBUTES_MAX = 32
 ATTRIBUTE_KEY_LENGTH_MAX = 64
 ATTRIBUTE_VALUE_LENGTH_MAX = 1024
-BINDINGS_MAX = 100_000
+BINDINGS_MAX = 40_000
+"""So many are encoded in 8 ms: a snapshot must not stop the primary for longer than 10 ms."""
 ENTRIES_MAX = 500
 """Bindings that one `bind_many` may bring, and entries of one page of a listing."""
 PAGE_BYTES_MAX = 512 << 10

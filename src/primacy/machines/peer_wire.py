@@ -80,6 +80,6 @@ def decode(frame: bytes) -> Message:
     """Return the message in a frame of another agent; WireError when there is none."""
     try:
         message: Message = _decoder.decode(frame)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"frame of another agent cannot be read: {error}") from error
     return message

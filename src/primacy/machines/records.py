@@ -87,7 +87,7 @@ def decode_mastership(data: bytes) -> Mastership:
     """Return the mastership record in `data`; ConfigError when it is damaged or of a newer format."""
     try:
         record = _mastership.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
             "ledger key mastership", repr(data[:80]), f"a mastership record ({error})"
         ) from error
@@ -98,7 +98,7 @@ def decode_node(data: bytes, node: str) -> NodeRecord:
     """Return the record of a node in `data`; ConfigError when it is damaged or of a newer format."""
     try:
         record = _node.decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"ledger key nodes/{node}", repr(data[:80]), f"a node record ({error})") from error
     return _known(record, f"nodes/{node}")
 

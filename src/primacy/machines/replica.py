@@ -196,7 +196,7 @@ class Replica:
         """Replace the whole replicated state; JournalError when `snapshot` is not one of this service."""
         try:
             image = _image.decode(snapshot)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise JournalError(f"a snapshot of {self.service} cannot be read: {error}") from error
         if image.format != SNAPSHOT_FORMAT or image.service != self.service:
             raise JournalError(

@@ -20,6 +20,7 @@ from primacy.machines.membership import Became
 if TYPE_CHECKING:
     from primacy.machines.coordinator import Coordinator
 
+RESPAWN_NS = 200 * MS  # a take-over elsewhere has the machine for itself meanwhile
 BACKOFF_NS = 50 * MS
 BACKOFF_NS_MAX = 5 * SECOND
 LIFE_NS = 10 * SECOND  # a host that lived so long starts again without delay
@@ -84,14 +85,19 @@ class Servers:
         server.used = server.initialized = server.initializing = False
         server.assigned = None
         if expected:
-            server.restart_ns = now_ns
+            server.restart_ns = now_ns + RESPAWN_NS
         else:
             server.failures = 0 if now_ns - server.started_ns >= LIFE_NS else server.failures + 1
             pause_ns = BACKOFF_NS << min(server.failures - 1, 10) if server.failures > 1 else 0
-            server.restart_ns = now_ns + min(pause_ns, BACKOFF_NS_MAX)
+            server.restart_ns = now_ns + min(RESPAWN_NS + pause_ns, BACKOFF_NS_MAX)
             server.error = reason
         self.change(server, ServerState.SPARE)
         return ServerState.SPARE if expected else before
+
+    def start_now(self) -> None:
+        """Nobody else takes over: what ended here is started without a pause."""
+        for server in self.centralized:
+            server.restart_ns = min(server.restart_ns, self._ssc.now_ns)
 
     def change(self, server: Server, state: ServerState) -> None:
         """Note and publish a server's new state."""

@@ -127,8 +127,7 @@ class Naming(service.Service[Bindings]):
             await ctx.call("end_owners", sessions=sessions, nodes=nodes, upto=upto)
 
     def _nodes_that_left(self, members: list[str]) -> list[str]:
-        """Count for how many seconds the owning nodes have been absent; return those for which it is
-        enough."""
+        """Count how long the owning nodes have been absent; return those for which it is enough."""
         owning = naming.owning_nodes(self.state) if members else []
         self._absent_s = {node: self._absent_s.get(node, -1) + 1 for node in owning if node not in members}
         return [node for node, absent_s in self._absent_s.items() if absent_s >= NODE_ABSENT_S]

@@ -1,8 +1,8 @@
 """A simulated agent: the dull driver of the membership monitor. It obeys effects in order and decides almost nothing.
 
 What it does decide is what the real agent decides too: which role the host of the service gets, when the operator's
-switchover quiesces and resumes, and what the death of a host means (handed over without drain when there is a ready
-vice, else this life of the node ends: a term has one primary process).
+switchover quiesces and resumes, and what the death of a host means (mastership is handed over without drain; when nobody
+can take over it goes on here in a new term, since a term has one primary process).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from primacy.sim.scheduler import Clock, Scheduler
 LEVELS_NS = (0, 8 * MS)
 QUIESCE_NS = 2_000 * MS
 RETRY_NS = 50 * MS
+LOST = "the primary's process died"
 
 
 class Place(Protocol):
@@ -44,8 +45,8 @@ class Place(Protocol):
     def greet(self, agent: Agent, node: str, message: Message) -> None:
         """Send a hello to a node."""
 
-    def give_up(self, agent: Agent) -> None:
-        """End this agent; its guardian ends the rest and starts a new life."""
+    def swapping(self, agent: Agent, effect: cmm.SwapRecord) -> None:
+        """The agent sends a swap."""
 
     def granted(self, agent: Agent, effect: cmm.Grant) -> None:
         """The agent has written a lease page."""
@@ -166,6 +167,7 @@ class Agent(Process):
                 asked_ns = self.clock.now_ns
                 self.ledger.read(self.member.node, self._answered(asked_ns), self._failed)
             case cmm.SwapRecord(expect=expect, record=record, token=token):
+                self.place.swapping(self, effect)
                 self.ledger.swap(self.member.node, expect, record, self._answer(token))
             case cmm.Publish(event=event):
                 self.place.published(self, event.sentence())
@@ -214,8 +216,8 @@ class Agent(Process):
             case cmm.Alone(term=term):
                 self._tell(Host.alone, term)
             case cmm.Closed(purpose=purpose, outcome=outcome):
-                if purpose is Purpose.HANDOVER and outcome is not Outcome.DONE:
-                    self._not_handed_over()
+                if outcome is not Outcome.DONE:
+                    self._closed(purpose)
 
     def _tell(self, action: Callable[..., None], *arguments: Any) -> None:
         if self.host is not None and self._pipe is not None:
@@ -300,24 +302,23 @@ class Agent(Process):
             self._tell_health()
             if self.monitor.role == "master" and self._primary_term == self.monitor.term:
                 self._lost_term = self._primary_term
-                self._hand_over(self._lost_term)
+                self._rescue(self._lost_term)
         self.place.spawn_host(self)
 
-    def _hand_over(self, term: int) -> None:
-        if self.monitor.role != "master" or self.monitor.term != term:
-            return
-        record = self.monitor.record
-        if record is not None and record.ready_vice is None and self.monitor.swap is None:
-            self.place.give_up(self)
-            return
-        cause = "the primary's process died"
-        self.feed(cmm.HandOver(now_ns=self.clock.now_ns, term=term, in_step=False, cause=cause))
+    def _rescue(self, term: int) -> None:
+        """The primary's process is lost: hand over at once; if nobody can take over, go on here in a new term."""
+        if self.monitor.role == "master" and self.monitor.term == term == self._lost_term:
+            self.feed(cmm.HandOver(now_ns=self.clock.now_ns, term=term, in_step=False, cause=LOST))
 
-    def _not_handed_over(self) -> None:
+    def _closed(self, purpose: Purpose) -> None:
+        """A swap of this master's own did not come to anything."""
         term = self.monitor.term
         if self._lost_term == term and self.monitor.role == "master":
-            self.timer(self.scheduler.now_ns + RETRY_NS, self._hand_over, term)
-        elif self._quiescing:
+            if purpose is Purpose.HANDOVER:
+                self.feed(cmm.Renew(now_ns=self.clock.now_ns, term=term, cause=LOST))
+            elif purpose is Purpose.RENEW:
+                self.timer(self.scheduler.now_ns + RETRY_NS, self._rescue, term)
+        elif purpose is Purpose.HANDOVER and self._quiescing:
             self._quiescing = 0
             self._tell(Host.resume, term)
 

@@ -6,6 +6,7 @@ S2  no call that was sent after a new term's first reply is answered from an old
 S3  an acknowledged operation is in the state of every later primary; replicas agree at their checkpoints.
 S4  replies are linearizable, and each operation is in the state once.
 S6  a claim comes from the ready vice, from formation, or was handed over; within a term only its master writes.
+R6  no master makes a vice ready without its lease.
 S7  one incarnation never acts on the rights of another.
 
 The checkers see everything (true time, every node, the ledger itself) and change nothing.
@@ -23,6 +24,7 @@ from primacy.sim.host import Host
 from primacy.sim.linearizability import Log, Record, Verdict, check
 from primacy.sim.line import Ledger
 from primacy.sim.node import Node
+from primacy.sim.plan import Plan
 from primacy.sim.scheduler import Scheduler
 
 
@@ -41,14 +43,15 @@ class Violation:
 class Checkers:
     """All checkers of one run, and its timeline."""
 
-    def __init__(self, scheduler: Scheduler, nodes: dict[str, Node], ledger: Ledger, durability: str) -> None:
+    def __init__(self, scheduler: Scheduler, nodes: dict[str, Node], ledger: Ledger, plan: Plan) -> None:
         self.violation: Violation | None = None
         self.timeline: list[tuple[int, str, str]] = []
         self._scheduler, self._nodes, self._ledger = scheduler, nodes, ledger
-        self._durability = durability
+        self._plan = plan
         self._first_reply_ns: dict[int, int] = {}
         self._acknowledged: dict[str, int] = {}  # name -> the term that acknowledged it first
         self._latest: Host | None = None  # the primary that serves the highest term
+        self._forgiven = False  # a formation by availability has lost acknowledged operations: it may
         self._digests: dict[tuple[int, int], bytes] = {}
         ledger.written = self.written
 
@@ -106,19 +109,40 @@ class Checkers:
         if new.term != old.term + 1:
             return "a term was left out"
         if new.by == old.master:
-            return "" if new.master == old.ready_vice else "handed over to a node that is not the ready vice"
+            allowed = new.master in (old.master, old.ready_vice)
+            return "" if allowed else "handed over to a node that is not the ready vice"
         if new.by != new.master:
             return "written by neither master"
         if new.master == old.ready_vice or old.stopped is not None:
             return ""
-        if new.master in (old.master, old.vice.member if old.vice else None):
-            return "a claim by the master itself, or by a vice that is not ready"
-        if self._durability == "memory":
+        if old.vice is not None and new.master == old.vice.member:
+            return "a claim by a vice that is not ready"
+        if self._plan.availability and self._dead(old.master):
+            self._forgive(old, new)
+            return ""
+        if self._plan.durability == "memory":
             return "a formation although the state was in memory only"
         in_step = {old.master.node, old.ready_vice.node if old.ready_vice else ""}
         return "" if new.master.node in in_step else "a formation by a node that was not in step"
 
+    def _dead(self, member: Member) -> bool:
+        return self._nodes[member.node].member != member
+
+    def _forgive(self, old: Mastership, new: Mastership) -> None:
+        """Formation by availability: what was acknowledged may be lost, unless its sole holder forms again."""
+        if old.ready_vice is not None or new.master.node != old.master.node:
+            self._acknowledged.clear()
+            self._forgiven = True
+
     # ---- rights ----
+
+    def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool) -> None:
+        """R6: a master makes its vice ready only while that leaves it able to answer (else silence for nothing)."""
+        record, known = effect.record, self._ledger.record
+        if known is None or record.term != known.term or known.ready_vice is not None:
+            return
+        if record.master == member == record.by and record.ready_vice is not None and not page_valid:
+            self.fail("R6", f"{member} makes {record.ready_vice} its ready vice without a lease: needless silence")
 
     def granted(self, member: Member, effect: cmm.Grant, page_valid: bool) -> None:
         """S7: only the member that the record named as master of this term may let its primaries answer."""
@@ -178,6 +202,8 @@ class Checkers:
             for host in node.hosts:
                 if host.holds():
                     self.served(host)
+        if self._forgiven:
+            return
         finding = check(history, Log())
         if finding.verdict is not Verdict.LINEARIZABLE:
             self.fail("S4", finding.sentence())

@@ -37,6 +37,9 @@ class Watcher(Observer, Protocol):
     def granted(self, member: Member, effect: cmm.Grant, page_valid: bool) -> None:
         """An agent has written a primary's lease page."""
 
+    def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool) -> None:
+        """An agent sends a swap. page_valid: whether its primaries may answer in the record's term meanwhile."""
+
     def acknowledging(self, member: Member, effect: cmm.Acknowledge) -> None:
         """An agent lets its secondaries acknowledge."""
 
@@ -52,6 +55,7 @@ class Settings:
     durability: str
     snapshot_every: int
     table: tuple[cmm.NodeEntry, ...]
+    availability: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class Node:
             settings.table,
             self.clock.now_ns,
             volatile=settings.durability == "memory",
+            availability=settings.availability,
         )
         self.agent = Agent(member, self, monitor, cluster.scheduler, self.clock, cluster.ledger, self.random)
         cluster.watcher.note(self.id, f"starts as {member.incarnation}")
@@ -254,11 +259,6 @@ class Node:
             if self.agent is not None:
                 self.agent.timer(self._after(int(self.random.uniform(0, MS))), self.agent.host_died, host)
 
-    def give_up(self, agent: Agent) -> None:
-        """The agent ends this life of the node."""
-        self.cluster.watcher.note(self.id, "the primary's process died and nobody can take over: this life ends")
-        self.agent_crash("sent", 0, int(self.random.uniform(20 * MS, 200 * MS)))
-
     def send(self, agent: Agent, node: str, message: Message) -> None:
         """Send to the peer's life that this one has exchanged keys with."""
         incarnation = self.keys.get(node)
@@ -303,6 +303,12 @@ class Node:
         if agent is self.agent and agent.alive and other.agent is not None and other.agent.alive:
             self.keys[node] = other.agent.member.incarnation
             other.keys[self.id] = agent.member.incarnation
+
+    def swapping(self, agent: Agent, effect: cmm.SwapRecord) -> None:
+        """Pass on to who looks on."""
+        page = agent.pages.get(effect.record.term)
+        until_ns = page.valid_until_ns if page is not None else 0
+        self.cluster.watcher.swapping(agent.member, effect, agent.monitor.now_ns < until_ns)
 
     def granted(self, agent: Agent, effect: cmm.Grant) -> None:
         """Pass on to who looks on."""

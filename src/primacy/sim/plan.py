@@ -10,7 +10,7 @@ import msgspec
 from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.faults import Fault, draw
 
-HEAL_MS = 12_000
+HEAL_MS = 8_000
 BEGIN_MS = 300
 STEEP = Timing(beat_ms=50, lease_ms=250, grace_ms=550)
 """With a grace of more than two leases, clocks whose rates differ by two are allowed."""
@@ -20,13 +20,14 @@ _NETWORKS_US = {"fast": (30, 300), "usual": (100, 2_000), "slow": (500, 15_000)}
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One run. rates_ppm: each node's clock rate; heal_ms: when all faults end; think_ms: the clients' pauses."""
+    """One run. availability: `cold_start = "availability"`. rates_ppm: each node's clock rate; heal_ms: when all faults end; think_ms: the clients' pauses."""
 
     seed: int
     nodes: int = 3
     profile: Literal["carrier", "lan", "wan", "steep"] = "lan"
     network: Literal["fast", "usual", "slow"] = "usual"
     durability: Literal["disk", "memory"] = "disk"
+    availability: bool = False
     rates_ppm: tuple[int, ...] = ()
     offsets_ms: tuple[int, ...] = ()
     clients: int = 3
@@ -74,6 +75,7 @@ def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
         profile=profile,
         network=source.choice(("fast", "usual", "usual", "usual")) if profile == "carrier" else _network(source),
         durability=source.choice(("disk", "disk", "disk", "memory")),
+        availability=source.random() < 0.15,
         rates_ppm=rates,
         offsets_ms=tuple(source.randint(1, 10_000_000) for _ in range(count)),
         clients=source.choice((1, 2, 3)),

@@ -10,8 +10,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from primacy.machines.ids import MS
+from primacy.machines.ids import MS, Member
 from primacy.machines.membership import NodeEntry
+from primacy.machines.records import Mastership
 from primacy.sim.checkers import Checkers, Violation
 from primacy.sim.client import Client
 from primacy.sim.inject import Injector
@@ -55,9 +56,9 @@ class World:
         self.network = Network(self.scheduler, self._source("network"), plan.delay_ns)
         self.ledger = Ledger(self.scheduler, self._source("ledger"))
         self.nodes: dict[str, Node] = {}
-        self.checkers = Checkers(self.scheduler, self.nodes, self.ledger, plan.durability)
+        self.checkers = Checkers(self.scheduler, self.nodes, self.ledger, plan)
         table = tuple(NodeEntry(id) for id in plan.ids)
-        settings = Settings(plan.timing, plan.durability, plan.snapshot_every, table)
+        settings = Settings(plan.timing, plan.durability, plan.snapshot_every, table, plan.availability)
         cluster = Cluster(self.scheduler, self.network, self.ledger, self.checkers, settings, self.nodes)
         for index, id in enumerate(plan.ids):
             clock = Clock(self.scheduler, plan.rate_ppm(index), plan.offset_ms(index) * MS)
@@ -127,7 +128,7 @@ class World:
         if record is None:
             return "there is no record"
         lives = {node.member for node in self.nodes.values()}
-        if self.plan.durability == "memory" and not {record.master, record.ready_vice} & lives:
+        if self._needs_operator(record, lives):
             self.waits = True
             return "the state was in memory only"
         if record.master not in lives:
@@ -149,6 +150,10 @@ class World:
             if client.failed:
                 return f"{client.name}: {client.failed[0]}"
         return self._unanswered()
+
+    def _needs_operator(self, record: Mastership, lives: set[Member | None]) -> bool:
+        """All who had the state are gone, and with it what was in memory only (or nobody proved their death)."""
+        return self.plan.durability == "memory" and not {record.master, record.ready_vice} & lives
 
     def _unanswered(self) -> str:
         now_ns = self.scheduler.now_ns

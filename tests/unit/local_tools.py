@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+import primacy
+from primacy.local import faults
+from primacy.local.processes import processes_of
 
 _GUARDIAN = """
 import json, pathlib, subprocess, sys
@@ -40,12 +46,10 @@ def running(
     (directory / "node.toml").touch()
     guardian = subprocess.Popen(
         [sys.executable, "-c", _GUARDIAN, str(directory), *names],
+        env={**os.environ, "PYTHONPATH": str(Path(primacy.__file__).parents[1])},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    from primacy.local import faults
-    from primacy.local.processes import processes_of
-
     assert guardian.stdout is not None
     assert guardian.stdin is not None
     try:
@@ -60,3 +64,11 @@ def running(
         guardian.wait()
         guardian.stdin.close()
         guardian.stdout.close()
+
+
+def wait_for(condition: Callable[[], object], limit_s: float = 5.0) -> None:
+    """Wait until a condition holds; fail when it does not in time."""
+    deadline_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline_s, "the condition does not come true"
+        time.sleep(0.005)
