@@ -222,6 +222,6 @@ def decode(data: bytes, where: str = "ledger key config") -> Table:
     """Return the table that the ledger holds; ConfigError when it is damaged or newer than this code."""
     try:
         plain = msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise ConfigError(where, repr(data[:80]), f"a configuration table ({error})") from error
     return build(plain, where)

@@ -237,10 +237,14 @@ class Service(Generic[State]):
         return _encode(self.state)
 
     def digest(self) -> bytes:
-        """Return bytes that are equal when the state is (dicts and sets in any order); follows `snapshot`."""
+        """Return bytes that are equal when the state is (dicts and sets in any order); follows `snapshot`.
+
+        The state is taken as a replica would have it that was restored from the snapshot.
+        """
+        snapshot = self.snapshot()
         if type(self).snapshot is not Service.snapshot:
-            return self.snapshot()
-        return _encode_deterministic(self.state)
+            return snapshot
+        return _encode_deterministic(msgspec.msgpack.decode(snapshot, type=self.state_type))
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the state by what `snapshot` returned on another replica."""

@@ -140,7 +140,7 @@ class Attendant(primacy.LocalService):
         tell("attendant", "reattach", ctx)
         primaries = self.primaries
         assert primaries is not None
-        row = {"term": primaries.term, "node": primaries.node, "services": sorted(primaries.addresses)}
+        row = {"term": primaries.term, "node": primaries.node, "services": sorted(primaries.services)}
         new = Path("primaries.new")
         new.write_text(json.dumps(row), encoding="utf-8")
         os.replace(new, "primaries.json")

@@ -138,9 +138,11 @@ class Live:
         """Return a client of the cluster, to be entered."""
         return connect(self.layout.root, deadline_s=LIMIT_S, on_call=on_call)
 
-    async def ask(self, cluster: Cluster, node: str, verb: str, **arguments: Any) -> Any:
+    async def ask(
+        self, cluster: Cluster, node: str, verb: str, *, deadline_s: float = LIMIT_S, **arguments: Any
+    ) -> Any:
         """Ask the agent of one node in particular."""
-        return await agents.ask(cluster, str(self.layout.root), node, verb, arguments, LIMIT_S)
+        return await agents.ask(cluster, str(self.layout.root), node, verb, arguments, deadline_s)
 
     async def status(
         self, cluster: Cluster, condition: Callable[[dict[str, Any]], Any], what: str, limit_s: float = LIMIT_S
@@ -160,16 +162,20 @@ class Live:
         raise AssertionError(f"not within {limit_s:g} s: {what}; last status: {json.dumps(status)}")
 
     async def whole(
-        self, cluster: Cluster, *, members: int | None = None, limit_s: float = LIMIT_S
+        self, cluster: Cluster, *, members: int = 2, without: str = "", limit_s: float = LIMIT_S
     ) -> dict[str, Any]:
-        """Wait until there is a serving master, a ready vice that mirrors every service, and so many members."""
+        """Wait until there is a serving master, a ready vice that mirrors every service, and so many members.
+
+        without: an incarnation that must not be counted any more.
+        """
 
         def met(status: dict[str, Any]) -> bool:
-            there = [node for node in status["nodes"] if node["role"] != "out"]
+            there = [n for n in status["nodes"] if n["role"] != "out" and n["incarnation"]]
             return (
                 status["in_service"]
                 and status["vice_ready"]
-                and len(there) >= (members or 2)
+                and len(there) >= members
+                and without not in [n["incarnation"] for n in there]
                 and all(
                     s["primary"] == status["master"] and s["secondary"] == status["vice"]
                     for s in status["services"]

@@ -174,8 +174,17 @@ class Guarded:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        self._remove_cgroup()
         for each in (self._listener, self._log, *self.peers, *(agent.channel for agent in self.agents)):
             each.close()
+
+    def _remove_cgroup(self) -> None:
+        """Do what a guardian that was killed could not."""
+        record = self.directory / guardian_leftovers.RECORD_NAME
+        path = json.loads(record.read_text())["cgroup"] if record.exists() else None
+        if path is not None and os.path.exists(path):
+            wait_until(lambda: not Path(path, "cgroup.procs").read_text(), "the cgroup is empty")
+            os.rmdir(path)
 
     def next_agent(self) -> Agent:
         """Return the agent that the guardian has started, when it has connected."""

@@ -5,6 +5,7 @@ Time stands still unless a test moves it; every effect is obeyed at once unless 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from primacy.machines import membership as m
@@ -29,6 +30,8 @@ class Cluster:
         self.ledger_says: Callable[[m.SwapRecord], m.SwapAnswer | None] = lambda swap: None
         self.readable = True
         self.effects: dict[str, list[m.Effect]] = {}
+        self._queue: deque[tuple[str, m.Input]] = deque()
+        self._busy = False
         self.monitors: dict[str, Monitor] = {}
         self.held_swaps: list[tuple[str, m.SwapRecord]] = []
         for member in members:
@@ -48,12 +51,25 @@ class Cluster:
         return monitor
 
     def give(self, node: str, event: m.Input) -> list[m.Effect]:
-        """Give one input; obey its effects and what follows from them."""
-        effects = self.monitors[node].step(event)
-        self.effects[node] += effects
-        for effect in effects:
-            self._obey(node, effect)
-        return effects
+        """Give one input; obey its effects, then what follows from them, in the order in which it came about."""
+        self._queue.append((node, event))
+        if self._busy:
+            return []
+        self._busy = True
+        first: list[m.Effect] | None = None
+        try:
+            while self._queue:
+                to, given = self._queue.popleft()
+                if to not in self.monitors:
+                    continue
+                effects = self.monitors[to].step(given)
+                first = effects if first is None else first
+                self.effects[to] += effects
+                for effect in effects:
+                    self._obey(to, effect)
+        finally:
+            self._busy = False
+        return first or []
 
     def _obey(self, node: str, effect: m.Effect) -> None:
         match effect:

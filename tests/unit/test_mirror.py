@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from primacy.machines.history import Batch, Run, common_prefix, cut, extend, last_of
+from primacy.machines.history import Batch, Run, common_prefix, extend, last_of
 from primacy.machines.mirror import DISK, HOLD_LAG, MEMORY, Primary, Secondary
 from primacy.machines.mirror_effects import (
     Acknowledge,
@@ -364,17 +364,6 @@ def test_nothing_is_acknowledged_before_it_is_journaled() -> None:
     assert machine.follow(5, 7, 9) == [Acknowledge(5, 7, 4)]
     assert machine.journaled(8) == [Acknowledge(5, 7, 8)]
     assert machine.journaled(8) == []
-
-
-def test_runs_are_extended_and_cut() -> None:
-    runs: list[Run] = []
-    extend(runs, 1, 1, 4)
-    extend(runs, 1, 5, 5)
-    extend(runs, 3, 6, 9)
-    assert runs == [(1, 1, 5), (3, 6, 9)]
-    assert cut(runs, 7) == [(1, 1, 5), (3, 6, 7)]
-    assert cut(runs, 5) == [(1, 1, 5)]
-    assert cut(runs, 0) == []
 
 
 # ---- two nodes in a small world ----

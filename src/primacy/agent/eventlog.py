@@ -83,7 +83,7 @@ class EventLog:
         except OSError:
             return
         for line in lines:
-            with contextlib.suppress(msgspec.DecodeError):
+            with contextlib.suppress(ValueError):
                 plain = msgspec.json.decode(line)
                 if isinstance(plain, dict) and isinstance(plain.get("number"), int):
                     self._ring.append(plain)

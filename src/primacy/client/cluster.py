@@ -10,6 +10,7 @@ each eligible node.  Everything belongs to the loop in which it was entered.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
@@ -28,6 +29,8 @@ from primacy.errors import CallError, ConfigError, StreamClosed
 from primacy.machines.control_wire import Topology
 
 CLOSED = "the client was closed"
+PART_S = 1.0
+"""How long closing may wait for the peers to close too."""
 RELEASE_S = 2.0
 """How long closing may wait for the names that are tied to the session."""
 
@@ -102,8 +105,10 @@ class Cluster:
         for conversation in self._conversations.values():
             streams += conversation.close(CLOSED)
         streams += self._agents.close(CLOSED)
-        for stream in streams:
-            await stream.wait_closed()
+        with suppress(TimeoutError):  # a frozen peer never parts
+            async with asyncio.timeout(PART_S):
+                for stream in streams:
+                    await stream.wait_closed()
 
     # ---- services ----
 

@@ -15,7 +15,7 @@ from primacy.errors import CallError, ConfigError
 from primacy.local.layout import Layout
 from primacy.machines.control_wire import Topology
 
-STATUS_AGAIN_S = 0.02
+STATUS_AGAIN_S = 0.1
 
 
 async def left_behind(layout: Layout, node: str, before: Topology | None, limit_s: float) -> Topology | None:

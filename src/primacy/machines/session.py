@@ -129,11 +129,11 @@ class Sessions(Struct, array_like=True):
 
 
 def _judge(session: Session, number: int, acknowledged: int) -> Verdict:
-    if number in session.replies:
-        return Verdict.CACHED
     received = max(acknowledged, session.acknowledged)
     if number <= received:
         return Verdict.STALE
+    if number in session.replies:
+        return Verdict.CACHED
     return Verdict.EXECUTE if number - received <= LIMIT_OUTSTANDING else Verdict.FULL
 
 

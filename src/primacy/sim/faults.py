@@ -51,8 +51,6 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
             case "stop":
                 once = f"once for {self.for_ms} ms, right before its {self.what.replace(':', ' does ')}"
                 return f"from {self.at_ms} ms on: {self.then} of {self.node}, {once}"
-            case "unused":
-                text = f"{self.then} at {self.node}, right before its {self.what.replace(':', ' does ')}"
             case "kill":
                 return f"at {self.at_ms} ms: the host of {self.node} is killed"
             case "cut":

@@ -48,9 +48,14 @@ class Injector:
         if undo is None:
             return
         self._world.checkers.note("fault", fault.sentence())
+        self._hold(undo, None if fault.kind == "stop" else fault.for_ms)
+
+    def _hold(self, undo: Undo, for_ms: int | None) -> None:
+        """Undo it when its time is over; None: when everything heals."""
         self._number += 1
         self._undo[self._number] = undo
-        self._world.scheduler.after(fault.for_ms * MS, self._end, self._number)
+        if for_ms is not None:
+            self._world.scheduler.after(for_ms * MS, self._end, self._number)
 
     def _end(self, number: int) -> None:
         undo = self._undo.pop(number, None)
@@ -118,22 +123,21 @@ class Injector:
         process = node.agent if process_name == "agent" else node.host
         if process is None:
             return None
-        undo: list[Undo] = []
 
         def stop() -> None:
-            self._world.checkers.note("fault", f"{fault.then} of {node.id} before {effect}")
+            self._world.checkers.note("fault", f"{fault.then} of {node.id} right before {effect}")
             if fault.then == "freeze":
-                undo.append(_freeze(node.processes("node"), fault))
+                self._hold(_freeze(node.processes("node"), fault), fault.for_ms)
             elif fault.then == "crash" and isinstance(process, Host):
                 node.host_crash(process)
             elif fault.then == "crash":
                 node.agent_crash("sent", 0, fault.for_ms * MS)
             else:
                 node.power_loss()
-                undo.append(node.power_on)
+                self._hold(node.power_on, fault.for_ms)
 
         process.arm(effect, stop)
-        return lambda: _undo_stop(process, effect, undo)
+        return lambda: process.disarm(effect)
 
     def _network(self, node: Node, fault: Fault) -> Undo | None:
         network, world = self._world.network, self._world
@@ -196,9 +200,3 @@ def _slow_disk(node: Node, times: int) -> Undo:
 
     slow(times)
     return lambda: slow(1)
-
-
-def _undo_stop(process: Process, effect: str, undo: list[Undo]) -> None:
-    process.disarm(effect)
-    for one in undo:
-        one()

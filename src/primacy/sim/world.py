@@ -25,6 +25,8 @@ from primacy.sim.scheduler import Clock, Scheduler
 LIVENESS_MS = 30_000
 STEP_NS = 100 * MS
 CALM_STEPS = 8
+WAITS_STEPS = 60
+WAITS = "the state was in memory only, and all who had it are gone: the operator must decide"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class World:
             self.scheduler.at(int(node.random.uniform(0, 100 * MS)), node.start)
         self.injector = Injector(self)
         self.injector.schedule(plan.faults)
-        self.waits = False
+        self._waits = 0
 
     def _source(self, name: str) -> random.Random:
         return random.Random(f"{self.plan.seed} {name}")
@@ -103,13 +105,14 @@ class World:
             if calm == 1:
                 recovered_ns = self.scheduler.now_ns
                 self._last_calls()
-            if calm >= CALM_STEPS or self.waits:
+            if calm >= CALM_STEPS or self._waits >= WAITS_STEPS:
                 break
-        if why and not self.waits:
+        waits = why == WAITS
+        if why and not waits:
             self.checkers.fail("L1", f"{LIVENESS_MS / 1000:g} s after all faults ended: {why}")
-        if self.checkers.violation is None:
+        if self.checkers.violation is None and not waits:
             self.checkers.finish([record for client in self.clients for record in client.history()])
-        return self._outcome(recovered_ns - healed_ns)
+        return self._outcome(recovered_ns - healed_ns, waits)
 
     def _live(self, until_ns: int) -> None:
         if self.checkers.violation is None:
@@ -129,8 +132,8 @@ class World:
             return "there is no record"
         lives = {node.member for node in self.nodes.values()}
         if self._needs_operator(record, lives):
-            self.waits = True
-            return "the state was in memory only"
+            self._waits += 1
+            return WAITS
         if record.master not in lives:
             return f"the recorded master {record.master} does not live"
         if len(self.nodes) > 1 and record.ready_vice not in lives:
@@ -163,7 +166,7 @@ class World:
                     return f"{client.name} waits for an answer since {operation.invoked_ns / 1e6:.3f} ms"
         return ""
 
-    def _outcome(self, recovered_ns: int) -> Outcome:
+    def _outcome(self, recovered_ns: int, waits: bool) -> Outcome:
         record = self.ledger.record
         return Outcome(
             plan=self.plan,
@@ -174,7 +177,7 @@ class World:
             operations=sum(len(client.operations) for client in self.clients),
             terms=record.term if record is not None else 0,
             recovered_ms=max(recovered_ns, 0) / 1e6,
-            waits=self.waits,
+            waits=waits,
         )
 
 

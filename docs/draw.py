@@ -1,0 +1,179 @@
+"""Draws the parts of the documentation that come from the code, between `<!-- drawn: NAME -->` marks.
+
+    python docs/draw.py           write them
+    python docs/draw.py --check   exit 1 when a page is not current
+
+The sequence diagrams are not drawn by hand: the real membership monitors run with an instant network and a ledger in
+memory, and what they say to each other is written down.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+for folder in (ROOT, ROOT / "src"):
+    sys.path.insert(0, str(folder))
+
+from primacy.machines import membership as m  # noqa: E402
+from primacy.machines import messages  # noqa: E402
+from primacy.machines.events import Event  # noqa: E402
+from primacy.machines.ids import MS  # noqa: E402
+from primacy.machines.swap import Purpose  # noqa: E402
+from primacy.machines.timing import PROFILES  # noqa: E402
+from tests.unit.cmm_tools import N1, N2, N3, Cluster  # noqa: E402
+
+_MARK = re.compile(r"<!-- drawn: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
+PAGES = ("docs/concepts.md", "docs/operations.md", "docs/reference/events.md")
+
+
+class Recording(Cluster):
+    """A cluster that writes down what its monitors do, each line once."""
+
+    def __init__(self, *members: object, on: bool = False) -> None:
+        self.lines: list[str] = []
+        self.on = on
+        super().__init__(*members)  # type: ignore[arg-type]
+
+    def note(self, line: str) -> None:
+        """Write a line down."""
+        if self.on and line not in self.lines:
+            self.lines.append(line)
+
+    def _obey(self, node: str, effect: m.Effect) -> None:
+        match effect:
+            case m.Send(node=to, message=messages.Announce(record=said)):
+                vice = f", vice {said.vice.node}{' (ready)' if said.vice.ready else ''}" if said.vice else ""
+                self.note(f"{node} -> {to}   announce: term {said.term}, master {said.master.node}{vice}")
+            case m.Greet(nodes=nodes):
+                self.note(f"{node} -> {', '.join(nodes)}   hello")
+            case m.Send(node=to, message=messages.Beat()):
+                self.note(f"{node} -> {to}   beat")
+            case m.Send(node=to, message=messages.Echo(vice=True)):
+                self.note(f"{node} -> {to}   echo: no claim before a grace from now on")
+            case m.SwapRecord(record=record):
+                vice = f"vice {record.vice.node}" if record.vice else "no vice"
+                ready = " (ready)" if record.ready_vice else ""
+                self.note(f"{node} -> ledger   swap: term {record.term}, master {record.master.node}, {vice}{ready}")
+            case m.Seal():
+                self.note(f"{node}   seals itself: acknowledges nothing of this term any more")
+            case m.Read():
+                self.note(f"{node} -> ledger   read")
+            case m.Grant(until_ns=0):
+                self.note(f"{node}   answers nobody")
+            case m.Became(role="master", how=how):
+                self.note(f"{node}   becomes master by {how}; its levels run, then it serves")
+            case m.Became(role="vice"):
+                self.note(f"{node}   becomes vice; its servers mirror")
+        super()._obey(node, effect)
+
+
+def _failover(proof: bool) -> str:
+    cluster = Recording(N1, N2, N3)
+    cluster.formed()
+    cluster.on = True
+    if proof:
+        cluster.note("(the guardian of n1 has reaped every process of n1)")
+        cluster.note("n1's guardian -> n2   obituary")
+        obituary = messages.Obituary(N1)
+        del cluster.monitors["n1"]
+        cluster.give("n2", m.Received(now_ns=cluster.now_ns, sender=N1, message=obituary))
+    else:
+        cluster.note("(the machine of n1 is gone)")
+        del cluster.monitors["n1"]
+        began_ns = cluster.now_ns
+        while cluster.record is not None and cluster.record.term == 1:
+            cluster.run(5)
+        waited_ms = (cluster.now_ns - began_ns) / MS
+        cluster.note(f"(at most the grace of {PROFILES['lan'].grace_ms:g} ms has passed: {waited_ms:.0f} ms)")
+    return _block(cluster.lines)
+
+
+def _switchover() -> str:
+    cluster = Recording(N1, N2, N3)
+    cluster.formed()
+    cluster.on = True
+    cluster.note("n1   quiesces its primaries (calls are held), runs its levels downwards, drains the mirrors")
+    cluster.give("n1", m.HandOver(now_ns=cluster.now_ns, term=1, in_step=True, cause="asked for by an operator"))
+    return _block(cluster.lines)
+
+
+def _formation() -> str:
+    cluster = Recording(N1, N2, N3, on=True)
+    cluster.run(20)
+    cluster.serve("n1")
+    cluster.run(510)
+    cluster.note("n1's primaries: all replies wait for n2, and n2 has acknowledged everything up to then")
+    cluster.join_mirrors("n1")
+    return _block([line for line in cluster.lines if "beat" not in line and "echo" not in line])
+
+
+def _profiles() -> str:
+    rows = [
+        f"| `{name}` | {t.beat_ms:g} | {t.lease_ms:g} | {t.grace_ms:g} | {t.member_ms:g} | {t.formation_ms:g} |"
+        for name, t in PROFILES.items()
+    ]
+    head = "| profile | beat | lease | grace | member beat | formation window |\n| --- | --- | --- | --- | --- | --- |"
+    return "\n".join([head, *rows])
+
+
+def _purposes() -> str:
+    text = (ROOT / "src/primacy/machines/swap.py").read_text(encoding="utf-8")
+    rows = []
+    for purpose in Purpose:
+        found = re.search(rf'{purpose.name} = "{purpose.value}"  # (.*)', text)
+        rows.append(f"| `{purpose.value}` | {found[1] if found else ''} |")
+    return "\n".join(["| change | what it is |", "| --- | --- |", *rows])
+
+
+def _events() -> str:
+    rows = []
+    for kind in sorted(Event.__args__, key=lambda k: k.__name__):
+        fields = ", ".join(f"`{f}`" for f in kind.__struct_fields__)
+        first = " ".join((kind.__doc__ or "").split("\n\n")[0].split())
+        rows.append(f"| `{kind.__name__}` | {first} | {fields} |")
+    return "\n".join(["| event | when | fields |", "| --- | --- | --- |", *rows])
+
+
+def _block(lines: list[str]) -> str:
+    return "\n".join(["```text", *lines, "```"])
+
+
+DRAWN: dict[str, Callable[[], str]] = {
+    "formation": _formation,
+    "failover-proven": lambda: _failover(True),
+    "failover-silent": lambda: _failover(False),
+    "switchover": _switchover,
+    "profiles": _profiles,
+    "changes": _purposes,
+    "events": _events,
+}
+
+
+def current(text: str) -> str:
+    """Return a page with its drawn parts as the code has them now."""
+    return _MARK.sub(lambda found: f"<!-- drawn: {found['name']} -->\n{DRAWN[found['name']]()}\n<!-- end -->", text)
+
+
+def stale() -> list[str]:
+    """The pages that are not current."""
+    return [p for p in PAGES if current(text := (ROOT / p).read_text(encoding="utf-8")) != text]
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    if "--check" in sys.argv:
+        for page in stale():
+            sys.stderr.write(f"{page} is not current: run python docs/draw.py\n")
+        return bool(stale())
+    for page in PAGES:
+        path = ROOT / page
+        path.write_text(current(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
