@@ -319,14 +319,15 @@ def test_a_watch_goes_on_after_its_last_position_and_hears_the_target_only() -> 
     machine.receive("n1", [role("n1", 1)], 0)
     watching = Watching("w", "a/", 4)
     assert sent(machine.watch(watching)) == [("n1", Watch(1, "a/", 4))]
-    items = [(5, "a/b", b"x"), (5, "a/c", b"y")]
-    assert machine.receive("n1", [Changed(1, items, 5)], 0) == [Pushed(watching, items, lost=False)]
-    assert sent(machine.receive("n2", [role("n2", 2)], 0)) == [("n2", Watch(1, "a/", 5))]
-    assert machine.receive("n1", [Changed(1, [(6, "a/b", b"z")], 6)], 0) == []
-    again = Changed(1, [*items, (6, "a/b", b"z")], 6)
-    assert machine.receive("n2", [again], 0) == [Pushed(watching, [(6, "a/b", b"z")], lost=False)]
+    items = [(5, "a/b", b"x"), (6, "a/c", b"y")]
+    assert machine.receive("n1", [Changed(1, items, 6)], 0) == [Pushed(watching, items, lost=False)]
+    assert sent(machine.receive("n2", [role("n2", 2)], 0)) == [("n2", Watch(1, "a/", 6))]
+    assert machine.receive("n1", [Changed(1, [(7, "a/b", b"z")], 7)], 0) == []
+    new = (7, "a/b", b"z")
+    again = Changed(1, [*items, new, new], 7)
+    assert machine.receive("n2", [again], 0) == [Pushed(watching, [new], lost=False)]
     assert sent(machine.unwatch(watching)) == [("n2", Unwatch(1))]
-    assert machine.receive("n2", [Changed(1, [(7, "a/b", b"")], 7)], 0) == []
+    assert machine.receive("n2", [Changed(1, [(8, "a/b", b"")], 8)], 0) == []
     assert machine.unwatch(watching) == []
 
 

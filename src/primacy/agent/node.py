@@ -339,6 +339,8 @@ class Node:
         self.last_words.set_link(index, up)
         if not up:
             self.links.taken_down(index, now_ns())
+        linked = len(self.links_down) < len(self.table.nodes[self.me.node].links)
+        self.post(membership.Linked(now_ns=now_ns(), up=linked))
 
     def _check_health(self) -> None:
         self.hosts.check_health(now_ns())

@@ -296,13 +296,16 @@ class ServiceSession:
         watching = self._watches.get(message.request)
         if watching is None or node != self.target:
             return  # an older target's words: the new one tells them again, in order
-        items = [item for item in message.items if item[0] > watching.position]
+        items, position = [], watching.position
+        for item in message.items:
+            if item[0] > position:  # positions ascend; a repeated one was told already
+                items.append(item)
+                position = item[0]
         lost = message.lost or watching.unsure
         if items or lost or not watching.begun:
             effects.append(Pushed(watching, items, lost))
         watching.begun, watching.unsure = True, False
-        last = message.items[-1][0] if message.items else 0
-        watching.position = max(watching.position, last, message.upto)
+        watching.position = max(position, message.upto)
 
     def _choose(self, now_ns: int, effects: list[Effect]) -> None:
         """Find the target anew; when it is another one, or serves in another term, send everything there."""

@@ -2,7 +2,8 @@
 
 The gate: if the record, *or an unsettled swap of its own*, names a ready vice, the master answers only while it holds
 that vice's lease; else it answers alone. While it drops its vice, hands over or stops it answers nobody until the
-swap is settled.  A vice becomes ready in this order only: every reply waits for it; it acknowledged everything up to
+swap is settled. A master all of whose links an operator took down changes nothing: it is the one that is cut off, and
+falls silent with its lease, so that its vice can claim although both reach the ledger.  A vice becomes ready in this order only: every reply waits for it; it acknowledged everything up to
 that moment, in this appointment; the master holds its lease; then `ready` is sent.
 """
 
@@ -52,6 +53,7 @@ class MasterDuty:
         self._reread_ns = 0
         self._pause_until_ns = 0
         self._lapsed = 0  # the appointment whose lapse was published
+        self.linked = True  # not every link of this node is down
 
     # ---- the gate ----
 
@@ -147,7 +149,7 @@ class MasterDuty:
     def renew(self, event: Renew) -> None:
         """Go on in a new term, alone: a primary's process was lost here and nobody can take over."""
         cmm = self._cmm
-        if cmm.role != "master" or event.term != cmm.term or cmm.swap is not None:
+        if cmm.role != "master" or event.term != cmm.term or cmm.swap is not None or not self.linked:
             cmm.emit(Closed(Purpose.RENEW, Outcome.NOT_WRITTEN))
             return
         cmm.begin(Purpose.RENEW, cmm.new_term(event.cause))
@@ -197,6 +199,8 @@ class MasterDuty:
             self._consider_alone()
             return
         why = self._why_drop(record.vice)
+        if why and not self.linked:
+            return  # it is this node that is cut off: a ready vice claims, and clients reach that one
         if why:
             if not record.vice.ready and record.appointment not in self._unfit:
                 self._unfit[record.appointment] = why  # it cannot claim, and never will in this appointment:

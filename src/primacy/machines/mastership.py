@@ -25,36 +25,10 @@ from primacy.machines.forming import MemberDuty
 from primacy.machines.ids import NEVER_NS, Member
 from primacy.machines.master import MasterDuty
 from primacy.machines.membership import (
-    Adopted,
-    Became,
-    Closed,
-    Effect,
-    Gap,
-    Grant,
-    HandOver,
-    Health,
-    Input,
-    Joined,
-    Learned,
-    Leaving,
-    NodeEntry,
-    Publish,
-    Read,
-    ReadFailed,
-    Received,
-    Renew,
-    Send,
-    Served,
-    Serving,
-    Stalled,
-    StopCluster,
-    SwapAnswer,
-    Swapped,
-    SwapRecord,
-    TableChanged,
-    Tick,
-    Wake,
-)
+    Adopted, Became, Closed, Effect, Gap, Grant, HandOver, Health, Input, Joined, Learned, Leaving, Linked,
+    NodeEntry, Publish, Read, ReadFailed, Received, Renew, Send, Served, Serving, Stalled, StopCluster,
+    SwapAnswer, Swapped, SwapRecord, TableChanged, Tick, Wake,
+)  # fmt: skip
 from primacy.machines.peers import Peers
 from primacy.machines.records import Mastership
 from primacy.machines.swap import Outcome, Purpose, Swap
@@ -163,6 +137,8 @@ class Monitor:
                 self.master.stop(positions)
             case Leaving(member=member):
                 self.master.leaving(member)
+            case Linked(up=up):
+                self.master.linked = up
         self._consider()
         self.announcer.consider()
         self.regrant()

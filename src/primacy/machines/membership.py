@@ -141,6 +141,12 @@ class Leaving(Input, frozen=True, kw_only=True):
     member: Member
 
 
+class Linked(Input, frozen=True, kw_only=True):
+    """Whether any link of this node carries traffic; not so when an operator took down all of them."""
+
+    up: bool
+
+
 class StopCluster(Input, frozen=True, kw_only=True):
     """All primaries are stopped and all data is synced up to these positions: write the orderly stop."""
 
