@@ -8,6 +8,7 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 PYTHON ?= python3
+RUNS ?= 2000
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -32,8 +33,10 @@ check: $(VENV)/.dev ## ruff, mypy --strict, import contracts, house rules
 bench: $(VENV)/.runtime ## the measured figures of the README
 	for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
-soak: $(VENV)/.test ## the long runs; SEED=n replays one
-	$(BIN)/python -m pytest -m soak --timeout=0 tests
+soak: $(VENV)/.test ## the long runs: RUNS=n simulated clusters, then tests marked so; SEED=n replays
+	seed=$${SEED:-$$RANDOM$$RANDOM}; echo "seed $$seed (replay with: make soak SEED=$$seed)"; \
+	$(BIN)/python -m primacy.sim --seed $$seed --runs $(RUNS)
+	$(BIN)/python -m pytest -m soak --timeout=0 tests || test $$? -eq 5  # 5: no test is marked
 
 lock: $(VENV)/.dev ## pin the newest versions that fit, with their hashes
 	$(call compile,runtime,requirements/build.in)

@@ -118,8 +118,9 @@ class Live:
         for started in self._started:
             started.process.wait(LIMIT_S)
 
-    def processes(self) -> list[int]:
-        """Return every living process that runs in the cluster's directory."""
+    def processes(self, node: str | None = None) -> list[int]:
+        """Return every living process that runs in the cluster's directory, or in that of one node."""
+        below = self.layout.node(node) if node else self.layout.root
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdecimal():
@@ -128,7 +129,7 @@ class Live:
                     state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
                 except OSError:
                     continue
-                if where.startswith(f"{self.layout.root}/") and state != "Z":
+                if f"{where}/".startswith(f"{below}/") and state != "Z":
                     found.append(int(entry.name))
         return found
 

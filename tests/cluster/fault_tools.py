@@ -113,7 +113,7 @@ class Faults:
         guardian = guardian_of(directory)
         assert guardian is not None
         faults.end([guardian])
-        await wait_for(lambda: not _runs(self._live, node), f"the end of all processes of {node}")
+        await wait_for(lambda: not self._live.processes(node), f"the end of all processes of {node}")
         await asyncio.sleep(self._source.uniform(0.0, 0.5))
         self._live.start_node(node)
 
@@ -159,8 +159,3 @@ class Faults:
             )
         else:
             await asyncio.sleep(self._source.uniform(0.5, 1.0))
-
-
-def _runs(live: Live, node: str) -> bool:
-    """Does any process run in the node's directory?"""
-    return any(live.layout.node(node).samefile(f"/proc/{pid}/cwd") for pid in live.processes())

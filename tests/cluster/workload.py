@@ -69,10 +69,12 @@ class Workload:
         return max((r.completed_ns - r.invoked_ns for _, r in self.records if r.invoked_ns >= after_ns), default=0)
 
     async def _client(self, name: str) -> None:
-        async with self._live.client(on_call=lambda record: self.records.append((name, record))) as cluster:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._together):
-                    group.create_task(self._loop(name, cluster))
+        def note(record: CallRecord) -> None:
+            self.records.append((name, record))
+
+        async with self._live.client(on_call=note) as cluster, asyncio.TaskGroup() as group:
+            for _ in range(self._together):
+                group.create_task(self._loop(name, cluster))
 
     async def _loop(self, name: str, cluster: Cluster) -> None:
         logbook, source = cluster.service("logbook"), self._source

@@ -10,8 +10,40 @@ from tests.rules import tree
 _TWINNED = ("agent", "cgtp", "host", "ledger", "machines")
 _FOLDERS = ("unit", "contract", "cluster", "sim")
 
-# Modules that are tested together with a neighbour of their package, by the neighbour's twin.
-_DECLARED_TWINS: dict[str, str] = {}
+# Modules that are tested together with others of their package: twin, folder, names.
+_TOGETHER = {
+    "tests/unit/test_coordinator.py": {
+        "src/primacy/machines": ["initialization", "runs", "sequence", "servers"],
+    },
+    "tests/unit/test_mastership.py": {
+        "src/primacy/machines": [
+            "announcing", "formation", "forming", "ids", "lease", "master", "peers", "records", "swap", "timing",
+            "vice",
+        ],
+    },
+    "tests/unit/test_wires.py": {
+        "src/primacy/machines": ["call_wire", "control_wire", "host_wire", "messages", "peer_wire"],
+    },
+    # Drivers, shown at work in real processes.
+    "tests/cluster/test_faults.py": {
+        "src/primacy/agent": [
+            "build", "confirming", "control", "eventlog", "guardian_link", "hosts", "last_words", "ledger_line",
+            "link_watch", "main", "node", "pages", "peers", "realtime", "status",
+        ],
+    },
+    "tests/cluster/test_host.py": {
+        "src/primacy/host": [
+            "callbacks", "calls", "catch_up", "gate", "loading", "local", "primary", "secondary", "server",
+            "streams", "timers", "watching",
+        ],
+    },
+}  # fmt: skip
+_DECLARED_TWINS = {
+    f"{folder}/{name}.py": twin
+    for twin, of in _TOGETHER.items()
+    for folder, names in of.items()
+    for name in names
+}
 
 _FORBIDDEN_NAMES = {"skip", "skipif", "xfail", "importorskip"}
 
@@ -23,20 +55,25 @@ def _twins(module: Path) -> list[Path]:
 
 
 def _has_twin(module: Path) -> bool:
-    """Say whether a test of the module's own imports it, or the declared one imports from its package."""
+    """Say whether a test of the module's own imports it, or a declared one stands for it.
+
+    A declared unit test imports from the module's package; one of real processes need not.
+    """
     dotted = ".".join(module.relative_to(tree.ROOT / "src").with_suffix("").parts)
     declared = _DECLARED_TWINS.get(tree.relative(module))
     if declared is not None:
         package = dotted.rpartition(".")[0] + "."
-        return any(name.startswith(package) for _, name in tree.imports(tree.ROOT / declared))
+        return declared.startswith("tests/cluster/") or any(
+            name.startswith(package) for _, name in tree.imports(tree.ROOT / declared)
+        )
     return any(dotted in {name for _, name in tree.imports(twin)} for twin in _twins(module))
 
 
 def _modules_with_twins() -> list[Path]:
-    """The modules directly in the package, and those of the twinned packages."""
+    """The modules directly in the package and in the twinned packages that define any function."""
     package = tree.ROOT / "src/primacy"
     found = [*package.glob("*.py"), *tree.modules(*(f"src/primacy/{name}" for name in _TWINNED))]
-    return sorted(path for path in found if not path.name.startswith("__"))
+    return sorted(path for path in found if not path.name.startswith("__") and tree.functions(path))
 
 
 def test_every_module_has_a_test_twin() -> None:

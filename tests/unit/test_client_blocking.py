@@ -86,3 +86,8 @@ def test_what_cannot_be_found_is_told_before_anything_stays_behind(tmp_path: Pat
 def test_before_it_is_entered_it_says_so(fake: FakeCluster) -> None:
     with pytest.raises(AttributeError, match="enter the cluster first"):
         primacy.connect_sync(fake.directory).service("inventory")
+
+
+async def test_it_works_where_another_loop_is_running(fake: FakeCluster) -> None:
+    with primacy.connect_sync(fake.directory) as cluster:
+        assert cluster.service("inventory").add(article="bolt") == 1

@@ -223,9 +223,13 @@ def test_a_journal_of_another_service_is_refused(journal: Journal) -> None:
         Journal.open(journal.directory, "naming")
 
 
+def write_much(journal: Journal) -> None:
+    for first in range(1, 50):
+        journal.write(batch(1, first, size=4_000))
+
+
 def test_a_full_disk_is_told_plainly(journal: Journal) -> None:
     (pages,) = journal._database.execute("PRAGMA page_count").fetchone()
     journal._database.execute(f"PRAGMA max_page_count={pages}")
-    with pytest.raises(JournalError, match="full.*; free space on this disk, then start the service again"):
-        for first in range(1, 50):
-            journal.write(batch(1, first, size=4_000))
+    with pytest.raises(JournalError, match=r"full; free space on this disk, then start the service again"):
+        write_much(journal)

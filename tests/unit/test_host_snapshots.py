@@ -17,6 +17,7 @@ from primacy.host.snapshots import Snapshots, check, read_file, write_file, writ
 from primacy.host.syncing import Worker
 from primacy.machines.replica import Replica
 from primacy.service import Service, ServiceModel
+from tests.unit.waiting import wait_until
 
 
 class Numbers(msgspec.Struct):
@@ -52,7 +53,8 @@ class Taking:
 
     def begin(self) -> bool:
         self.taken = asyncio.get_running_loop().create_future()
-        return self.snapshots.take([(1, 1, 5)], lambda entry, digest: self.taken.set_result((entry, digest)))
+        taken = self.taken
+        return self.snapshots.take([(1, 1, 5)], lambda entry, digest: taken.set_result((entry, digest)))
 
     async def take(self) -> tuple[SnapshotEntry, bytes]:
         assert self.begin()
@@ -78,11 +80,8 @@ async def test_a_child_writes_the_state_of_the_instant(taking: Taking) -> None:
     taking.service.state.of = {"a": 1}
     digest = taking.replica.digest()
     assert taking.begin()
-    assert not taking.begin() or taking.snapshots.busy
     taking.service.state.of["b"] = 2
-    taking.taken = asyncio.get_running_loop().create_future() if taking.taken.cancelled() else taking.taken
-    while taking.snapshots.busy:
-        await asyncio.sleep(0.001)
+    await wait_until(taking.taken.done, "the snapshot is taken")
     assert restored(taking.directory / "snapshot-5") == {"a": 1}
     assert taking.replica.digest() != digest
 
@@ -107,10 +106,9 @@ async def test_one_at_a_time(taking: Taking) -> None:
     assert taking.begin()
     first = taking.taken
     assert not taking.begin()
-    async with asyncio.timeout(10):
-        while taking.snapshots.busy:
-            await asyncio.sleep(0.001)
-    assert first.done() or taking.taken.done()
+    await wait_until(first.done, "the first is taken")
+    assert taking.begin()
+    await wait_until(taking.taken.done, "the next is taken")
 
 
 async def test_a_child_that_fails_is_told(taking: Taking) -> None:

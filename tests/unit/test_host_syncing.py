@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from primacy.errors import JournalError
-from primacy.host import syncing
 from primacy.host.journal import Journal
 from primacy.host.syncing import Syncer, Worker
 from primacy.machines.history import Batch
+from tests.unit.waiting import wait_until
 
 
 class Disk:
@@ -24,7 +24,14 @@ class Disk:
         self.worker = Worker(asyncio.get_running_loop(), "disk")
         self.synced: list[int] = []
         self.failed: list[JournalError] = []
-        self.syncer = Syncer(self.journal, self.worker, self.synced.append, self.failed.append)
+        self.syncer = Syncer(
+            self.journal,
+            self.worker,
+            self.synced.append,
+            self.failed.append,
+            checkpoint_bytes=1 << 20,
+            wal_bytes_max=4 << 20,
+        )
 
     def write(self, size: int = 10) -> None:
         last = self.journal.last
@@ -32,9 +39,7 @@ class Disk:
         self.syncer.wrote(size)
 
     async def until(self, count: int) -> None:
-        async with asyncio.timeout(10):
-            while not self.synced or self.synced[-1] < count:
-                await asyncio.sleep(0.001)
+        await wait_until(lambda: self.synced and self.synced[-1] >= count, f"{count} are synced")
 
 
 @pytest.fixture
@@ -91,20 +96,21 @@ async def test_the_wal_begins_anew_under_constant_writing(disk: Disk) -> None:
     wal = disk.journal.path.with_name("journal.db-wal")
     largest = 0
     for _ in range(400):
-        disk.write(size=1 << 20)
+        disk.write(size=1 << 16)
         if disk.journal.last % 8 == 0:
             disk.syncer.request()
-            await asyncio.sleep(0)
+            await disk.until(disk.journal.last)  # as the mirror's flow control would
             largest = max(largest, wal.stat().st_size)
     disk.syncer.request()
     await disk.until(400)
-    assert largest < 3 * syncing.WAL_BYTES_MAX
+    assert largest < 12 << 20
     assert sum(each.last - each.first + 1 for each in disk.journal.read(0, 1 << 40)) == 400
 
 
 async def test_a_failure_is_told_once_and_final(disk: Disk) -> None:
     disk.write()
-    descriptor, disk.journal.wal_fd = disk.journal.wal_fd, -5
+    readable, writable = os.pipe()  # which cannot be synced
+    descriptor, disk.journal.wal_fd = disk.journal.wal_fd, readable
     disk.syncer.request()
     disk.syncer.request()
     disk.syncer.later()
@@ -113,6 +119,8 @@ async def test_a_failure_is_told_once_and_final(disk: Disk) -> None:
     ]
     assert disk.synced == []
     disk.journal.wal_fd = descriptor
+    os.close(readable)
+    os.close(writable)
 
 
 async def test_the_worker_tells_of_errors_as_results() -> None:

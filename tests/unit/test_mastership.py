@@ -273,3 +273,29 @@ def test_a_hand_over_out_of_step_leaves_the_new_master_alone_and_free_to_appoint
     cluster.serve("n2")
     cluster.run(600)
     assert cluster.record.vice is not None
+
+
+def test_a_master_without_any_link_leaves_its_place_to_the_vice_though_it_reaches_the_ledger() -> None:
+    cluster = Cluster(N1, N2, N3)
+    cluster.formed()
+    cluster.cut = {(a, b) for a in ("n1", "n2", "n3") for b in ("n1", "n2", "n3") if "n1" in (a, b)}
+    cluster.give("n1", m.Linked(now_ns=cluster.now_ns, up=False))
+    lapses_ns = cluster.until_ns("n1")
+    while cluster.record.term == 1:
+        cluster.run(5)
+        assert cluster.record.ready_vice in (N2, None)
+        assert cluster.now_ns < lapses_ns + TIMING.grace_ns
+    assert cluster.now_ns > lapses_ns
+    assert cluster.record.master == N2
+
+
+def test_a_master_with_links_again_drops_a_vice_that_has_not_claimed() -> None:
+    cluster = Cluster(N1, N2, nodes=NODES[:2])
+    cluster.formed()
+    cluster.give("n1", m.Linked(now_ns=cluster.now_ns, up=False))
+    del cluster.monitors["n2"]
+    cluster.run(2 * TIMING.grace_ms)
+    assert cluster.record.ready_vice == N2
+    cluster.give("n1", m.Linked(now_ns=cluster.now_ns, up=True))
+    assert cluster.record.vice is None
+    assert cluster.record.master == N1

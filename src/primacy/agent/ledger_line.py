@@ -17,6 +17,7 @@ from primacy.machines.membership import SwapAnswer
 from primacy.machines.records import MASTERSHIP, Mastership, decode_mastership, encode
 
 DEADLINE_S = 2.0
+PROBE_S = 0.5
 
 
 class LedgerLine:
@@ -57,6 +58,14 @@ class LedgerLine:
         if available != self.available:
             self.available = available
             self._on_available(available, reason)
+            if not available:
+                self._start(self._probe())
+
+    async def _probe(self) -> None:
+        """Ask until the ledger answers again: perhaps nobody else needs it for a long time."""
+        while not self.available:
+            await asyncio.sleep(PROBE_S)
+            await self._read(lambda revision, record: None, lambda: None)
 
     async def _read(
         self, answer: Callable[[int, Mastership | None], None], failed: Callable[[], None]

@@ -280,7 +280,8 @@ class Node:
             self.post(membership.Received(now_ns=now_ns(), sender=message.member, message=message))
 
     def _arrival(self, node: str, incarnation: str, link: int) -> None:
-        self.links.arrived(node, link, now_ns())
+        if incarnation not in self.monitor.dead:  # the other copies of an obituary are no signs of life
+            self.links.arrived(node, link, now_ns())
 
     def _keys(
         self, member: Member, addresses: list[tuple[str, int]], send_key: bytes, receive_key: bytes

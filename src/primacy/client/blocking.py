@@ -55,8 +55,13 @@ class _Runner:
 
     def __init__(self) -> None:
         self.loop = uvloop.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="primacy-client", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="primacy-client", daemon=True)
         self._thread.start()
+
+    def _work(self) -> None:
+        self.loop.run_forever()
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run in the loop, wait, return what it returns; an interrupt here cancels it there."""
@@ -69,10 +74,9 @@ class _Runner:
             raise
 
     def stop(self) -> None:
+        """End the loop and its thread."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        self.loop.close()
 
 
 class Blocking:

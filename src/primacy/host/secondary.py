@@ -122,8 +122,7 @@ class SecondaryServer:
 
     def synced(self, upto: int) -> None:
         """The journal is on disk up to here."""
-        if self._disk:
-            self._obey(self.machine.journaled(upto))
+        self._obey(self.machine.journaled(upto))
 
     def tick(self) -> None:
         """A few times a second: what was acknowledged from memory goes to the disk, too."""
@@ -134,10 +133,11 @@ class SecondaryServer:
         if not self._written:
             return
         self._written = False
-        if self._disk:
-            self._core.syncer.request()
+        core = self._core
+        if self._disk or core.journal.paused:
+            core.syncer.request()
         else:
-            self._obey(self.machine.journaled(self._core.journal.last))
+            self._obey(self.machine.journaled(core.journal.last))
 
     # ---- effects ----
 

@@ -29,8 +29,8 @@ from primacy.machines.replica import Replica
 
 MAGIC = b"primacy snapshot 1\n"
 DIGEST_BYTES = 16
-INLINE_S = 0.002
-"""An encoding that took longer than this is left to a child the next time."""
+INLINE_BYTES = 128 << 10
+"""A state that was larger than this is left to a child the next time."""
 
 Taken = Callable[[SnapshotEntry, bytes], None]
 """Called with a snapshot's entry and the digest of its state."""
@@ -68,7 +68,7 @@ class Snapshots:
             self._take_in_child(new, entry, on_taken)
         else:
             body, digest = self._replica.snapshot(), self._replica.digest()
-            self._fork = time.perf_counter() - began > INLINE_S
+            self._fork = len(body) > INLINE_BYTES
             job = lambda: write_file(new, body)  # noqa: E731 (a job is a function without arguments)
             self._worker.do(job, lambda error: self._finish(new, entry, digest, error, on_taken))
         self.stopped_s = time.perf_counter() - began
@@ -109,7 +109,7 @@ class Snapshots:
 
 
 def _be_child(replica: Replica, new: Path, pipe: int) -> None:
-    """Write the snapshot, report digest and whether it took long, and end: this never returns."""
+    """Write the snapshot, report digest and whether it is large, and end: this never returns."""
     status = 1
     try:
         gc.disable()
@@ -120,11 +120,9 @@ def _be_child(replica: Replica, new: Path, pipe: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         with contextlib.suppress(OSError):
             os.nice(5)
-        began = time.perf_counter()
         body, digest = replica.snapshot(), replica.digest()
-        slow = time.perf_counter() - began > INLINE_S
         write_file(new, body)
-        os.write(pipe, digest + bytes([slow]))
+        os.write(pipe, digest + bytes([len(body) > INLINE_BYTES]))
         status = 0
     except BaseException as error:  # whatever it is, this process must not go on as a second host
         os.write(pipe, f"{type(error).__name__}: {error}".encode()[:1000])

@@ -73,7 +73,11 @@ class Syncer:
         worker: Worker,
         on_synced: Callable[[int], None],
         on_failed: Callable[[JournalError], None],
+        *,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
+        wal_bytes_max: int = WAL_BYTES_MAX,
     ) -> None:
+        self._checkpoint_bytes, self._wal_bytes_max = checkpoint_bytes, wal_bytes_max
         self._journal = journal
         self._worker = worker
         self._on_synced = on_synced
@@ -131,11 +135,9 @@ class Syncer:
         """So many bytes were written: carry the WAL over when there are enough of them."""
         self._written_bytes += size
         self._wal_bytes += size
-        if self._written_bytes >= CHECKPOINT_BYTES and not self._checkpointing and not self._failed:
+        if self._written_bytes >= self._checkpoint_bytes and not self._checkpointing and not self._failed:
             self._checkpointing = True
             self._written_bytes = 0
-            if self._wal_bytes >= WAL_BYTES_MAX:
-                self._journal.pause()
             self._worker.do(self._checkpoint, self._checkpointed)
 
     def _in_worker(self, upto: int) -> None:
@@ -165,32 +167,33 @@ class Syncer:
             self._again = False
             self.request()
 
-    def _checkpoint(self) -> tuple[int, int, int]:
-        """Carry the WAL over, on a connection of this thread's own; (busy, frames in the WAL, frames carried
-        over).
-        """
+    def _checkpoint(self) -> None:
+        """Carry the WAL over, on a connection of this thread."""
         database = sqlite3.connect(self._journal.path, isolation_level=None, timeout=5.0)
         try:
-            row: tuple[int, int, int] = database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            return row
+            database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         finally:
             database.close()
 
     def _checkpointed(self, result: object) -> None:
         self._checkpointing = False
+        journal, paused = self._journal, self._journal.paused
+        if isinstance(result, sqlite3.Error | OSError):
+            self._fail(JournalError(f"journal {journal.path}: checkpoint: {result}"))
+            return
+        if self._written_bytes == 0 or paused:
+            self._wal_bytes = self._written_bytes  # its end was reached: the next write begins it anew
+        elif self._wal_bytes >= self._wal_bytes_max:
+            self._checkpointing = True
+            journal.pause()
+            self._worker.do(self._checkpoint, self._checkpointed)
+            return
         try:
-            if self._journal.paused:
-                self._journal.resume()
+            if paused:
+                journal.resume()
         except JournalError as error:
             self._fail(error)
             return
-        if isinstance(result, sqlite3.Error | OSError):
-            self._fail(JournalError(f"journal {self._journal.path}: checkpoint: {result}"))
-            return
-        assert isinstance(result, tuple), result
-        _, frames, carried = result
-        if frames == carried:
-            self._wal_bytes = self._written_bytes
         if self._again:
             self._again = False
             self.request()

@@ -2,9 +2,9 @@
 
 The gate: if the record, *or an unsettled swap of its own*, names a ready vice, the master answers only while it holds
 that vice's lease; else it answers alone. While it drops its vice, hands over or stops it answers nobody until the
-swap is settled. A master all of whose links an operator took down changes nothing: it is the one that is cut off, and
-falls silent with its lease, so that its vice can claim although both reach the ledger.  A vice becomes ready in this order only: every reply waits for it; it acknowledged everything up to
-that moment, in this appointment; the master holds its lease; then `ready` is sent.
+swap is settled.  A vice becomes ready in this order only: every reply waits for it; it acknowledged everything up to
+that moment, in this appointment; the master holds its lease; then `ready` is sent.  A master all of whose links an
+operator took down drops nobody: it is the one that is cut off, and its vice claims, though both reach the ledger.
 """
 
 from __future__ import annotations

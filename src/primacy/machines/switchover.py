@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 QUIESCE_NS_MAX = 5 * SECOND
 SERVE_NS_MAX = 30 * SECOND
 FUNCTION = "switchover"
+_NOT_CHANGED = (
+    "the record was not changed: the ledger does not answer, or the vice has stopped answering a moment ago; "
+    "the master goes on as before, try again when `primacy status` shows both in order"
+)
 
 Ended = Callable[[bool, str], None]  # (done, why not)
 
@@ -125,7 +129,7 @@ class Switchover:
             self.phase = "waiting"
             self._deadline_ns = self._ssc.now_ns + SERVE_NS_MAX
         elif self._ssc.role == "master" and self._ssc.term == self._term:
-            self._undo(f"the record could not be changed ({outcome.value})")
+            self._undo(_NOT_CHANGED if outcome is Outcome.NOT_WRITTEN else "another change of the record came first")
         else:
             self._end(False, "another change of the record came first")
 

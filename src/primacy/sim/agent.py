@@ -45,6 +45,9 @@ class Place(Protocol):
     def greet(self, agent: Agent, node: str, message: Message) -> None:
         """Send a hello to a node."""
 
+    def agent_broken(self, agent: Agent, error: Exception) -> None:
+        """The agent has found a bug in its own code."""
+
     def swapping(self, agent: Agent, effect: cmm.SwapRecord) -> None:
         """The agent sends a swap."""
 
@@ -137,6 +140,10 @@ class Agent(Process):
             else:
                 break
         self._obeying = False
+
+    def broken(self, error: Exception) -> None:
+        """A bug was found in this process: it ends, and with it this life of the node."""
+        self.place.agent_broken(self, error)
 
     def resumed(self) -> None:
         """After a freeze: go on where it was. Mostly the gap is noticed before the sockets are drained."""

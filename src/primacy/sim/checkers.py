@@ -14,6 +14,7 @@ The checkers see everything (true time, every node, the ledger itself) and chang
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 
 from primacy.machines import membership as cmm
@@ -46,6 +47,7 @@ class Checkers:
     def __init__(self, scheduler: Scheduler, nodes: dict[str, Node], ledger: Ledger, plan: Plan) -> None:
         self.violation: Violation | None = None
         self.timeline: list[tuple[int, str, str]] = []
+        self.bugs: list[str] = []
         self._scheduler, self._nodes, self._ledger = scheduler, nodes, ledger
         self._plan = plan
         self._first_reply_ns: dict[int, int] = {}
@@ -64,6 +66,12 @@ class Checkers:
         if self.violation is None:
             self.violation = Violation(clause, text, self._scheduler.now_ns)
             self.note("", str(self.violation))
+
+    def bug(self, process: str, error: Exception) -> None:
+        """A process has ended because of a bug in its own code; the run goes on, to see what comes of it."""
+        text = f"{process} ends by a bug of its own: {type(error).__name__}: {error}"
+        self.note("bug", text)
+        self.bugs.append(text + "".join(traceback.format_tb(error.__traceback__)[-3:]))
 
     # ---- after every event ----
 
@@ -136,9 +144,11 @@ class Checkers:
 
     # ---- rights ----
 
-    def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool) -> None:
-        """R6: a master makes its vice ready only while that leaves it able to answer (else silence for nothing)."""
+    def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool, forms: bool) -> None:
+        """S6, formation is for those who have no role; R6, who makes its vice ready must be able to answer with it."""
         record, known = effect.record, self._ledger.record
+        if known is not None and forms and effect.expect == self._ledger.revision and known.master == member:
+            self.fail("S6", f"{member} forms although the record names it as master")
         if known is None or record.term != known.term or known.ready_vice is not None:
             return
         if record.master == member == record.by and record.ready_vice is not None and not page_valid:

@@ -95,7 +95,7 @@ def _hunt(options: argparse.Namespace, mutant: Mutant) -> int:
             return 1
     for number, seed in enumerate(range(options.seed, options.seed + options.runs), 1):
         outcome = run(plan_of(seed, nodes=options.nodes, focus=mutant.focus))
-        if outcome.violation is not None:
+        if outcome.violation is not None and outcome.violation.clause != "bug":
             _say(f"{mutant.name} found by {outcome.violation.clause} in run {number} (seed {seed})")
             if not options.keep or options.trace:
                 _say(failure(shortened(outcome), mutant.name))

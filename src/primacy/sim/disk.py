@@ -91,6 +91,7 @@ class Writer:
         self._queue: list[Batch] = []
         self._commit: list[Batch] = []
         self._number = 0  # of the commit that is under way; flushing makes its events stale
+        self.flush()  # what the process before has written is synced when the journal is opened
 
     @property
     def batches(self) -> list[Batch]:

@@ -57,6 +57,9 @@ class Observer(Protocol):
     def served(self, host: Host) -> None:
         """A primary begins to serve."""
 
+    def bug(self, process: str, error: Exception) -> None:
+        """A process has found a bug in its own code, and ends."""
+
     def checkpointed(self, host: Host, term: int, sequence: int, digest: bytes) -> None:
         """A replica came to a checkpoint."""
 
@@ -395,6 +398,12 @@ class Host(Process):
         if isinstance(self.machine, Primary):
             self.obey(self.machine.tick(self.clock.now_ns))
         self.timer(self.scheduler.now_ns + TICK_NS, self._ticks)
+
+    def broken(self, error: Exception) -> None:
+        """A bug was found in this process: it ends."""
+        self.observer.bug(self.name, error)
+        self.tell("failed", f"{type(error).__name__}: {error}")
+        self.kill()
 
     def kill(self, *, abruptly: bool = False) -> None:
         """The process is gone, and its connections with it. abruptly: the machine has lost its power."""

@@ -240,6 +240,8 @@ class Mirroring:
     def _send_snapshot(self, appointment: int) -> None:
         host = self._host
         assert isinstance(host.machine, Primary)
+        if not host.writer.journal.snapshot.sequence:
+            host.writer.prune(host.replica.sequence, host.replica.snapshot())
         snapshot = host.writer.journal.snapshot
         whole = WholeSnapshot(
             host.machine.term, appointment, snapshot.sequence, snapshot.runs, len(snapshot.data), snapshot.data

@@ -109,6 +109,10 @@ class Injector:
                 for each in world.nodes.values():
                     if each.agent is not None:
                         each.agent.deliver(each.agent.switch_over)
+            case "client":
+                network = world.network
+                pairs = ((fault.peer, node.id), (node.id, fault.peer))
+                return _all([_cut(network, source, target, -1) for source, target in pairs])
             case _:
                 return self._network(node, fault)
         return _nothing

@@ -20,8 +20,10 @@ from primacy.sim.scheduler import Scheduler
 WAY_NS = (100_000, 2 * MS)
 TIME_OUT_NS = (20 * MS, 60 * MS)
 LATE_NS = (10 * MS, 4_000 * MS)
-MODES = ("unavailable", "uncertain", "written", "late", "never", "slow", "partition")
-"""What a fault may make of a node's line; `uncertain` draws among written, late and never for each swap."""
+_SILENT = ("unavailable", "partition", "deaf")
+"""Modes of a line in which no read is answered and nothing is pushed. The others: `written`, `late`, `never` (the fate of
+each swap, whose answer is lost), `uncertain` (one of these three, drawn for each swap), `slow`. A `deaf` line brings swaps
+to the ledger and no answer back; one in `partition` brings nothing."""
 
 
 class Line:
@@ -66,7 +68,7 @@ class Ledger:
 
     def read(self, node: str, answer: Callable[[int, Mastership | None], None], failed: Callable[[], None]) -> None:
         """Ask for the record."""
-        if self.line(node).mode in ("unavailable", "partition"):
+        if self.line(node).mode in _SILENT:
             self._scheduler.after(self._between(TIME_OUT_NS), failed)
         else:
             self._scheduler.after(self._way(node), self._read, node, answer)
@@ -80,7 +82,7 @@ class Ledger:
         after = self._scheduler.after
         if mode == "partition":
             mode = self._random.choice(("unavailable", "never"))
-        elif mode == "uncertain":
+        elif mode in ("uncertain", "deaf"):
             mode = self._random.choice(("written", "late", "late", "never"))
         if mode == "unavailable":
             after(self._between(TIME_OUT_NS), answer, SwapAnswer.UNAVAILABLE, 0)
@@ -116,7 +118,7 @@ class Ledger:
 
     def _push(self, node: str, revision: int, record: Mastership) -> None:
         line = self.line(node)
-        if line.mode in ("unavailable", "partition"):
+        if line.mode in _SILENT:
             self._scheduler.after(self._between(TIME_OUT_NS), self._push, node, revision, record)
             return
         delay_ns = self._way(node) + int(self._random.random() * line.watch_delay_ns)

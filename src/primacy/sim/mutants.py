@@ -232,8 +232,8 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             Edit(
                 "primacy.machines.session",
-                "    if number in session.replies:\n        return Verdict.CACHED\n    received",
-                "    received",
+                "    if number in session.replies:\n        return Verdict.CACHED\n",
+                "",
             ),
         ),
     ),

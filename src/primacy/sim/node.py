@@ -15,6 +15,7 @@ from primacy.machines import membership as cmm
 from primacy.machines.ids import MS, Member
 from primacy.machines.mastership import Monitor
 from primacy.machines.messages import Message, Obituary
+from primacy.machines.swap import Purpose
 from primacy.machines.timing import Timing
 from primacy.sim.agent import Agent
 from primacy.sim.disk import Journal
@@ -37,8 +38,8 @@ class Watcher(Observer, Protocol):
     def granted(self, member: Member, effect: cmm.Grant, page_valid: bool) -> None:
         """An agent has written a primary's lease page."""
 
-    def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool) -> None:
-        """An agent sends a swap. page_valid: whether its primaries may answer in the record's term meanwhile."""
+    def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool, forms: bool) -> None:
+        """An agent sends a swap. page_valid: its primaries may answer in the record's term meanwhile; forms: by formation."""
 
     def acknowledging(self, member: Member, effect: cmm.Acknowledge) -> None:
         """An agent lets its secondaries acknowledge."""
@@ -304,11 +305,19 @@ class Node:
             self.keys[node] = other.agent.member.incarnation
             other.keys[self.id] = agent.member.incarnation
 
+    def agent_broken(self, agent: Agent, error: Exception) -> None:
+        """The agent ends because of a bug; its guardian does the rest."""
+        self.cluster.watcher.bug(agent.name, error)
+        self.agent_crash("sent", 0, 100 * MS)
+
     def swapping(self, agent: Agent, effect: cmm.SwapRecord) -> None:
         """Pass on to who looks on."""
         page = agent.pages.get(effect.record.term)
         until_ns = page.valid_until_ns if page is not None else 0
-        self.cluster.watcher.swapping(agent.member, effect, agent.monitor.now_ns < until_ns)
+        swap = agent.monitor.swap
+        assert swap is not None
+        valid = agent.monitor.now_ns < until_ns or swap.uncertain  # a repetition asks for nothing new
+        self.cluster.watcher.swapping(agent.member, effect, valid, swap.purpose is Purpose.FORM)
 
     def granted(self, agent: Agent, effect: cmm.Grant) -> None:
         """Pass on to who looks on."""

@@ -8,7 +8,8 @@ from typing import Literal
 import msgspec
 
 from primacy.machines.timing import PROFILES, Timing
-from primacy.sim.faults import Fault, draw
+from primacy.sim.draw import draw
+from primacy.sim.faults import Fault
 
 HEAL_MS = 8_000
 BEGIN_MS = 300
@@ -84,7 +85,7 @@ def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
     )
     if not faults:
         return plan
-    drawn = draw(source, plan.ids, BEGIN_MS, plan.heal_ms - 500)
+    drawn = draw(source, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
     return msgspec.structs.replace(plan, faults=drawn)
 
 

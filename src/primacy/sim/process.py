@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from primacy.errors import JournalError
 from primacy.machines.ids import MS
 from primacy.sim.scheduler import Scheduler
 
@@ -38,7 +39,14 @@ class Process:
         if self.frozen:
             self._inbox.append((action, arguments))
         else:
+            self._act(action, arguments)
+
+    def _act(self, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        """Handle one thing. A bug of its own ends the process, as it does in production."""
+        try:
             action(*arguments)
+        except (AssertionError, JournalError) as error:
+            self.broken(error)
 
     def deliver_datagram(self, action: Callable[..., None], *arguments: Any) -> None:
         """As `deliver`, but a full buffer keeps the oldest and drops this one."""
@@ -64,10 +72,9 @@ class Process:
             return
         self.frozen = False
         self._datagrams = 0
-        self.resumed()
+        self._act(self.resumed, ())
         while self._inbox and self.alive and not self.frozen:
-            action, arguments = self._inbox.popleft()
-            action(*arguments)
+            self._act(*self._inbox.popleft())
         if self.alive and not self.frozen:
             self.drained()
 
@@ -76,6 +83,10 @@ class Process:
 
     def drained(self) -> None:
         """Called last at a thaw, when the inbox is empty."""
+
+    def broken(self, error: Exception) -> None:
+        """Called when a bug was found in this process's code."""
+        raise error
 
     def kill(self) -> None:
         """The process is gone; what it had in memory with it."""

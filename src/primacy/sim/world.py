@@ -112,6 +112,8 @@ class World:
             self.checkers.fail("L1", f"{LIVENESS_MS / 1000:g} s after all faults ended: {why}")
         if self.checkers.violation is None and not waits:
             self.checkers.finish([record for client in self.clients for record in client.history()])
+        if self.checkers.bugs:
+            self.checkers.fail("bug", self.checkers.bugs[0])
         return self._outcome(recovered_ns - healed_ns, waits)
 
     def _live(self, until_ns: int) -> None:
