@@ -26,6 +26,9 @@ FORMAT = 1
 PORT = 7300
 PORTS = 32  # a node's block: agent, operations, then one for each service
 FIRST_SERVICE = 2
+PRIORITY_MAX = 1_000_000
+POSITIONS_BYTES_MAX = 600  # names of the centralized services with their journals' positions, in one datagram
+_POSITION_BYTES = 14
 _ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _RESERVED = {"master", "vice", "all"}
 
@@ -110,16 +113,18 @@ def load(path: Path) -> Table:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(str(path), error.strerror or str(error), "want a readable TOML file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), f"no UTF-8 ({error})", "want a TOML file") from error
     try:
         plain = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(str(path), f"no TOML: {error}", "want a TOML file") from error
     return build(plain, str(path))
 
 
-def build(plain: dict[str, Any], where: str) -> Table:
+def build(plain: Any, where: str) -> Table:
     """Return the checked table of plain values (TOML or JSON); `where` names their source in errors."""
-    newer = plain.get("format", FORMAT)
+    newer = plain.get("format", FORMAT) if isinstance(plain, dict) else FORMAT
     if isinstance(newer, int) and newer > FORMAT:
         raise ConfigError(f"{where}: format", str(newer), f"want at most {FORMAT}: upgrade this node first")
     try:
@@ -172,6 +177,9 @@ def _check_nodes(table: Table) -> list[tuple[str, str, str]]:
             found.append((where, repr(node), "want a-z, 0-9 and -, at most 32, not master, vice or all"))
         if not 1 <= len(entry.links) <= 4:
             found.append((f"{where}.links", f"{len(entry.links)} links", "want 1 to 4 addresses"))
+        if not -PRIORITY_MAX <= entry.priority <= PRIORITY_MAX:
+            want = f"want {-PRIORITY_MAX} to {PRIORITY_MAX}"
+            found.append((f"{where}.priority", str(entry.priority), want))
         if not 1024 <= entry.port <= 65535 - PORTS:
             found.append((f"{where}.port", str(entry.port), f"want 1024 to {65535 - PORTS}"))
         for link in entry.links:
@@ -210,6 +218,11 @@ def _check_services(table: Table) -> list[tuple[str, str, str]]:
         found.append(
             ("services", f"{len(table.centralized())} centralized", f"want at most {PORTS - FIRST_SERVICE}")
         )
+    names_bytes = sum(len(service.encode()) + _POSITION_BYTES for service in table.centralized())
+    if names_bytes > POSITIONS_BYTES_MAX:
+        got = f"{len(table.centralized())} centralized ones with names of {names_bytes} bytes"
+        want = f"want fewer or shorter names ({_POSITION_BYTES} + length each, at most {POSITIONS_BYTES_MAX})"
+        found.append(("services", got, want))
     return found
 
 
@@ -222,6 +235,6 @@ def decode(data: bytes, where: str = "ledger key config") -> Table:
     """Return the table that the ledger holds; ConfigError when it is damaged or newer than this code."""
     try:
         plain = msgspec.json.decode(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(where, repr(data[:80]), f"a configuration table ({error})") from error
     return build(plain, where)

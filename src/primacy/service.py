@@ -38,6 +38,7 @@ import msgspec
 
 from primacy.errors import ConfigError
 from primacy.machines.call_wire import DONE, INVALID, RAISED
+from primacy.machines.canonical import canonical
 from primacy.machines.description import Description, described, mark_kind, marks_of
 from primacy.machines.host_wire import Callback, Primaries
 from primacy.machines.host_wire import Context as Context
@@ -244,7 +245,7 @@ class Service(Generic[State]):
         snapshot = self.snapshot()
         if type(self).snapshot is not Service.snapshot:
             return snapshot
-        return _encode_deterministic(msgspec.msgpack.decode(snapshot, type=self.state_type))
+        return canonical(msgspec.msgpack.decode(snapshot, type=self.state_type))
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the state by what `snapshot` returned on another replica."""
@@ -357,4 +358,3 @@ def _unknown(kind: str, name: str, known: dict[str, Method]) -> str:
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _encode = msgspec.msgpack.Encoder().encode
-_encode_deterministic = msgspec.msgpack.Encoder(order="deterministic").encode

@@ -277,7 +277,8 @@ class Hosts:
 
     def with_policy(self, **policy: int) -> None:
         """Let the hosts take checkpoints at other times."""
-        source = f"from primacy.host.__main__ import main; from primacy.host.server import Policy; main(Policy(**{policy!r}))"
+        imports = "from primacy.host.__main__ import main; from primacy.host.server import Policy"
+        source = f"{imports}; main(Policy(**{policy!r}))"
         self.command = [sys.executable, "-c", source]
 
     def spawn(self, node: str, directory: Path | None = None) -> Host:

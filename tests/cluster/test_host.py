@@ -165,8 +165,8 @@ async def test_twenty_switchovers_under_load(hosts: Hosts) -> None:
     await wait_for(lambda: load.pump() or not load.outstanding, "everything is answered")
     recorded = await load.client.query("all_recorded")
     assert sorted(recorded) == sorted(load.done)
-    handshakes = [host for host in (a, b) if host.gone]
-    assert not handshakes
+    assert not a.gone
+    assert not b.gone
     assert max(pauses) < 2.0
 
 
@@ -290,7 +290,7 @@ async def test_a_nondeterministic_operation_is_named(make: MakeHosts, tmp_path: 
     a, b = await pair(hosts)
     client = await hosts.client(a)
     for _ in range(30):
-        await client.call("note")
+        client.submit("note")
     failed = await b.hear(host_wire.Failed)
     assert failed.kind == "diverged"
     assert "the state of Careless here differs" in failed.text
@@ -336,7 +336,8 @@ async def test_switchover_is_undone(hosts: Hosts) -> None:
     write = client.submit("add", article="bolt", count=1)
     read = client.ask("stock", article="bolt")
     a.messages.clear()
-    await asyncio.wait_for(a.hear(host_wire.Progress, 3.0), 5.0) if False else None
+    a.say(host_wire.Ping(1))
+    await a.hear(host_wire.Pong)
     assert write not in client.replies
     a.say(host_wire.Resume(1))
     assert decode_value((await client.reply(write)).payload) == 1

@@ -58,7 +58,7 @@ class Rig:
                 elif name not in self.hold:
                     self.say(service, h.Ran(run, "done"))
             case h.Quiesce(term=term) if self.quiesces:
-                self.say(service, h.Quiesced(term, 7))
+                self.say(service, h.Quiesced(term, 7, term))
             case h.Stop():
                 self.say(service, h.Stopped(1, 7))
 

@@ -52,12 +52,12 @@ def test_other_nodes_keep_step_with_the_master() -> None:
     )
     assert rig.runs == []  # not the master's word
     rig.give(
-        c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation="x", message=Progress(1, "initialize", 1, False))
+        c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation=N2.incarnation, message=Progress(1, "initialize", 1, False))
     )
     assert [r.name for r in rig.runs] == ["first"]
     assert rig.ssc.runs.progress() == ("initialize", 2, ["the master to complete level 2"])
     rig.give(
-        c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation="x", message=Progress(1, "initialize", 2, False))
+        c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation=N2.incarnation, message=Progress(1, "initialize", 2, False))
     )
     assert [r.name for r in rig.runs] == ["first", "hinge", "second"]
     assert rig.fed(m.Health)[-1].able
@@ -249,3 +249,11 @@ def test_news_of_a_newer_term_begins_no_function_of_the_old_place() -> None:
     ran = len(rig.runs)
     rig.cmm(m.Adopted(9, record(3, N2, N1, ready=True, appointment=6)))
     assert len(rig.runs) == ran
+
+
+def test_the_reason_of_a_dead_host_is_one_sentence_whatever_its_last_words_were() -> None:
+    rig = Rig()
+    rig.master()
+    rig.say("stock", h.Failed("bug", "Traceback (most recent call last):\n" + "  File x\n" * 500 + "NameError: y"))
+    rig.exit("stock")
+    assert rig.fed(m.HandOver)[-1].cause == "the host of stock on n1 NameError: y"

@@ -8,7 +8,7 @@ from primacy.machines import membership as m
 from primacy.machines.departure import LEAVE_NS_MAX, reasons_against
 from primacy.machines.peer_wire import EndNode, Leave
 from primacy.machines.swap import Outcome, Purpose
-from tests.unit.ssc_tools import N1, N2, Rig, record
+from tests.unit.ssc_tools import N1, N2, N3, Rig, record
 
 
 def _member() -> Rig:
@@ -135,6 +135,27 @@ def test_the_system_asks_a_node_to_stop() -> None:
     rig.master()
     rig.give(c.Terminate(now_ns=rig.now_ns, reason="SIGTERM", facts=rig.facts()))
     assert rig.fed(m.HandOver)
+
+
+def test_a_master_that_the_system_stops_without_a_ready_vice_ends_itself_and_nobody_else() -> None:
+    rig = Rig()
+    rig.master()
+    facts = rig.facts(vice="", vice_ready=False)
+    rig.give(c.Terminate(now_ns=rig.now_ns, reason="SIGTERM", facts=facts))
+    assert rig.fed(m.StopCluster)
+    rig.cmm(m.Closed(Purpose.STOP, Outcome.DONE))
+    assert rig.told("stock", h.Stop)
+    assert [e for e in rig.effects if isinstance(e, c.TellNode) and isinstance(e.message, EndNode)] == []
+
+
+def test_a_switchover_that_went_wrong_in_the_end_lets_a_former_master_leave_as_any_node() -> None:
+    rig = Rig()
+    rig.master()
+    rig.give(c.Terminate(now_ns=rig.now_ns, reason="SIGTERM", facts=rig.facts()))
+    rig.become("member", "deposed", record(3, N3, appointment=6))
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.LOST))
+    assert rig.fed(m.StopCluster) == []
+    assert c.TellNode("n3", Leave("SIGTERM")) in rig.effects
 
 
 def test_every_reason_is_listed() -> None:

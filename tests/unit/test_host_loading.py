@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,10 @@ number = 7
 
 
 @pytest.fixture(autouse=True)
-def path_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", list(sys.path)) if False else monkeypatch.syspath_prepend("")
+def _path_is_restored() -> Iterator[None]:
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 def test_from_a_file(tmp_path: Path) -> None:

@@ -140,3 +140,14 @@ def test_each_reason(changed: dict[str, object], to: str | None, word: str) -> N
 
 def test_no_reason_no_refusal() -> None:
     assert reasons_against(_master().facts(), "n2", True, "") == ()
+
+
+def test_a_new_master_that_is_lost_before_it_serves_is_no_success() -> None:
+    rig = _master()
+    rig.ask("switchover")
+    rig.become("vice", "switchover", record(2, N2, N1, ready=True, appointment=5), clean=True)
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.DONE))
+    rig.become("master", "failover", record(3, N1, appointment=6))
+    answer = rig.answers()[-1]
+    assert answer.kind == "failed"
+    assert answer.reasons == ("n2 took over and was lost; n1 is master of term 3",)

@@ -3,6 +3,9 @@
 Verbs of callers with a client's credential: subscribe, status, events, switchover, shutdown, link, sequence, ping.
 Verbs among agents: those, passed on to the master, and `local`, a node's own part of `status`. A function of the
 cluster is carried out by the master's coordinator; every other agent passes it on, so a caller may ask any node.
+
+Whatever a caller sends, each request has exactly one answer: arguments are checked here, before any machine sees
+them, and a bug in an answer costs that answer alone: it is written to the log and told as `failed`.
 """
 
 from __future__ import annotations
@@ -10,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from primacy.agent import status
 from primacy.agent.node import Node
-from primacy.cgtp.stream import Stream
-from primacy.errors import StreamClosed, WireError
+from primacy.agent.tasks import Tasks
+from primacy.cgtp.stream import FRAME_BYTES_MAX, Stream
+from primacy.errors import WireError
 from primacy.lease_page import now_ns
 from primacy.machines import control_wire, coordination
 from primacy.machines.control_wire import EventPushed, Request, Response, Topology
@@ -26,8 +31,20 @@ FUNCTION_S_MAX = 120.0
 STATUS_S_MAX = 0.5
 EVENTS_MAX = 1000
 CALLERS_MAX = 1000
+REQUESTS_MAX = 100  # of one caller, in progress
+REASON_LENGTH_MAX = 300
+_SHOWN = 40
 
 Outcome = tuple[str, Any, list[str]]  # (kind, result, reasons)
+
+
+@dataclass(slots=True, eq=False)
+class _Caller:
+    """One client or operator. `unfollow` ends the stream of events that it asked for."""
+
+    stream: Stream
+    requests: int = 0
+    unfollow: Callable[[], None] | None = None
 
 
 class Control:
@@ -41,7 +58,7 @@ class Control:
         self._callers = 0
         self._told: Topology | None = None
         self._tell_due = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(f"the agent of {node.me.node}, answering its callers")
         node.on_answer = self._answered
         node.on_change = self._changed
         node.answer_peer = self._answer_peer
@@ -60,54 +77,73 @@ class Control:
             stream.close()
             return
         self._callers += 1
-        ends: list[Callable[[], object]] = []
-        stream.on_frames(lambda frames: self._read(stream, frames, ends))
-        stream.on_closed(lambda _: self._gone(stream, ends))
+        caller = _Caller(stream)
+        stream.on_frames(lambda frames: self._read(caller, frames))
+        stream.on_closed(lambda _: self._gone(caller))
+
+    def close(self) -> None:
+        """The agent ends: nothing is answered any more."""
+        self._tasks.cancel()
 
     # ---- callers ----
 
-    def _gone(self, stream: Stream, ends: list[Callable[[], object]]) -> None:
+    def _gone(self, caller: _Caller) -> None:
         self._callers -= 1
-        self._subscribers.discard(stream)
-        for end in ends:
-            end()
+        self._subscribers.discard(caller.stream)
+        if caller.unfollow is not None:
+            caller.unfollow()
 
-    def _read(self, stream: Stream, frames: list[bytes], ends: list[Callable[[], object]]) -> None:
+    def _read(self, caller: _Caller, frames: list[bytes]) -> None:
         for frame in frames:
             try:
                 request = control_wire.decode_to_agent(frame)
             except WireError:
-                stream.abort()
+                caller.stream.abort()
                 return
             if request.verb == "subscribe":
-                self._subscribers.add(stream)
-                _send(stream, Response(request.id, "done"))
-                _send(stream, self.topology())
+                self._subscribers.add(caller.stream)
+                _answer(caller.stream, request, ("done", None, []))
+                _push(caller.stream, self.topology())
             elif request.verb == "events":
-                self._events(stream, request, ends)
+                _answer(caller.stream, request, self._events(caller, request.arguments))
+            elif caller.requests >= REQUESTS_MAX:
+                why = f"{REQUESTS_MAX} requests of this caller are in progress: wait for an answer"
+                _answer(caller.stream, request, ("failed", None, [why]))
             else:
-                task = asyncio.get_running_loop().create_task(self._serve(stream, request))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._serve(caller, request)
 
-    async def _serve(self, stream: Stream, request: Request) -> None:
-        kind, result, reasons = await self._do(request.verb, request.arguments)
-        _send(stream, Response(request.id, kind, result, reasons))
+    def _serve(self, caller: _Caller, request: Request) -> None:
+        def answer(outcome: Outcome) -> None:
+            caller.requests -= 1
+            _answer(caller.stream, request, outcome)
+
+        async def work() -> None:
+            answer(await self._do(request.verb, request.arguments))
+
+        caller.requests += 1
+        self._tasks.start(work(), lambda error: answer(self._broken(request.verb, error)))
+
+    def _broken(self, verb: str, error: BaseException) -> Outcome:
+        what = f"{shown(verb)}: an error of the agent itself ({type(error).__name__})"
+        return "failed", None, [f"{what}; the log of {self._node.me.node} has its traceback"]
 
     async def _do(self, verb: str, arguments: dict[str, Any]) -> Outcome:
         serve = self._verbs.get(verb)
         if serve is None:
             known = ", ".join(["subscribe", "events", *self._verbs])
-            return "failed", None, [f"unknown verb {verb!r}; this agent knows {known}"]
+            return "failed", None, [f"unknown verb {shown(verb)}; this agent knows {known}"]
         return await serve(arguments)
 
-    def _events(self, stream: Stream, request: Request, ends: list[Callable[[], object]]) -> None:
-        after = int(request.arguments.get("after") or 0)
-        limit = min(int(request.arguments.get("limit") or EVENTS_MAX), EVENTS_MAX)
-        # a frame holds about this many; older ones are asked for with `after`
-        _send(stream, Response(request.id, "done", self._node.events.since(after, limit)))
-        if request.arguments.get("follow"):
-            ends.append(self._node.events.follow(lambda event: _send(stream, EventPushed(event))))
+    def _events(self, caller: _Caller, arguments: dict[str, Any]) -> Outcome:
+        after, limit = arguments.get("after") or 0, arguments.get("limit") or EVENTS_MAX
+        wrong = [f"{name}: want a number of events, got {shown(n)}" for name, n in
+                 (("after", after), ("limit", limit)) if not _is_count(n)]  # fmt: skip
+        if wrong:
+            return "refused", None, wrong
+        if arguments.get("follow") and caller.unfollow is None:
+            caller.unfollow = self._node.events.follow(lambda event: _push(caller.stream, EventPushed(event)))
+        # a frame holds about this many; the client remembers the last number that it has seen
+        return "done", self._node.events.since(after, min(limit, EVENTS_MAX)), []
 
     # ---- verbs ----
 
@@ -123,9 +159,15 @@ class Control:
     async def _function(self, verb: str, arguments: dict[str, Any]) -> Outcome:
         """A function of the cluster: carried out here if this node is master, else passed on."""
         node = self._node
-        for name in ("to", "node"):
-            if arguments.get(name) in ("master", "vice"):
-                arguments = arguments | {name: getattr(node.facts(), arguments[name])}
+        arguments, wrong = checked(verb, arguments)
+        target = _TARGET[verb]
+        if arguments.get(target) in ("master", "vice"):
+            wanted = arguments[target]
+            arguments[target] = getattr(node.facts(), wanted)
+            if not arguments[target]:
+                wrong.append(f"{target}: there is no {wanted} now")
+        if wrong:
+            return "refused", None, wrong
         if node.monitor.role != "master":
             return await self._pass_on(verb, arguments)
         number = next(self._ids)
@@ -181,17 +223,19 @@ class Control:
         return told.result if told.kind == "done" else None
 
     async def _link(self, arguments: dict[str, Any]) -> Outcome:
-        link, up = arguments.get("link"), bool(arguments.get("up"))
+        link, up = arguments.get("link"), arguments.get("up")
         links = self._node.table.nodes[self._node.me.node].links
-        if not isinstance(link, int) or not 0 <= link < len(links):
-            return "refused", None, [f"no such link: {self._node.me.node} has {len(links)} links"]
+        if not isinstance(link, int) or isinstance(link, bool) or not 0 <= link < len(links):
+            return "refused", None, [f"no such link: {self._node.me.node} has links 0 to {len(links) - 1}"]
+        if not isinstance(up, bool):
+            return "refused", None, [f"up: want true or false, got {shown(up)}"]
         self._node.set_link(link, up)
         return "done", {"link": link, "address": links[link], "up": up}, []
 
     async def _sequence(self, arguments: dict[str, Any]) -> Outcome:
-        function = str(arguments.get("function"))
-        if function not in list(Function):
-            return "refused", None, [f"no function {function!r}; there are {', '.join(Function)}"]
+        function = arguments.get("function")
+        if not isinstance(function, str) or function not in list(Function):
+            return "refused", None, [f"no function {shown(function)}; there are {', '.join(Function)}"]
         servers = self._node.coordinator.servers
         steps = plan(function, servers.callbacks(list(servers.by_service.values())))
         rows = [
@@ -244,14 +288,62 @@ class Control:
         if topology != self._told:
             self._told = topology
             for stream in list(self._subscribers):
-                _send(stream, topology)
+                _push(stream, topology)
 
 
-def _send(stream: Stream, message: Response | Topology | EventPushed) -> None:
-    if (
-        stream.closed is None and not stream.congested
-    ):  # a caller that does not read misses events, never blocks
-        try:
-            stream.send(control_wire.encode(message))
-        except (StreamClosed, WireError):
-            return
+_TARGET = {"switchover": "to", "shutdown": "node"}
+
+
+def checked(verb: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return what this verb takes, and a line for each argument that it cannot take.
+
+    `shutdown` must say which node it means: None is all of them, and nobody means that by leaving it out.
+    """
+    target, wrong = _TARGET[verb], []
+    which, reason, dry_run = (arguments.get(name) for name in (target, "reason", "dry_run"))
+    if not isinstance(which, str | None) or which == "":
+        wrong.append(f"{target}: want a node's id, master or vice, got {shown(which)}")
+    elif verb == "shutdown" and target not in arguments:
+        wrong.append("node: say which one (null: all nodes)")
+    if not isinstance(reason, str | None):
+        wrong.append(f"reason: want a text, got {shown(reason)}")
+    elif reason is not None and len(reason) > REASON_LENGTH_MAX:
+        wrong.append(f"reason: want at most {REASON_LENGTH_MAX} characters, got {len(reason)}")
+    if not isinstance(dry_run, bool | None):
+        wrong.append(f"dry_run: want true or false, got {shown(dry_run)}")
+    return {target: which, "reason": reason or "", "dry_run": bool(dry_run)}, wrong
+
+
+def shown(value: Any) -> str:
+    """A caller's value as a refusal quotes it: never long, never deep."""
+    if isinstance(value, str):
+        return repr(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
+    if value is None or isinstance(value, int | float):
+        return f"{value}"[:_SHOWN]
+    return f"a {type(value).__name__}"
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _answer(stream: Stream, request: Request, outcome: Outcome) -> None:
+    """Answer a request; of a result that no frame holds (events with long texts), the newest half is told."""
+    kind, result, reasons = outcome
+    frame = control_wire.encode(Response(request.id, kind, result, reasons))
+    while len(frame) > FRAME_BYTES_MAX and isinstance(result, list) and result:
+        result = result[(len(result) + 1) // 2 :]
+        frame = control_wire.encode(Response(request.id, kind, result, reasons))
+    if len(frame) > FRAME_BYTES_MAX:
+        why = f"{shown(request.verb)}: the answer has {len(frame)} bytes, a frame holds {FRAME_BYTES_MAX}"
+        frame = control_wire.encode(Response(request.id, "failed", None, [why]))
+    if stream.closed is None:
+        stream.send(frame)
+
+
+def _push(stream: Stream, message: Topology | EventPushed) -> None:
+    """Tell news that nobody waits for; a caller that does not read misses some, and never blocks."""
+    if stream.closed is None and not stream.congested:
+        frame = control_wire.encode(message)
+        if len(frame) <= FRAME_BYTES_MAX:
+            stream.send(frame)

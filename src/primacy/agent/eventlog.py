@@ -24,6 +24,7 @@ from primacy.machines.ids import Member
 RING_EVENTS_MAX = 5_000
 QUEUE_LINES_MAX = 10_000
 FILE_BYTES_MAX = 8 << 20
+NUMBER_MAX = 1 << 53  # what every reader of JSON takes for a whole number
 
 Follower = Callable[[dict[str, Any]], None]
 
@@ -64,7 +65,7 @@ class EventLog:
     def since(self, number: int, limit: int) -> list[dict[str, Any]]:
         """The newest `limit` events with a number above `number`, oldest first."""
         found = [e for e in self._ring if e["number"] > number]
-        return found[-limit:]
+        return found[-limit:] if limit > 0 else []
 
     def follow(self, follower: Follower) -> Callable[[], None]:
         """Call `follower` with every event from now on; return what ends that."""
@@ -83,11 +84,11 @@ class EventLog:
         except OSError:
             return
         for line in lines:
-            with contextlib.suppress(ValueError):
-                plain = msgspec.json.decode(line)
-                if isinstance(plain, dict) and isinstance(plain.get("number"), int):
-                    self._ring.append(plain)
-                    self._number = max(self._number, plain["number"])
+            with contextlib.suppress(ValueError, RecursionError):  # cut off, damaged, or of a newer version
+                stamped = msgspec.json.decode(line, type=Stamped)
+                if 0 < stamped.number < NUMBER_MAX:
+                    self._ring.append(stamped.plain())
+                    self._number = max(self._number, stamped.number)
 
     def _write(self) -> None:
         while True:

@@ -60,6 +60,10 @@ class GuardianLink:
         """This agent is about to exit 0 and is not to be started again."""
         self._send({"do": "stop"})
 
+    def close(self) -> None:
+        """Close this end; the guardian takes that for the end of the agent."""
+        self._channel.close()
+
     def _send(self, order: dict[str, Any], fds: Sequence[int] = ()) -> None:
         self._channel.send(json.dumps(order).encode(), fds)
 

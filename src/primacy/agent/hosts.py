@@ -59,8 +59,12 @@ class Hosts:
     def spawn(self, opening: host_wire.Open, now_ns: int) -> None:
         """Start the host of a service and open the conversation."""
         service = opening.service
-        os.makedirs(opening.directory, exist_ok=True)
-        ours, theirs = channel.pair()
+        try:
+            os.makedirs(opening.directory, exist_ok=True)
+            ours, theirs = channel.pair()
+        except OSError as error:  # a full disk costs this server, not the node
+            self._on_exit(service, f"could not be started: {opening.directory}: {error.strerror}")
+            return
         seed = str(zlib.crc32(f"{self._cluster}/{service}".encode()))  # all hosts of a service share it
         with theirs:
             self._guardian.spawn(
@@ -99,7 +103,7 @@ class Hosts:
             if host.answered == host.pinged:
                 host.answered_ns = now_ns
                 host.pinged += 1
-                host.channel.send(host_wire.encode(host_wire.Ping(host.pinged)))
+                self._send(host, host_wire.Ping(host.pinged), [])
             elif now_ns - host.answered_ns > SILENCE_NS_MAX:
                 self.kill(host.service)
 
@@ -109,7 +113,8 @@ class Hosts:
         return now_ns - host.answered_ns if host is not None and host.answered != host.pinged else 0
 
     def close(self) -> None:
-        """Close all channels (the agent ends)."""
+        """Close all channels and pages (the agent ends)."""
+        self.pages.close()
         for host in self._hosts.values():
             host.channel.close()
         self._hosts.clear()
@@ -124,7 +129,14 @@ class Hosts:
                     return
                 fds = [fd]
             host.waiting.popleft()
+            self._send(host, message, fds)
+
+    def _send(self, host: _Host, message: host_wire.ToHost, fds: list[int]) -> None:
+        try:
             host.channel.send(host_wire.encode(message), fds)
+        except WireError as error:  # without this message the host cannot be what it should be
+            sys.stderr.write(f"agent: the host of {host.service} is ended: {error}\n")
+            self.kill(host.service)
 
     def _page_arrived(self, service: str, _: int) -> None:
         host = self._hosts.get(service)
@@ -152,8 +164,9 @@ class Hosts:
         self.pids.pop(service, None)
         if host is None:
             return
-        for message, fds in host.channel.receive():
-            self._read(host, message, fds)
+        while packets := host.channel.receive():
+            for message, fds in packets:
+                self._read(host, message, fds)
         host.channel.close()
         self._on_exit(service, how)
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
+from primacy.agent.tasks import Tasks
 from primacy.errors import Compacted, ConfigError, Conflict, LedgerError, Unavailable, Uncertain
 from primacy.ledger.api import Ledger
 from primacy.machines.membership import SwapAnswer
 from primacy.machines.records import MASTERSHIP, Mastership, decode_mastership, encode
 
 DEADLINE_S = 2.0
+WATCH_AGAIN_S = 1.0
 PROBE_S = 0.5
 
 
@@ -26,40 +27,34 @@ class LedgerLine:
     def __init__(self, ledger: Ledger, on_available: Callable[[bool, str], None]) -> None:
         self._ledger = ledger
         self._on_available = on_available
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks("the line to the ledger")
         self.available = True
 
     def read(self, answer: Callable[[int, Mastership | None], None], failed: Callable[[], None]) -> None:
         """Read the record: (revision, record), (0, None) when there is none, or `failed`."""
-        self._start(self._read(answer, failed))
+        self._tasks.start(self._read(answer, failed))
 
     def swap(self, expect: int, record: Mastership, answer: Callable[[SwapAnswer, int], None]) -> None:
         """Swap the record on its revision."""
-        self._start(self._swap(expect, record, answer))
+        self._tasks.start(self._swap(expect, record, answer))
 
     def watch(self, changed: Callable[[int, Mastership], None]) -> None:
         """Tell every change of the record from now on, for ever."""
-        self._start(self._watch(changed))
+        self._tasks.start(self._watch(changed))
 
     async def close(self) -> None:
         """End everything under way."""
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await self._ledger.close()
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _note(self, available: bool, reason: str = "") -> None:
         if available != self.available:
             self.available = available
             self._on_available(available, reason)
             if not available:
-                self._start(self._probe())
+                self._tasks.start(self._probe())
 
     async def _probe(self) -> None:
         """Ask until the ledger answers again: perhaps nobody else needs it for a long time."""
@@ -88,7 +83,7 @@ class LedgerLine:
         except Conflict:
             self._note(True)
             answer(SwapAnswer.CONFLICT, 0)
-        except Unavailable as error:
+        except (Unavailable, ConfigError) as error:  # ConfigError: no engine takes such a value
             self._note(False, str(error))
             answer(SwapAnswer.UNAVAILABLE, 0)
         except (Uncertain, TimeoutError) as error:
@@ -105,7 +100,8 @@ class LedgerLine:
                 if after == 0:
                     after, entries = await self._ledger.read(MASTERSHIP)
                     for entry in entries:
-                        changed(entry.revision, decode_mastership(entry.value))
+                        if entry.key == MASTERSHIP:
+                            changed(entry.revision, decode_mastership(entry.value))
                 async with contextlib.aclosing(self._ledger.watch(MASTERSHIP, after)) as changes:
                     async for change in changes:
                         after = change.revision
@@ -116,4 +112,4 @@ class LedgerLine:
                 after = 0
             except (LedgerError, ConfigError) as error:
                 self._note(False, str(error))
-                await asyncio.sleep(1)
+                await asyncio.sleep(WATCH_AGAIN_S)

@@ -1,6 +1,6 @@
 """From the guardian's hand to a running agent: parameters, keys, ledger, table, then the node until it ends.
 
-Exit codes: 0 ended in order; 78 the configuration is wrong (the guardian does not start the agent again).
+Exit codes: 0 ended in order; 70 a bug of our own; 78 the configuration is wrong (the guardian does not start the agent again).
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import uvloop
@@ -30,6 +32,7 @@ from primacy.machines.membership import NodeEntry
 from primacy.machines.records import decode_node
 
 EXIT_CONFIG = 78
+EXIT_BUG = 70
 GUARDIAN_VARIABLE = "PRIMACY_GUARDIAN_FD"
 RETRY_S = 0.5
 
@@ -60,6 +63,7 @@ def say(line: str) -> None:
 
 async def _run(boot: Boot, fd: int) -> int:
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_on_bug)
     guardian = GuardianLink(fd)
     guardian.on_trouble = say
     guardian.attach(loop, lambda: os._exit(1))
@@ -89,6 +93,14 @@ async def _run(boot: Boot, fd: int) -> int:
     await node.close()
     say(f"ended in order: {node.reason}")
     return 0
+
+
+def _on_bug(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Our own bug ends the process: the guardian tells of its death, and the vice goes on."""
+    error = context.get("exception")
+    told = "".join(traceback.format_exception(error)) if error is not None else str(context.get("message"))
+    say(f"this is a bug, the agent ends: {told}")
+    os._exit(EXIT_BUG)
 
 
 async def _leave_on(stop: asyncio.Event, node: Node) -> None:

@@ -55,7 +55,7 @@ class Node:
         tls_client: Any,
         cluster_key: bytes,
     ) -> None:
-        self.boot, self.table, self.cluster = boot, table, cluster
+        self.boot, self.table, self.cluster, self.entries = boot, table, cluster, entries
         self.me = Member(boot.node, os.urandom(16).hex())
         self.started_ns = now_ns()
         self.ended = asyncio.Event()
@@ -93,6 +93,7 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
         self._ssc_timer: asyncio.TimerHandle | None = None
+        self._health_timer: asyncio.TimerHandle | None = None
         self.progress: dict[str, host_wire.Progress] = {}  # the last of each host
         self._loop = asyncio.get_running_loop()
 
@@ -102,7 +103,7 @@ class Node:
         self.ledger.watch(lambda revision, record: self._learned(revision, record, None))
         self.post(coordination.Started(now_ns=now_ns()))
         self.post(membership.Tick(now_ns=now_ns()))
-        self._loop.call_later(HEALTH_S, self._check_health)
+        self._health_timer = self._loop.call_later(HEALTH_S, self._check_health)
 
     # ---- the queue ----
 
@@ -112,6 +113,7 @@ class Node:
         if self._running:
             return
         self._running = True
+        self._notice_gap()
         try:
             while self._queue:
                 item = self._queue.popleft()
@@ -121,6 +123,9 @@ class Node:
                 else:
                     for effect in self.coordinator.step(item):
                         self._obey_coordinator(effect)
+        except Exception as error:  # a machine that broke off is in no state to go on: the agent ends
+            self._loop.call_exception_handler({"message": "a step broke off", "exception": error})
+            raise
         finally:
             self._running = False
 
@@ -198,15 +203,20 @@ class Node:
         self._timer = self._loop.call_later(max(0, at_ns - now_ns()) / SECOND, self._timer_fired)
 
     def _timer_fired(self) -> None:
-        late_ns = now_ns() - self._timer_ns
         self._timer = None
-        if late_ns > max(GAP_NS_MIN, self.table.times.beat_ns):
-            self.port.drain()  # hear first what has waited, judge afterwards
-            self.post(membership.Gap(now_ns=now_ns()))
-            self.publish(SchedulingGap(term=self.monitor.term, node=self.me.node, gap_ms=late_ns / MS))
-        self.links.judge(now_ns())
         self.post(membership.Tick(now_ns=now_ns()))
+        self.links.judge(now_ns())
         self.confirming.answer()
+
+    def _notice_gap(self) -> None:
+        """Before any input: was this agent late itself? Then it hears first what has waited, and judges afterwards."""
+        late_ns = now_ns() - self._timer_ns
+        if not self._timer_ns or late_ns <= max(GAP_NS_MIN, self.table.times.beat_ns):
+            return
+        self._timer_ns = 0
+        self._queue.appendleft(membership.Gap(now_ns=self._queue[0].now_ns))
+        self.port.drain()
+        self.publish(SchedulingGap(term=self.monitor.term, node=self.me.node, gap_ms=late_ns / MS))
 
     # ---- effects of the coordinator ----
 
@@ -345,7 +355,7 @@ class Node:
 
     def _check_health(self) -> None:
         self.hosts.check_health(now_ns())
-        self._loop.call_later(HEALTH_S, self._check_health)
+        self._health_timer = self._loop.call_later(HEALTH_S, self._check_health)
 
     # ---- the end ----
 
@@ -366,11 +376,14 @@ class Node:
             lease_held=monitor.master.lease.held(now_ns()),
             swap_open=monitor.swap is not None,
             members=self.members,
-            eligible=tuple(n for n, e in self.table.nodes.items() if e.eligible),
+            eligible=tuple(n.id for n in self.entries if n.eligible),
         )
 
     async def close(self) -> None:
         """Close everything; hosts have ended before."""
+        for timer in (self._timer, self._ssc_timer, self._health_timer):
+            if timer is not None:
+                timer.cancel()
         self.peers.close()
         self.port.close()
         self.hosts.close()

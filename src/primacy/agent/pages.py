@@ -65,9 +65,17 @@ class Pages:
             self._guardian.drop_page(service, of)
         self._wanted = {key for key in self._wanted if key[1] >= term}
 
-    def _arrived(self, service: str, term: int, fd: int) -> None:
-        if (service, term) not in self._wanted:
+    def close(self) -> None:
+        """The agent ends: let go of every page, as it is."""
+        for page, fd in self._pages.values():
+            page.close()
             os.close(fd)
+        self._pages.clear()
+
+    def _arrived(self, service: str, term: int, fd: int) -> None:
+        if (service, term) not in self._wanted:  # its term was over before it came
+            os.close(fd)
+            self._guardian.drop_page(service, term)
             return
         self._wanted.discard((service, term))
         page = LeasePage(fd)

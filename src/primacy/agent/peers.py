@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from primacy.agent.tasks import Tasks
 from primacy.cgtp.stream import Identity, Stream, dial
 from primacy.errors import StreamClosed, WireError
 from primacy.machines import peer_wire
@@ -22,6 +24,7 @@ from primacy.machines.messages import WIRE_MAX, WIRE_MIN
 from primacy.machines.peer_wire import Ask, EndNode, Greeting, Leave, Progress, Tell
 
 REDIAL_S = 0.1
+INCARNATION = re.compile("[0-9a-f]{32}")
 
 Address = tuple[str, int]
 
@@ -60,7 +63,7 @@ class PeerStreams:
         self._last_ask = 0
         self._progress: Progress | None = None
         self._links_down: set[int] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(f"the agent of {me.node}, talking with other agents")
         self._closed = False
 
     def start(self, addresses: dict[str, list[Address]]) -> None:
@@ -114,8 +117,7 @@ class PeerStreams:
     def close(self) -> None:
         """End all streams in order."""
         self._closed = True
-        for task in self._tasks:
-            task.cancel()
+        self._tasks.cancel()
         for peer in self._peers.values():
             if peer.stream is not None:
                 peer.stream.close()
@@ -140,7 +142,7 @@ class PeerStreams:
             return
         peer.stream = None
         if self._me.node < peer.node:
-            self._start(self._redial(peer.node))
+            self._tasks.start(self._redial(peer.node))
 
     async def _redial(self, node: str) -> None:
         await asyncio.sleep(REDIAL_S)
@@ -159,6 +161,8 @@ class PeerStreams:
 
     def _read(self, peer: _Peer, stream: Stream, frames: Sequence[bytes]) -> None:
         for frame in frames:
+            if peer.stream is not stream:
+                return  # replaced: what an earlier life of the peer had sent is not this life's word
             try:
                 message = peer_wire.decode(frame)
             except WireError:
@@ -168,7 +172,7 @@ class PeerStreams:
                 case Greeting():
                     self._greeted(peer, message)
                 case Ask():
-                    self._start(self._reply(peer, message))
+                    self._reply(peer, message)
                 case Tell(id=number):
                     future = self._asked.get(number)
                     if future is not None and not future.done():
@@ -179,6 +183,8 @@ class PeerStreams:
     def _greeted(self, peer: _Peer, greeting: Greeting) -> None:
         """The certificate has proven the node; the greeting says which life of it this is."""
         if greeting.node != peer.node or greeting.wire_max < WIRE_MIN or greeting.wire_min > WIRE_MAX:
+            return
+        if not INCARNATION.fullmatch(greeting.incarnation):
             return
         peer.incarnation = greeting.incarnation
         key = peer.send_keys.get(peer.incarnation)
@@ -192,11 +198,13 @@ class PeerStreams:
         elif greeting.to == self._me.incarnation and len(greeting.key) == 32:
             self._on_keys(Member(peer.node, peer.incarnation), peer.addresses, key, greeting.key)
 
-    async def _reply(self, peer: _Peer, ask: Ask) -> None:
-        kind, result, reasons = await self._answer(peer.node, ask.verb, ask.arguments)
-        self._send(peer, peer_wire.encode(Tell(ask.id, kind, result, reasons)))
+    def _reply(self, peer: _Peer, ask: Ask) -> None:
+        async def work() -> None:
+            kind, result, reasons = await self._answer(peer.node, ask.verb, ask.arguments)
+            self._send(peer, peer_wire.encode(Tell(ask.id, kind, result, reasons)))
 
-    def _start(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        def failed(error: BaseException) -> None:
+            why = f"{ask.verb}: an error of the agent of {self._me.node} ({type(error).__name__}); see its log"
+            self._send(peer, peer_wire.encode(Tell(ask.id, "failed", None, [why])))
+
+        self._tasks.start(work(), failed)

@@ -3,6 +3,7 @@ there are.
 
     service     the service that is written to: it counts how often each id was applied
     writer      closed-loop clients, each write an id of its own, with the instants of their acknowledgements
+    client      one such client as a process of its own
     figures     order statistics, outages, the forms of the results
     place       a directory on a disk, and how long it takes to sync
     cluster     a cluster for the time of a measurement

@@ -161,9 +161,16 @@ def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
 
 @contextlib.asynccontextmanager
 async def connected(directory: str | os.PathLike[str] | None, deadline_s: float) -> AsyncIterator[Cluster]:
-    """Yield the cluster of a directory, connected to at least one agent."""
-    from primacy.client import connect
+    """Yield the cluster of a directory, connected to at least one agent.
 
+    NoPrimary at once, not after the deadline, when it is a cluster of this machine and no node of it runs.
+    """
+    from primacy.client import connect
+    from primacy.local import layout, nodes
+
+    here = layout.find(directory)
+    if here.exists and not nodes.running(here):
+        raise errors.NoPrimary(f"no node of {here.root} runs: `primacy up` starts them")
     async with connect(directory, deadline_s=deadline_s) as cluster:
         yield cluster
 

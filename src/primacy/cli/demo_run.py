@@ -13,14 +13,14 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import click
 
+from primacy.bench import client, outages
 from primacy.bench import cluster as measured
-from primacy.bench import outages
+from primacy.bench.client import Progress, Result
 from primacy.bench.writer import SERVICE, Writer, check
 from primacy.cli import common, live
 from primacy.cli.common import fail, say
@@ -36,7 +36,6 @@ NODES = 3
 NAMES_FILE = Path("/etc/services")
 PREFIX = "services"
 NAMES_BUILT_IN = "ssh 22/tcp\ndomain 53/udp\nhttp 80/tcp www\nntp 123/udp\nhttps 443/tcp\n"
-LOOK_BACK_S = 30.0
 
 STEPS = (
     ("the master's agent is killed (crash)", outages.FAULTS["crash"]),
@@ -52,13 +51,13 @@ async def run(directory: str | None, profile: str, once: bool) -> int:
     try:
         async with _in_service(layout, profile), connect(directory=layout.root) as cluster:
             names = await _load_names(cluster)
-            source = random.SystemRandom()
-            async with Writer(cluster, source) as writer:
-                if once:
+            if once:
+                async with Writer(cluster, random.SystemRandom()) as writer:
                     await _all_faults(layout, cluster, writer)
-                else:
-                    await _show(layout, writer)
-            return await _judge(cluster, writer, names)
+                result = Result(len(writer.acknowledged), *await check(cluster, writer.acknowledged))
+            else:
+                result = await _show(layout)
+            return await _judge(cluster, result, names)
     finally:
         if where is not None:
             shutil.rmtree(where, ignore_errors=True)
@@ -116,20 +115,22 @@ async def _all_faults(layout: Layout, cluster: Cluster, writer: Writer) -> None:
     await measured.whole(cluster)
 
 
-async def _show(layout: Layout, writer: Writer) -> None:
-    """Show the cluster live until Ctrl-C, with what to try."""
+async def _show(layout: Layout) -> Result:
+    """Show the cluster live until Ctrl-C, with what to try; return what came of the client's writes."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await live.show(layout, stop, notes=lambda: _notes(layout, writer))
+    async with client.running(layout.root) as writing:
+        await live.show(layout, stop, notes=lambda: _notes(layout, writing.progress))
+        return await writing.finish()
 
 
-def _notes(layout: Layout, writer: Writer) -> list[str]:
+def _notes(layout: Layout, progress: Progress) -> list[str]:
     program = sys.argv[0] if Path(sys.argv[0]).name == "primacy" else "primacy"
-    where = "" if layout.root == Path(DIRECTORY).absolute() else f" --dir {layout.root}"
+    where = "" if layout.root == Path(DIRECTORY).absolute() else f" --dir {layout.root}".replace("[", r"\[")
     return [
-        f"[bold]a client writes[/]: {len(writer.acknowledged):,} acknowledged; longest pause of the last "
-        f"{LOOK_BACK_S:.0f} s: [bold]{_longest_pause_ms(writer):.1f} ms[/]",
+        f"[bold]a client writes[/]: {progress.acknowledged:,} acknowledged; longest pause of the last "
+        f"{client.LOOK_BACK_S:.0f} s: [bold]{progress.pause_ms:.1f} ms[/]",
         "try in a second terminal (Ctrl-C here stops the demo):",
         f"  [bold cyan]{program} kill master --how crash{where}[/]",
         f"  [bold cyan]{program} kill master --how power{where}[/]   then: {program} start NODE{where}",
@@ -137,23 +138,10 @@ def _notes(layout: Layout, writer: Writer) -> list[str]:
     ]
 
 
-def _longest_pause_ms(writer: Writer) -> float:
-    """Return the longest time between two acknowledged writes of late, one that lasts included."""
-    now_ns = time.monotonic_ns()
-    instants = writer.acknowledged_ns
-    longest_ns = now_ns - instants[-1] if instants else 0
-    for place in range(len(instants) - 1, 0, -1):
-        if instants[place] < now_ns - LOOK_BACK_S * 1e9:
-            break
-        longest_ns = max(longest_ns, instants[place] - instants[place - 1])
-    return longest_ns / 1e6
-
-
-async def _judge(cluster: Cluster, writer: Writer, names: int) -> int:
-    """Check every acknowledged write and every name; print it and return the exit code."""
-    lost, doubled = await check(cluster, writer.acknowledged)
+async def _judge(cluster: Cluster, result: Result, names: int) -> int:
+    """Check the names as well; print what came of all, and return the exit code."""
     listed = await cluster.names.list(PREFIX, recursive=True)
     bound = sum(1 for entry in listed if entry.version)
-    click.echo(f"{len(writer.acknowledged)} writes acknowledged: {lost} lost, {doubled} doubled")
+    click.echo(f"{result.acknowledged} writes acknowledged: {result.lost} lost, {result.doubled} doubled")
     click.echo(f"{bound} of {names} names are bound")
-    return common.FAILED if lost or doubled or bound < names else common.OK
+    return common.FAILED if result.lost or result.doubled or bound < names else common.OK

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from primacy.cli.common import node_named
-from primacy.client import Cluster, connect
+from primacy.cli.common import connected, node_named
+from primacy.client import Cluster
 from primacy.errors import NoPrimary
 from primacy.local import faults, late_kill
 from primacy.local.layout import Layout, known_node
@@ -123,15 +123,11 @@ def _serves_again(now: Topology, before: Topology | None) -> bool:
 @contextlib.asynccontextmanager
 async def _observed(layout: Layout, needed: bool) -> AsyncIterator[Cluster | None]:
     """Yield the cluster, or None when no agent answers and none is `needed` to know the node."""
-    cluster = connect(directory=layout.root, deadline_s=ASK_LIMIT_S)
-    try:
-        await cluster.__aenter__()
-    except NoPrimary:
-        if needed:
-            raise
-        yield None
-        return
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        cluster = None
+        try:
+            cluster = await stack.enter_async_context(connected(layout.root, ASK_LIMIT_S))
+        except NoPrimary:
+            if needed:
+                raise
         yield cluster
-    finally:
-        await cluster.close()

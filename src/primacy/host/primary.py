@@ -16,7 +16,7 @@ from primacy.lease_page import LeasePage, now_ns
 from primacy.machines import host_wire, mirror_wire
 from primacy.machines.call_wire import Call
 from primacy.machines.entries import Checkpoint
-from primacy.machines.history import Batch
+from primacy.machines.history import Batch, last_of
 from primacy.machines.host_wire import Assign, Peer
 from primacy.machines.mirror import DISK, Primary
 from primacy.machines.mirror_effects import (
@@ -231,7 +231,8 @@ class PrimaryServer:
     def _tell_quiesced(self) -> None:
         if self._quiesced is not None and not self.calls.waiting:
             effect, self._quiesced = self._quiesced, None
-            self._core.tell(host_wire.Quiesced(effect.term, effect.sequence))
+            entry_term, _ = last_of(self.machine.runs)
+            self._core.tell(host_wire.Quiesced(effect.term, effect.sequence, entry_term))
 
     def _sent(self, appointment: int, upto: int) -> None:
         self._obey(self.machine.sent(appointment, upto))

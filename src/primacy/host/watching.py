@@ -107,6 +107,7 @@ class Watches:
         missed = [event for event in events if after < event.position <= upto]
         if not self._watches:  # nothing was collected while nobody watched
             self._unpushed.extend(event for event in events if event.position > upto)
+            self._seen = self._replica.event_position
         self._watches.add(watching)
         if lost:
             watching.position = upto

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from primacy.machines.mastership import Monitor
 
 GREET_MS_MAX = 100
+GREETED_MAX = 8
 
 
 class Announcer:
@@ -77,22 +78,24 @@ class Announcer:
         cmm.wake(self._greet_ns)
 
     def greet(self, nodes: tuple[str, ...]) -> None:
-        """Say hello to these nodes."""
+        """Say hello to these nodes, to so many at a time that a hello with the names of all fits into a datagram."""
         cmm = self._cmm
         own = cmm.peers.own
-        seen = [p.incarnation for p in cmm.peers if p.incarnation]
-        hello = Hello(
-            cmm.me,
-            cmm.cluster,
-            WIRE_MIN,
-            WIRE_MAX,
-            own.eligible,
-            own.available,
-            own.priority,
-            cmm.positions,
-            seen,
-        )
-        cmm.emit(Greet(nodes, hello))
+        for first in range(0, len(nodes), GREETED_MAX):
+            some = nodes[first : first + GREETED_MAX]
+            seen = [p.incarnation for p in cmm.peers if p.incarnation and p.entry.id in some]
+            hello = Hello(
+                cmm.me,
+                cmm.cluster,
+                WIRE_MIN,
+                WIRE_MAX,
+                own.eligible,
+                own.available,
+                own.priority,
+                cmm.positions,
+                seen,
+            )
+            cmm.emit(Greet(some, hello))
 
     def _announce(self) -> None:
         cmm = self._cmm

@@ -32,7 +32,7 @@ from primacy.machines.departure import Departure
 from primacy.machines.events import InService, ServiceNote
 from primacy.machines.ids import MS, Member, ServerState
 from primacy.machines.initialization import Initialization
-from primacy.machines.records import Mastership
+from primacy.machines.records import Mastership, brief
 from primacy.machines.runs import Frame, Runs
 from primacy.machines.sequence import plan
 from primacy.machines.servers import Server, Servers
@@ -107,6 +107,7 @@ class Coordinator:
             case Started() | Tick():
                 pass
         self._settle()
+        self.runs.wake()
         if self._wake_ns:
             self.emit(Wake(self._wake_ns))
         return self._out
@@ -145,10 +146,10 @@ class Coordinator:
     def _host_said(self, service: str, message: host_wire.ToAgent) -> None:
         match message:
             case host_wire.Opened():
-                self.servers.opened(message)
+                self.servers.opened(service, message)
                 self.initialization.opened(self.servers.by_service[service])
             case host_wire.Failed(text=text):
-                self.servers.by_service[service].error = text
+                self.servers.by_service[service].error = brief(text)
             case host_wire.Ran():
                 self.runs.ran(message)
             case host_wire.Joined(term=term, appointment=appointment):
@@ -161,9 +162,9 @@ class Coordinator:
                     now_ns=self.now_ns, term=term, appointment=appointment, service=service
                 )
                 self.feed(stalled)
-            case host_wire.Quiesced(term=term, sequence=sequence):
-                self.switchover.quiesced(service, term, sequence)
-                self.departure.quiesced(service, term, sequence)
+            case host_wire.Quiesced():
+                self.switchover.quiesced(service, message.term)
+                self.departure.quiesced(service, message)
             case host_wire.Stopped():
                 self.departure.stopped(service)
             case host_wire.Note(kind=kind, text=text):
@@ -237,7 +238,7 @@ class Coordinator:
         message = event.message
         match message:
             case peer_wire.Progress():
-                self.initialization.heard(event.node, message)
+                self.initialization.heard(Member(event.node, event.incarnation), message)
             case peer_wire.EndNode(reason=reason, stopped=stopped):
                 self.departure.begin(reason, stopped=stopped, request=None)
             case peer_wire.Leave():

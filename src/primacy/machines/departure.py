@@ -3,7 +3,8 @@
 A master with a ready vice switches over first; a vice asks its master for another one; then the shutdown callbacks
 run in descending levels, the servers end when all have reported, and the agent ends last. The whole cluster stops
 from its master: calls are held, the mirrors drained, and the record says up to where all data is complete, so that
-any node that has it may form the cluster again.  Every phase has a deadline; then the next one begins.  Pure.
+any node that has it may form the cluster again; so does a master that has to leave without a ready vice, for itself
+alone.  Every phase has a deadline; then the next one begins.  Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from primacy.machines.coordination import Answer, Asked, End, Facts, KillHost, P
 from primacy.machines.events import NodeStopped
 from primacy.machines.ids import SECOND
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import plan
+from primacy.machines.sequence import patience_ns, plan
 from primacy.machines.swap import Outcome, Purpose
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Departure:
         elif event.arguments.get("dry_run"):
             self._ssc.emit(Answer(event.id, "done", {"possible": True}))
         elif node is None:
-            self._begin_all(why, event.id)
+            self._stop_serving(why, event.id, everyone=True)
         elif node == self._ssc.node:
             self.begin(why, stopped=False, request=event.id, facts=event.facts)
         else:
@@ -91,14 +92,14 @@ class Departure:
             self.phase = "switching"
             self._ssc.switchover.begin(facts, f"{self._ssc.node} shuts down: {reason}", self._switched)
         else:
-            self._begin_all(reason, request)
+            self._stop_serving(reason, request)
 
-    def quiesced(self, service: str, term: int, sequence: int) -> None:
+    def quiesced(self, service: str, message: host_wire.Quiesced) -> None:
         """A primary holds new calls and is drained up to here."""
         if self.phase != "quiescing":
             return
         self._waiting.discard(service)
-        self._positions[service] = (term, sequence)
+        self._positions[service] = (message.entry_term, message.sequence)
         if not self._waiting:
             self._write_stop()
 
@@ -138,8 +139,9 @@ class Departure:
 
     # ---- phases ----
 
-    def _begin_all(self, reason: str, request: int | None) -> None:
-        self.phase, self._reason, self._request, self._all = "quiescing", reason, request, True
+    def _stop_serving(self, reason: str, request: int | None, *, everyone: bool = False) -> None:
+        """End mastership with an orderly stop in the record; `everyone`: then the other nodes leave, too."""
+        self.phase, self._reason, self._request, self._all = "quiescing", reason, request, everyone
         self._deadline_ns = self._ssc.now_ns + STOP_NS_MAX
         self._waiting = {s.service for s in self._ssc.servers.centralized if s.process == "open"}
         self._ssc.primaries(host_wire.Quiesce(self._ssc.term))
@@ -152,8 +154,10 @@ class Departure:
             self._leave()
         elif self._request is not None:
             self._ssc.emit(Answer(self._request, "failed", {}, (f"the switchover before it failed: {why}",)))
+        elif self._ssc.role == "master":
+            self._stop_serving(self._reason, None)
         else:
-            self._begin_all(self._reason, None)
+            self._leave()
 
     def _leave(self) -> None:
         assert self._ssc.record is not None
@@ -169,18 +173,18 @@ class Departure:
 
     def _stopped(self, written: bool) -> None:
         if self._request is not None:
-            result = {"stopped": list(self._ssc.members), "recorded": written}
+            result = {"stopped": list(self._ssc.members) if self._all else [self._ssc.node], "recorded": written}
             self._ssc.emit(Answer(self._request, "done", result))
             self._request = None
-        self._ssc.emit(TellNode(None, peer_wire.EndNode(self._reason, True)))
+        if self._all:
+            self._ssc.emit(TellNode(None, peer_wire.EndNode(self._reason, True)))
         self._callbacks()
 
     def _callbacks(self) -> None:
         self.phase = "callbacks"
         servers = list(self._ssc.servers.by_service.values())
         steps = plan(FUNCTION, self._ssc.servers.callbacks(servers))
-        slowest_s = sum((s.callback.timeout_s + s.callback.delay_s) * (1 + s.callback.retries) for s in steps)
-        self._deadline_ns = self._ssc.now_ns + int((slowest_s + 5) * SECOND)
+        self._deadline_ns = self._ssc.now_ns + patience_ns(steps) + STOP_NS_MAX
         self._ssc.runs.begin(
             FUNCTION,
             FUNCTION,

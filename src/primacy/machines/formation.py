@@ -87,7 +87,8 @@ def standing(view: View, candidate: Candidate) -> Form | Wait:
         if behind:
             return Wait(f"{node} is behind the orderly stop in {', '.join(behind)}")
         return Form("formation after an orderly stop")
-    assumed_dead = record.master.incarnation in view.dead
+    # a guardian ends all processes of its node's former life before the next one says a word
+    assumed_dead = record.master.incarnation in view.dead or record.master.node == node
     if view.availability and assumed_dead:
         return Form("formation by cold_start = availability: writes since the last mirror may be lost")
     in_step = f"the data of {record.master.node}"

@@ -217,10 +217,15 @@ class Joined(Wire, frozen=True):
 
 
 class Quiesced(Wire, frozen=True):
-    """From a primary: every accepted call is acknowledged and answered; new ones are held."""
+    """From a primary: every accepted call is acknowledged and answered; new ones are held.
+
+    sequence, entry_term: number and term of the journal's last entry (its term is older than the mastership's, or 0,
+    when nothing was written in this one).
+    """
 
     term: int
     sequence: int
+    entry_term: int = 0
 
 
 class MirrorStalled(Wire, frozen=True):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from primacy.machines.coordination import KillHost, TellNode
+from primacy.machines.ids import Member
 from primacy.machines.peer_wire import Progress
 from primacy.machines.runs import Frame
 from primacy.machines.sequence import EVERY_LEVEL, plan
@@ -27,13 +28,13 @@ class Initialization:
     def __init__(self, coordinator: Coordinator) -> None:
         self._ssc = coordinator
         self.complete = False
-        self._levels: dict[str, int] = {}  # how far each node has said that it is
+        self._levels: dict[str, tuple[str, int]] = {}  # node: how far this life of it has said that it is
 
-    def heard(self, node: str, progress: Progress) -> None:
+    def heard(self, member: Member, progress: Progress) -> None:
         """Another node has completed a level; it matters if that node is (or turns out to be) the master."""
         if progress.function == FUNCTION:
             level = EVERY_LEVEL if progress.complete else progress.level
-            self._levels[node] = max(self._levels.get(node, 0), level)
+            self._levels[member.node] = (member.incarnation, max(self._level(member), level))
 
     def proceed(self) -> None:
         """Begin when there is a master and every host is open; go on as far as the master is."""
@@ -82,7 +83,12 @@ class Initialization:
         ssc = self._ssc
         if ssc.role == "master" or (ssc.record is not None and ssc.served_term == ssc.term):
             return EVERY_LEVEL
-        return self._levels.get(ssc.record.master.node, 0) if ssc.record is not None else 0
+        return self._level(ssc.record.master) if ssc.record is not None else 0
+
+    def _level(self, member: Member) -> int:
+        """How far this life of a node is; what an earlier one of it said counts for nothing."""
+        incarnation, level = self._levels.get(member.node, ("", 0))
+        return level if incarnation == member.incarnation else 0
 
     def _ended(self, _: tuple[str, ...] | None) -> None:
         self.complete = True

@@ -106,6 +106,8 @@ class MasterDuty:
         peer.able = echo.able
         if echo.revision < cmm.revision:
             cmm.announcer.tell(sender.node)
+        if echo.sent_ns > cmm.now_ns:
+            return  # no beat of this life was sent so late: an answer to nothing promises nothing
         if echo.vice and self._record.is_vice(sender) and echo.appointment == self._record.appointment:
             self.lease.echoed(echo.sent_ns)
             if not echo.healthy:

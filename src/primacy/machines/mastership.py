@@ -17,6 +17,8 @@ record, the open swap, the lease page's gate. Source: PacificA (Lin et al., 2008
 
 from __future__ import annotations
 
+import msgspec
+
 from primacy.machines import messages
 from primacy.machines.announcing import Announcer
 from primacy.machines.events import MasterDeposed, MasterElected, ObituaryHeard
@@ -30,7 +32,7 @@ from primacy.machines.membership import (
     SwapAnswer, Swapped, SwapRecord, TableChanged, Tick, Wake,
 )  # fmt: skip
 from primacy.machines.peers import Peers
-from primacy.machines.records import Mastership
+from primacy.machines.records import Mastership, brief
 from primacy.machines.swap import Outcome, Purpose, Swap
 from primacy.machines.timing import Timing
 from primacy.machines.vice import ViceDuty
@@ -187,6 +189,7 @@ class Monitor:
     def begin(self, purpose: Purpose, record: Mastership) -> None:
         """Send a swap on the known revision.  From here until it is settled the gate counts both records."""
         assert self.swap is None, "one swap at a time"
+        record = msgspec.structs.replace(record, cause=brief(record.cause))
         self._token += 1
         self.swap = Swap(purpose, self.revision, record, self._token)
         self.regrant()

@@ -16,6 +16,8 @@ from primacy.machines.ids import Member
 
 FORMAT = 1
 MASTERSHIP = "mastership"
+CAUSE_BYTES_MAX = 300
+"""A cause is a sentence; a record has to fit into a datagram, whatever an operator or a traceback says."""
 
 
 class Vice(msgspec.Struct, frozen=True):
@@ -76,6 +78,18 @@ R = TypeVar("R", Mastership, NodeRecord)
 _encoder = msgspec.json.Encoder()
 _mastership = msgspec.json.Decoder(Mastership)
 _node = msgspec.json.Decoder(NodeRecord)
+
+
+def brief(text: str) -> str:
+    """Return a text of whatever length as one line that fits into a record: of a traceback the last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) > 1:
+        lines = lines[-1:] if lines[0].startswith("Traceback") else [lines[0], lines[-1]]
+    line = ": ".join(line.rstrip(":") for line in lines)
+    data = line.encode("utf-8", "replace")
+    if len(data) <= CAUSE_BYTES_MAX:
+        return data.decode()
+    return data[: CAUSE_BYTES_MAX - 3].decode("utf-8", "ignore") + "..."
 
 
 def encode(record: Mastership | NodeRecord) -> bytes:

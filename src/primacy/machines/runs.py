@@ -115,6 +115,9 @@ class Runs:
         """Time has passed."""
         for key, active in list(self._active.items()):
             self._obey(key, active.sequence.tick(self._ssc.now_ns))
+
+    def wake(self) -> None:
+        """Ask for the tick that the sequences in progress need next; last in a step, when all have begun."""
         for active in self._active.values():
             at_ns = active.sequence.next_ns()
             if at_ns is not None:

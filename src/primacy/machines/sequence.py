@@ -18,6 +18,7 @@ from primacy.machines.ids import SECOND
 SILENCE_NS = (
     SECOND // 2
 )  # how long past its time-out a callback's host may be silent before it counts as timed out
+CALLBACK_S_MAX = 86_400.0  # what a registration says beyond this (or says no number at all) counts as this
 EVERY_LEVEL = 1 << 30
 
 
@@ -85,6 +86,19 @@ def plan(function: str, services: dict[str, list[Callback]]) -> list[Step]:
     return sorted(steps, key=lambda s: (s.callback.level, s.service, s.callback.name))
 
 
+def patience_ns(steps: Iterable[Step]) -> int:
+    """Return how long the steps may take at most, one after the other, with all their retries."""
+    return sum(
+        (_ns(s.callback.timeout_s) + SILENCE_NS + _ns(s.callback.delay_s)) * (1 + max(0, s.callback.retries))
+        for s in steps
+    )
+
+
+def _ns(seconds: float) -> int:
+    """Nanoseconds of what a host has registered, whatever that is: a time is never negative, nor endless."""
+    return int(min(max(0.0, seconds), CALLBACK_S_MAX) * SECOND)
+
+
 class Sequence:
     """One run of one function on one node.
 
@@ -137,7 +151,8 @@ class Sequence:
     def open_to(self, level: int, now_ns: int) -> list[SequenceEffect]:
         """The barrier is open up to this level: the master has completed it."""
         self._barrier = max(self._barrier, level)
-        return self._enter(now_ns) if not self._begun and not self.ended and self.level is not None else []
+        waits = not self._begun and not self.ended and self._undo is None and self.level is not None
+        return self._enter(now_ns) if waits else []
 
     def ran(self, run: int, outcome: str, reason: str, now_ns: int) -> list[SequenceEffect]:
         """A callback ended: done, or refused | failed | timeout | cancelled with a reason."""
@@ -151,15 +166,21 @@ class Sequence:
         return self._failed(running, f"{outcome}: {reason}" if reason else outcome, now_ns)
 
     def lost(self, service: str, reason: str, now_ns: int) -> list[SequenceEffect]:
-        """The service's host is gone: its running callbacks will not answer, its other ones cannot run."""
+        """The service's host is gone: its running callbacks will not answer, its other ones cannot run or be undone."""
         out: list[SequenceEffect] = []
         for steps in self._by_level.values():
             steps[:] = [s for s in steps if s.service != service or s in self._completed]
+        self._levels[self._index + 1 :] = [n for n in self._levels[self._index + 1 :] if self._by_level[n]]
+        self._completed = [s for s in self._completed if s.service != service]
+        if self._undo is not None:
+            self._undo = [kept for group in self._undo if (kept := [s for s in group if s.service != service])]
+        waited = [r.step for r in self._running.values() if r.step.service == service and not r.undo]
+        waited += [step for _, step, _ in self._retries if step.service == service]
+        self._running = {run: r for run, r in self._running.items() if r.step.service != service}
         self._retries = [r for r in self._retries if r[1].service != service]
-        gone = [run for run, r in self._running.items() if r.step.service == service]
-        for run in gone:
-            out += self._failed(self._running.pop(run), reason, now_ns)
-        return out or self._proceed(now_ns)
+        for step in waited:
+            out += self._gave_up(step, reason)
+        return out + self._proceed(now_ns)
 
     def tick(self, now_ns: int) -> list[SequenceEffect]:
         """Time has passed: retry what is due, give up what is silent past its time-out."""
@@ -188,7 +209,9 @@ class Sequence:
         return out
 
     def abort(self, reason: str, now_ns: int) -> list[SequenceEffect]:
-        """Refuse from outside (a precondition broke): cancel what runs, undo what was completed."""
+        """Refuse from outside (a precondition broke): cancel what runs, undo what was completed.  Once only."""
+        if self.ended or self._undo is not None:
+            return []
         out: list[SequenceEffect] = [CancelCallback(run, r.step.service) for run, r in self._running.items()]
         self._running.clear()
         self._retries.clear()
@@ -216,8 +239,8 @@ class Sequence:
 
     def _run(self, step: Step, now_ns: int, attempts: int, *, undo: bool) -> RunCallback:
         run = next(self._ids)
-        timeout_ns = int(step.callback.timeout_s * SECOND)
-        self._running[run] = _Running(step, now_ns + timeout_ns + SILENCE_NS, attempts + 1, undo)
+        deadline_ns = now_ns + _ns(step.callback.timeout_s) + SILENCE_NS
+        self._running[run] = _Running(step, deadline_ns, attempts + 1, undo)
         return RunCallback(run, step, undo)
 
     def _proceed(self, now_ns: int) -> list[SequenceEffect]:
@@ -238,12 +261,17 @@ class Sequence:
         step = running.step
         callback = step.callback
         if not running.undo and callback.on_failure == "retry" and running.attempts <= callback.retries:
-            self._retries.append((now_ns + int(callback.delay_s * SECOND), step, running.attempts))
+            self._retries.append((now_ns + _ns(callback.delay_s), step, running.attempts))
             return [Trouble(step, f"{reason}; attempt {running.attempts}, trying again", "retry")]
-        out: list[SequenceEffect] = [Trouble(step, reason, callback.on_failure)]
-        if not running.undo:
-            self._reasons.append(f"{step.service}.{callback.name} at level {callback.level}: {reason}")
-        return out + self._proceed(now_ns)
+        if running.undo:
+            return [Trouble(step, reason, callback.on_failure), *self._proceed(now_ns)]
+        return [*self._gave_up(step, reason), *self._proceed(now_ns)]
+
+    def _gave_up(self, step: Step, reason: str) -> list[SequenceEffect]:
+        callback = step.callback
+        self._reasons.append(f"{step.service}.{callback.name} at level {callback.level}: {reason}")
+        policy = "refuse" if callback.on_failure == "retry" else callback.on_failure
+        return [Trouble(step, reason, policy)]
 
     def _begin_undo(self, now_ns: int) -> list[SequenceEffect]:
         groups: dict[int, list[Step]] = {}

@@ -66,9 +66,9 @@ class Servers:
 
     # ---- what happened to processes ----
 
-    def opened(self, message: Opened) -> None:
+    def opened(self, service: str, message: Opened) -> None:
         """A host is up: its service registers itself with its callbacks."""
-        server = self.by_service[message.service]
+        server = self.by_service[service]
         if server.process != "starting":
             return
         server.process = "open"

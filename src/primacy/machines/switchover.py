@@ -16,7 +16,7 @@ from primacy.machines import host_wire, membership
 from primacy.machines.coordination import Answer, Asked, Facts
 from primacy.machines.ids import MS, SECOND
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import plan
+from primacy.machines.sequence import patience_ns, plan
 from primacy.machines.swap import Outcome, Purpose
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ class Switchover:
         self._ssc = coordinator
         self.phase = ""
         self._waiting: set[str] = set()
-        self._positions: dict[str, tuple[int, int]] = {}
         self._term = 0
         self._began_ns = 0
         self._deadline_ns = 0
@@ -108,12 +107,11 @@ class Switchover:
         self._began_ns, self._ended = now_ns, ended
         self._quiesce("quiescing")
 
-    def quiesced(self, service: str, term: int, sequence: int) -> None:
+    def quiesced(self, service: str, term: int) -> None:
         """A primary holds new calls and has answered all others."""
         if self.phase not in ("quiescing", "draining") or term != self._term:
             return
         self._waiting.discard(service)
-        self._positions[service] = (term, sequence)
         if self._waiting:
             return
         if self.phase == "draining":
@@ -142,8 +140,10 @@ class Switchover:
 
     def served(self, term: int) -> None:
         """A master serves: the new one, if the swap was written."""
-        if self.phase == "waiting" and term > self._term:
-            self._end(True, "")
+        if self.phase != "waiting" or term <= self._term or self._ssc.record is None:
+            return
+        master = self._ssc.record.master.node
+        self._end(master == self._to, f"{self._to} took over and was lost; {master} is master of term {term}")
 
     def interrupted(self, reason: str) -> None:
         """A primary's host died here: there is nothing to hand over in order any more."""
@@ -176,8 +176,7 @@ class Switchover:
     def _give_up(self) -> None:
         self.phase = "giving up"
         steps = plan(FUNCTION, self._ssc.servers.callbacks(self._ssc.servers.centralized))
-        slowest_s = sum((s.callback.timeout_s + s.callback.delay_s) * (1 + s.callback.retries) for s in steps)
-        self._deadline_ns = self._ssc.now_ns + int((slowest_s + 5) * SECOND)
+        self._deadline_ns = self._ssc.now_ns + patience_ns(steps) + QUIESCE_NS_MAX
         self._ssc.runs.begin(
             FUNCTION,
             FUNCTION,

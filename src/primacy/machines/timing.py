@@ -7,6 +7,7 @@ from msgspec import Struct
 from primacy.errors import ConfigError
 from primacy.machines.ids import MS
 
+TIME_MS_MAX = 600_000
 DRIFT = 0.05  # clock rates may differ by this much at most: far more than any quartz, less than a broken one
 
 
@@ -27,6 +28,11 @@ class Timing(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not 1 <= self.beat_ms <= 10_000:
             raise ConfigError("timing.beat_ms", f"{self.beat_ms:g}", "want 1 to 10000")
+        for name in ("lease_ms", "grace_ms", "member_ms", "formation_ms"):
+            if not getattr(self, name) <= TIME_MS_MAX:  # not a number is no time either
+                raise ConfigError(
+                    f"timing.{name}", f"{getattr(self, name):g}", f"want at most {TIME_MS_MAX:g}"
+                )
         if self.lease_ms < 2 * self.beat_ms:
             raise ConfigError(
                 "timing.lease_ms",

@@ -53,7 +53,7 @@ class Checkers:
         self._first_reply_ns: dict[int, int] = {}
         self._acknowledged: dict[str, int] = {}  # name -> the term that acknowledged it first
         self._latest: Host | None = None  # the primary that serves the highest term
-        self._forgiven = False  # a formation by availability has lost acknowledged operations: it may
+        self.forgiven = False  # a formation by availability has lost acknowledged operations: it may
         self._digests: dict[tuple[int, int], bytes] = {}
         ledger.written = self.written
 
@@ -140,7 +140,7 @@ class Checkers:
         """Formation by availability: what was acknowledged may be lost, unless its sole holder forms again."""
         if old.ready_vice is not None or new.master.node != old.master.node:
             self._acknowledged.clear()
-            self._forgiven = True
+            self.forgiven = True
 
     # ---- rights ----
 
@@ -212,7 +212,7 @@ class Checkers:
             for host in node.hosts:
                 if host.holds():
                     self.served(host)
-        if self._forgiven:
+        if self.forgiven:
             return
         finding = check(history, Log())
         if finding.verdict is not Verdict.LINEARIZABLE:

@@ -152,6 +152,7 @@ class Client(Process):
                     operation.completed_ns, operation.result = now_ns, logbook.decode(reply.payload)
                     del self._open[id(operation)]
                 case Failed(pending=pending, error=error):
+                    del self._open[id(pending.token)]
                     self.failed.append(f"{pending.operation}: {error}")
         if self.session.wake_ns < self._tick_ns:
             self._tick_ns = self.session.wake_ns

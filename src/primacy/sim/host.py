@@ -404,10 +404,3 @@ class Host(Process):
         self.observer.bug(self.name, error)
         self.tell("failed", f"{type(error).__name__}: {error}")
         self.kill()
-
-    def kill(self, *, abruptly: bool = False) -> None:
-        """The process is gone, and its connections with it. abruptly: the machine has lost its power."""
-        super().kill()
-        self.mirroring.close(abruptly=abruptly)
-        for stream in self.clients:
-            stream.close(abruptly=abruptly)

@@ -45,10 +45,10 @@ class Mirroring:
         journal = self._host.writer.journal
         return journal.synced_upto if self._host.durability == "disk" else journal.written_upto
 
-    def close(self, *, abruptly: bool = False) -> None:
+    def close(self) -> None:
         """End the stream."""
         if self._stream is not None:
-            self._stream.close(abruptly=abruptly)
+            self._stream.close()
             self._stream = None
 
     # ---- roles ----

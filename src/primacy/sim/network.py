@@ -167,6 +167,8 @@ class Stream:
         forth = Channel(network, places[0], places[1], ends[1])
         back = Channel(network, places[1], places[0], ends[0])
         self._channels = (forth, back)
+        for end in ends:
+            end.streams.append(self)
 
     def send(self, sender: Process, action: Callable[..., None], *arguments: Any) -> None:
         """Let the other process call `action`; nothing happens when the stream is closed."""
@@ -182,6 +184,8 @@ class Stream:
         if not self.open:
             return
         self.open = False
+        for end in self.ends:
+            end.streams.remove(self)
         for channel in self._channels:
             if abruptly:
                 channel.abandon()

@@ -10,11 +10,14 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from primacy.errors import JournalError
 from primacy.machines.ids import MS
 from primacy.sim.scheduler import Scheduler
+
+if TYPE_CHECKING:
+    from primacy.sim.network import Stream
 
 INBOX_MAX = 512
 
@@ -27,6 +30,7 @@ class Process:
         self.scheduler = scheduler
         self.alive = True
         self.frozen = False
+        self.streams: list[Stream] = []
         self._freezes = 0
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._datagrams = 0
@@ -88,10 +92,12 @@ class Process:
         """Called when a bug was found in this process's code."""
         raise error
 
-    def kill(self) -> None:
-        """The process is gone; what it had in memory with it."""
+    def kill(self, *, abruptly: bool = False) -> None:
+        """The process is gone, with what it had in memory and its streams. abruptly: its machine has lost its power."""
         self.alive = False
         self._inbox.clear()
+        for stream in list(self.streams):
+            stream.close(abruptly=abruptly)
 
     # ---- stops ----
 

@@ -152,7 +152,7 @@ class World:
         if host is None or not host.holds():
             return f"the primary on {record.master.node} does not serve"
         for client in self.clients:
-            if client.failed:
+            if client.failed and not self.checkers.forgiven:
                 return f"{client.name}: {client.failed[0]}"
         return self._unanswered()
 

@@ -1,0 +1,94 @@
+"""A host as secondary: it cuts, loads, restores, and names what diverged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from primacy.host.secondary import SecondaryServer
+from primacy.machines.call_wire import Call
+from primacy.machines.entries import Entries, encode
+from primacy.machines.history import Batch
+from primacy.machines.host_wire import Note
+from tests.unit.hosting import Sink, pair
+from tests.unit.waiting import wait_until
+
+
+async def test_its_own_tail_is_cut_before_anything_is_loaded(tmp_path: Path) -> None:
+    async with pair(tmp_path) as hosts:
+        sink = Sink()
+        session = await hosts.a.session(sink)
+        journal = hosts.b.core.journal
+        journal.write(hosts.a.core.journal.read(0)[0])
+        # b was primary of term 2 for a moment, and nobody ever acknowledged what it wrote then
+        call = Call(0, 0, 0, "add", b"\x81\xa2by\x64")
+        journal.write(Batch(2, 2, 3, encode(Entries(5, 5, [call, call]))))
+        hosts.b.core.syncer.request()
+        await hosts.a.call(sink, 1, session)
+        hosts.a.assign(0, "available")
+        await hosts.a.serve(3)
+        await hosts.join(3, 9)
+        assert isinstance(hosts.b.secondary, SecondaryServer)
+        assert journal.runs == [(1, 1, 2)]
+        assert [note.kind for note in hosts.b.of(Note)] == ["log cut"]
+        assert hosts.b.service.state.value == hosts.a.service.state.value == 1
+
+
+async def test_a_joiner_with_a_log_of_its_own_loads_it(tmp_path: Path) -> None:
+    async with pair(tmp_path) as hosts:
+        sink = Sink()
+        session = await hosts.a.session(sink)
+        for number in range(1, 30):
+            await hosts.a.call(sink, number, session)
+        for batch in hosts.a.core.journal.read(0)[:20]:
+            hosts.b.core.journal.write(batch)
+        hosts.b.core.syncer.request()
+        await hosts.join(1, 4)
+        assert hosts.b.core.replica.digest() == hosts.a.core.replica.digest()
+
+
+async def test_a_snapshot_takes_the_place_of_pruned_log(tmp_path: Path) -> None:
+    async with pair(tmp_path) as hosts:
+        sink = Sink()
+        session = await hosts.a.session(sink)
+        for round in range(2):
+            for number in range(1 + round * 10, 11 + round * 10):
+                await hosts.a.call(sink, number, session)
+            count = len(hosts.a.core.journal.snapshots)
+            hosts.a.primary.checkpoint()
+            await wait_until(lambda count=count: len(hosts.a.core.journal.snapshots) > count, "a snapshot")
+        assert hosts.a.core.journal.kept > 0
+        await hosts.join(1, 4)
+        await hosts.a.call(sink, 30, session)
+        assert hosts.b.core.replica.digest() == hosts.a.core.replica.digest()
+        assert hosts.b.core.journal.kept > 0
+        assert {note.kind for note in hosts.b.of(Note)} == {"snapshot received"}
+
+
+async def test_a_state_that_differs_is_named_and_forgotten(tmp_path: Path) -> None:
+    async with pair(tmp_path) as hosts:
+        sink = Sink()
+        session = await hosts.a.session(sink)
+        await hosts.join(1, 4)
+        await hosts.a.call(sink, 1, session)
+        hosts.b.service.state.value = 77
+        hosts.a.primary.checkpoint()
+        await wait_until(lambda: hosts.b.failed, "it is named")
+        kind, text = hosts.b.failed[0]
+        assert kind == "diverged"
+        assert "the state of Counter here differs" in text
+        assert hosts.b.core.journal.incomplete
+        assert hosts.b.core.journal.last == 0
+
+
+async def test_memory_acknowledges_only_what_is_written(tmp_path: Path) -> None:
+    async with pair(tmp_path, "memory") as hosts:
+        sink = Sink()
+        session = await hosts.a.session(sink)
+        await hosts.join(1, 4)
+        hosts.b.core.journal.pause()
+        hosts.a.primary.calls.call(sink, Call(session, 1, 0, "add", b"\x80"))
+        await wait_until(lambda: hosts.b.core.replica.sequence == 2, "b has applied it")
+        assert hosts.a.primary.machine.acknowledged_upto == 1
+        hosts.b.core.journal.resume()
+        hosts.b.core.syncer.request()
+        await wait_until(lambda: hosts.a.primary.machine.acknowledged_upto == 2, "it is acknowledged")
