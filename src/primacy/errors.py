@@ -17,9 +17,10 @@
          ├─ SessionExpired   the session ended after ten minutes of silence; the call was not executed
          ├─ Deadline         no answer in time; `maybe_applied` says whether it may have been executed
          └─ OperationFailed  the operation itself raised, on every replica alike: (kind, message)
-             ├─ InvalidName  a name, endpoint, attribute or lifetime that the naming service does not take
-             ├─ NameExists   the name is bound already; nothing was changed
-             └─ NameNotFound the name is not bound
+             └─ NamingError        what the naming service says no to
+                 ├─ InvalidName    a name, endpoint, attribute or lifetime that it does not take
+                 ├─ NameExists     the name is bound already; nothing was changed
+                 └─ NameNotFound   the name is not bound
 
 Expected events of the protocol are values, never exceptions; our own bugs are `assert`. Each message says what
 failed, on which object, and what to do next.

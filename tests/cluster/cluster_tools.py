@@ -25,7 +25,7 @@ from primacy.client import CallRecord, Cluster, connect
 from primacy.cli import agents
 from primacy.config import Service, Table
 from primacy.errors import CallError
-from primacy.local import bring_up, nodes, table
+from primacy.local import bring_up, nodes, ports, table
 from primacy.local.create import create
 from primacy.local.event_files import EventFiles
 from primacy.local.layout import Layout
@@ -92,7 +92,7 @@ class Live:
 
     async def start(self) -> None:
         """Make the cluster and start all nodes; return when it is in service."""
-        with table.port_lock():
+        with ports.lock():
             await self.make()
             self._started += bring_up.start_all(self.layout, self.table_in_force)
             outcome = await bring_up.wait_in_service(
@@ -189,7 +189,7 @@ class Live:
         """Return the events of all nodes, in causal order."""
         return EventFiles(self.layout).read()
 
-    def of_kind(self, kind: str, **fields: Any) -> list[Event]:
+    def of_kind(self, kind: str, /, **fields: Any) -> list[Event]:
         """Return the inner parts of all events of a kind with these fields."""
         inner = [event["event"] for event in self.events() if event["event"]["event"] == kind]
         return [event for event in inner if all(event.get(k) == v for k, v in fields.items())]

@@ -374,7 +374,7 @@ def test_up_in_the_foreground_shows_events_and_stops_in_order(tmp_path: Path) ->
 def test_a_port_that_is_taken_is_told_at_once(tmp_path: Path) -> None:
     import socket
 
-    from primacy.local.table import free_base
+    from primacy.local.ports import free_base
 
     base = free_base(1)
     where = str(tmp_path / "demo")

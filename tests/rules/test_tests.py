@@ -13,13 +13,10 @@ _FOLDERS = ("unit", "contract", "cluster", "sim")
 # Modules that are tested together with others of their package: twin, folder, names.
 _TOGETHER = {
     "tests/unit/test_coordinator.py": {
-        "src/primacy/machines": ["initialization", "runs", "sequence", "servers"],
+        "src/primacy/machines": ["initialization", "runs", "servers"],
     },
     "tests/unit/test_mastership.py": {
-        "src/primacy/machines": [
-            "announcing", "formation", "forming", "ids", "lease", "master", "peers", "records", "swap", "timing",
-            "vice",
-        ],
+        "src/primacy/machines": ["announcing", "forming", "master", "peers", "vice"],
     },
     "tests/unit/test_wires.py": {
         "src/primacy/machines": ["call_wire", "control_wire", "host_wire", "messages", "peer_wire"],
@@ -27,14 +24,8 @@ _TOGETHER = {
     # Drivers, shown at work in real processes.
     "tests/cluster/test_faults.py": {
         "src/primacy/agent": [
-            "build", "confirming", "control", "eventlog", "guardian_link", "hosts", "last_words", "ledger_line",
-            "link_watch", "main", "node", "pages", "peers", "realtime", "status",
-        ],
-    },
-    "tests/cluster/test_host.py": {
-        "src/primacy/host": [
-            "callbacks", "calls", "catch_up", "gate", "loading", "local", "primary", "secondary", "server",
-            "streams", "timers", "watching",
+            "build", "confirming", "control", "eventlog", "guardian_link", "hosts", "last_words", "link_watch",
+            "main", "node", "pages", "peers", "realtime", "status", "tasks",
         ],
     },
 }  # fmt: skip

@@ -1,10 +1,13 @@
-"""The records of the ledger: what is read back, what is refused, what fits."""
+"""The ledger's records: readable JSON, refused when damaged or newer, short enough for a datagram."""
 
 from __future__ import annotations
 
+import json
 import traceback
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from primacy.errors import ConfigError
 from primacy.machines.ids import Member
@@ -12,6 +15,7 @@ from primacy.machines.messages import Announce
 from primacy.machines.messages import encode as encode_message
 from primacy.machines.records import (
     CAUSE_BYTES_MAX,
+    FORMAT,
     Mastership,
     NodeRecord,
     Vice,
@@ -22,34 +26,73 @@ from primacy.machines.records import (
 )
 
 N1, N2 = Member("n1", "1" * 32), Member("n2", "2" * 32)
-RECORD = Mastership(3, N1, Vice("n2", N2.incarnation, True), 7, "a test", N1, {"naming": (3, 9)})
+WORD = st.text(st.characters(codec="utf-8"), max_size=40)
+MEMBERS = st.builds(Member, WORD, WORD)
+NUMBER = st.integers(0, 2**63 - 1)
+RECORDS = st.builds(
+    Mastership,
+    NUMBER,
+    MEMBERS,
+    st.none() | st.builds(Vice, WORD, WORD, st.booleans()),
+    NUMBER,
+    WORD,
+    MEMBERS,
+    st.none() | st.dictionaries(WORD, st.tuples(NUMBER, NUMBER), max_size=3),
+)
 
 
-def test_records_are_read_back_as_they_were() -> None:
-    assert decode_mastership(encode(RECORD)) == RECORD
-    assert decode_node(encode(NodeRecord(eligible=False)), "n1") == NodeRecord(eligible=False)
+@given(RECORDS)
+def test_a_record_reads_as_it_was_written(record: Mastership) -> None:
+    assert decode_mastership(encode(record)) == record
+    assert json.loads(encode(record))["term"] == record.term
 
 
-def test_what_a_record_says_of_a_member() -> None:
-    assert RECORD.is_master(N1)
-    assert not RECORD.is_master(Member("n1", "3" * 32))
-    assert RECORD.is_vice(N2)
-    assert RECORD.ready_vice == N2
-    assert Mastership(3, N1, Vice("n2", N2.incarnation, False), 7, "a test", N1).ready_vice is None
+@pytest.mark.parametrize("record", [NodeRecord(), NodeRecord(eligible=False), NodeRecord(available=False)])
+def test_a_nodes_record_reads_as_it_was_written(record: NodeRecord) -> None:
+    assert decode_node(encode(record), "n1") == record
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"[]", b'{"term": "one"}', encode(RECORD).replace(b'"format":1', b'"format":2')]
+    ("vice", "is_vice", "ready"),
+    [(None, False, None), (Vice("n2", "2" * 32, False), True, None), (Vice("n2", "2" * 32, True), True, N2)],
 )
-def test_a_damaged_or_newer_record_is_refused_by_its_key(data: bytes) -> None:
-    with pytest.raises(ConfigError, match="ledger key mastership"):
-        decode_mastership(data)
+def test_a_record_names_lives_not_nodes(vice: Vice | None, is_vice: bool, ready: Member | None) -> None:
+    record = Mastership(1, N1, vice, 1, "test", N1)
+    assert (record.is_vice(N2), record.ready_vice) == (is_vice, ready)
+    assert record.is_master(N1)
+    assert not record.is_master(Member("n1", "9" * 32))
+    assert not record.is_vice(Member("n2", "9" * 32))
 
 
-def test_a_damaged_or_newer_record_of_a_node_is_refused_by_its_key() -> None:
-    for data in (b"nothing", encode(NodeRecord()).replace(b'"format":1', b'"format":2')):
-        with pytest.raises(ConfigError, match="ledger key nodes/n1"):
-            decode_node(data, "n1")
+def test_fields_of_a_later_version_of_this_format_are_ignored() -> None:
+    plain = json.loads(encode(Mastership(1, N1, None, 1, "test", N1))) | {"later": [1]}
+    assert decode_mastership(json.dumps(plain).encode()).term == 1
+
+
+@pytest.mark.parametrize("key", ["mastership", "nodes/n1"])
+def test_a_newer_format_is_refused_and_says_what_to_do(key: str) -> None:
+    with pytest.raises(ConfigError, match="upgrade this node first") as caught:
+        if key == "mastership":
+            decode_mastership(encode(Mastership(1, N1, None, 1, "test", N1, format=FORMAT + 1)))
+        else:
+            decode_node(encode(NodeRecord(format=FORMAT + 1)), "n1")
+    assert key in caught.value.path
+
+
+@given(st.binary(max_size=60) | st.sampled_from([b"[" * 100_000, b'{"term":1}', b"\xff", b"null", b"[]"]))
+def test_damaged_bytes_are_named_and_nothing_else_is_raised(data: bytes) -> None:
+    for decode in (decode_mastership, lambda data: decode_node(data, "n1")):
+        try:
+            decode(data)
+        except ConfigError as error:
+            assert error.path.startswith("ledger key")
+
+
+@given(st.text(max_size=2000))
+def test_a_cause_is_one_line_that_fits(text: str) -> None:
+    cause = brief(text)
+    assert len(cause.encode()) <= CAUSE_BYTES_MAX
+    assert len(cause.splitlines()) <= 1
 
 
 @pytest.mark.parametrize(
@@ -62,7 +105,7 @@ def test_a_damaged_or_newer_record_of_a_node_is_refused_by_its_key() -> None:
         ("broken \ud800", "broken ?"),
     ],
 )
-def test_a_cause_is_one_line(text: str, line: str) -> None:
+def test_a_cause_tells_what_matters(text: str, line: str) -> None:
     assert brief(text) == line
 
 
@@ -70,7 +113,8 @@ def test_a_record_with_the_longest_cause_fits_into_a_datagram() -> None:
     cause = brief("é" * 5_000)
     assert len(cause.encode()) <= CAUSE_BYTES_MAX
     assert cause.endswith("...")
-    record = Mastership(1 << 40, N1, RECORD.vice, 1 << 40, cause, N1, {"s" * 32: (1 << 40, 1 << 40)})
+    vice = Vice("n2", N2.incarnation, True)
+    record = Mastership(1 << 40, N1, vice, 1 << 40, cause, N1, {"s" * 32: (1 << 40, 1 << 40)})
     assert len(encode_message(Announce(1 << 40, record, True, 1 << 40))) < 1_000
     deep = "\n".join(traceback.format_list([("a.py", 1, "f", "x")] * 200))
     assert len(brief(deep).encode()) <= CAUSE_BYTES_MAX

@@ -14,7 +14,7 @@ from primacy.bench.writer import SERVICE
 from primacy.client import Cluster, connect
 from primacy.config import Service
 from primacy.errors import NoPrimary
-from primacy.local import bring_up, faults, nodes, table
+from primacy.local import bring_up, faults, nodes, ports, table
 from primacy.local.create import create
 from primacy.local.layout import Layout
 from primacy.local.successor import healthy
@@ -43,7 +43,7 @@ async def running(setup: Setup, say: Say) -> AsyncIterator[tuple[Layout, Cluster
     layout = Layout(where / "cluster")
     row = Service(python=TARGET, path=str(where), durability=setup.durability)
     try:
-        with table.port_lock():
+        with ports.lock():
             in_force = table.generate(setup.nodes, setup.profile, {SERVICE: row})
             await create(layout, in_force)
             started = bring_up.start_all(layout, in_force)

@@ -27,7 +27,7 @@ from primacy.cli.common import fail, say
 from primacy.client import Cluster, connect
 from primacy.config import Service, Table
 from primacy.errors import ConfigError
-from primacy.local import bring_up, table
+from primacy.local import bring_up, ports, table
 from primacy.local.create import create
 from primacy.local.layout import DIRECTORY, Layout, find
 from primacy.machines.naming_files import parse_services
@@ -69,7 +69,7 @@ async def _in_service(layout: Layout, profile: str) -> AsyncIterator[None]:
     end.
     """
     try:
-        with table.port_lock():
+        with ports.lock():
             in_force = await _table(layout, profile)
             started = bring_up.start_all(layout, in_force)
             outcome = await bring_up.wait_in_service(layout, in_force, started)

@@ -22,7 +22,7 @@ from primacy.cli.common import fail, print_json, say
 from primacy.client import connect
 from primacy.config import Table
 from primacy.errors import CallError, ConfigError
-from primacy.local import bring_up, import_check, nodes, report, table
+from primacy.local import bring_up, import_check, nodes, ports, report, table
 from primacy.local.bring_up import Outcome
 from primacy.local.layout import Layout
 from primacy.local.nodes import Started
@@ -46,7 +46,8 @@ class Wanted:
         services = table.services_of(self.services)
         if self.file is not None:
             return table.read(Path(self.file), services)
-        return table.generate(self.nodes_count or NODES, self.profile or PROFILE, services, self.port)
+        count = NODES if self.nodes_count is None else self.nodes_count
+        return table.generate(count, self.profile or PROFILE, services, self.port)
 
     def check_against(self, stands: Table, layout: Layout) -> None:
         """Raise ConfigError if an option asks for another table than the one that the cluster has."""
@@ -105,7 +106,7 @@ async def bring(layout: Layout, wanted: Wanted, limit_s: float) -> tuple[Table, 
         return in_force, started, await bring_up.wait_in_service(layout, in_force, started, limit_s)
     from primacy.local.create import create  # brings cryptography along
 
-    with table.port_lock():
+    with ports.lock():
         in_force = wanted.new_table()
         checking = asyncio.create_task(import_check.check(in_force.services))
         await create(layout, in_force, checking)  # it works while keys are made

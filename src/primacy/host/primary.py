@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from primacy.host.server import Core
     from primacy.host.streams import MirrorStream
 
+TICKS_PER_TOUCH = 20
+
 
 class PrimaryServer:
     """The primary of one term on this node."""
@@ -64,6 +66,7 @@ class PrimaryServer:
         self._quiesced: Quiesced | None = None
         self._last_snapshot = core.replica.sequence
         self._snapshot_bytes = 0
+        self._ticks = 0
         self._obeying = {
             Journal: self._journal,
             Ship: self._ship,
@@ -178,8 +181,11 @@ class PrimaryServer:
         """Every tenth of the mirror's time-out, or so."""
         self._obey(self.machine.tick(now_ns()))
         self._core.syncer.later()  # with `memory` durability nothing else asks for it
-        self.calls.touch()
-        self._checkpoint_if_due()
+        self._ticks += 1
+        if self._ticks % TICKS_PER_TOUCH == 0:
+            self.calls.touch()
+        if not self.calls.closed_for & QUIESCED:  # after `Quiesced` nothing is appended
+            self._checkpoint_if_due()
 
     # ---- effects ----
 

@@ -67,6 +67,7 @@ class SecondaryServer:
         self._disk = core.open.durability == DISK
         self._page = page
         self.stream: MirrorStream | None = None
+        self._closed = False
         self._busy = False
         """The state is being loaded: what arrives meanwhile waits."""
         self._waiting: list[ToSecondary] = []
@@ -93,6 +94,7 @@ class SecondaryServer:
     def close(self) -> None:
         """This appointment has ended here."""
         self.stream = None
+        self._closed = True
 
     # ---- what the primary sends ----
 
@@ -165,6 +167,8 @@ class SecondaryServer:
     async def _load(self, effect: Load, then: list[SecondaryEffect]) -> None:
         """Bring the state to the end of the log, then go on with what waited."""
         await self._core.load()
+        if self._closed:
+            return
         assert self._core.replica.sequence == effect.upto, (self._core.replica.sequence, effect.upto)
         self._busy = False
         self._obey(then)

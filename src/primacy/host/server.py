@@ -20,7 +20,8 @@ from primacy.channel import close_all
 from primacy.errors import JournalError
 from primacy.host.callbacks import Callbacks
 from primacy.host.calls import Calls
-from primacy.host.journal import Journal, SnapshotEntry, set_aside
+from primacy.host.directory import set_aside
+from primacy.host.journal import Journal, SnapshotEntry
 from primacy.host.primary import PrimaryServer
 from primacy.host.secondary import SecondaryServer
 from primacy.host.snapshots import Snapshots, read_file
@@ -77,6 +78,7 @@ class Core:
         self.members: list[str] = []
         self.model = ServiceModel(service)
         self.replica = Replica(open.service, self.model)
+        self._one_loads = asyncio.Lock()
         self.loaded = False
         """The state is applied up to the journal's end."""
         self.journal: Journal
@@ -106,9 +108,12 @@ class Core:
         self.snapshots = Snapshots(directory, self.replica, self.worker, on_failed)
 
     async def load(self) -> None:
-        """Apply the newest snapshot and the log behind it."""
-        if self.loaded:
-            return
+        """Apply the newest snapshot and the log behind it; two that ask at a time wait for one loading."""
+        async with self._one_loads:
+            if not self.loaded:
+                await self._load()
+
+    async def _load(self) -> None:
         replica, journal = self.replica, self.journal
         if journal.snapshots:
             entry = journal.snapshots[-1]

@@ -3,6 +3,7 @@ them.
 
     layout      where each file of a cluster's directory is
     table       the configuration table: generated, changed by options, written as TOML
+    ports       which ports are taken
     create      a new directory, whole or not at all
     nodes       nodes started and stopped
     processes   which processes belong to a node

@@ -12,13 +12,12 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from primacy.client import Cluster, connect
 from primacy.config import Table
 from primacy.errors import CallError, ConfigError, Unavailable
 from primacy.ledger import open_ledger
-from primacy.local import nodes, report
+from primacy.local import nodes, ports, report
 from primacy.local.layout import Layout
 from primacy.local.nodes import Started
 from primacy.local.successor import healthy
@@ -27,7 +26,6 @@ IN_SERVICE_LIMIT_S = 20.0
 VICE_LIMIT_S = 5.0
 STOP_REQUEST_LIMIT_S = 10.0
 _LOOK_AGAIN_S = 0.02
-_LISTEN = "0A"  # the state of a listening socket in /proc/net/tcp
 
 
 @dataclass
@@ -112,7 +110,8 @@ async def stop_all(layout: Layout, say: Callable[[str], None], reason: str) -> l
 async def _reach(layout: Layout, table: Table, outcome: Outcome, limit_s: float) -> None:
     """Fill in the outcome when the cluster is in service or the time is over."""
     began_s = time.monotonic()
-    while not any(_listens(address) for node in table.nodes for address in table.agent_addresses(node)):
+    agents = {node.port for node in table.nodes.values()}
+    while not agents & ports.listening():
         if time.monotonic() - began_s >= limit_s:
             outcome.reasons.append("no agent listens")
             return
@@ -160,18 +159,3 @@ async def _watch_guardians(started: Sequence[Started]) -> None:
         for descriptor in descriptors:
             loop.remove_reader(descriptor)
             os.close(descriptor)
-
-
-def _listens(address: tuple[str, int]) -> bool:
-    """Does anybody listen on the port? Only looked up: a connection without TLS would count as garbage."""
-    want = f":{address[1]:04X}"
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            words = line.split()
-            if words[3] == _LISTEN and words[1].endswith(want):
-                return True
-    return False

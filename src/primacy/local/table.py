@@ -1,33 +1,27 @@
 """The configuration table of a local cluster: generated for N nodes, changed by options, written as TOML.
 
 Each node has the two loopback addresses 127.0.0.1 and 127.0.0.2 as links and a block of ports of its own. The
-first base from which the blocks of all nodes are free is taken. Between choosing and binding another cluster
-could choose the same, so whoever starts a new one holds `port_lock` meanwhile.
+first base from which the blocks of all nodes are free is taken (`ports`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import re
-import socket
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from primacy import config
-from primacy.config import PORT, PORTS, Cluster, Node, Service, Table
+from primacy.config import PORTS, Cluster, Node, Service, Table
 from primacy.errors import ConfigError
+from primacy.local.ports import free_base
 
 LINKS = ("127.0.0.1", "127.0.0.2")
 NODES_MAX = 16
-_PORT_LAST = 32768
-"""Above are the ports that the system hands out by itself."""
 
 
 def generate(nodes: int, profile: str, services: dict[str, Service], port: int | None = None) -> Table:
@@ -121,45 +115,6 @@ def to_toml(table: Table) -> str:
         for name, row in plain[kind].items():
             lines += _section(f"{kind}.{name}", row)
     return "\n".join(lines)
-
-
-def free_base(nodes: int) -> int:
-    """Return the first port from which the blocks of so many nodes are free on both links."""
-    base = PORT
-    while base + nodes * PORTS <= _PORT_LAST:
-        taken = _last_taken(range(base, base + nodes * PORTS))
-        if taken is None:
-            return base
-        base += PORTS * ((taken - base) // PORTS + 1)
-    raise ConfigError(
-        "ports", f"no {nodes * PORTS} free ports in a row", f"want some from {PORT}; or give --port"
-    )
-
-
-@contextlib.contextmanager
-def port_lock() -> Iterator[None]:
-    """Keep every other `primacy up` of this user from choosing ports meanwhile."""
-    path = Path(tempfile.gettempdir()) / f"primacy-ports-{os.getuid()}.lock"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _last_taken(ports: range) -> int | None:
-    for port in reversed(ports):
-        for link in LINKS:
-            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                with socket.socket(socket.AF_INET, kind) as probe:
-                    if kind == socket.SOCK_STREAM:
-                        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    try:
-                        probe.bind((link, port))
-                    except OSError:
-                        return port
-    return None
 
 
 def _section(name: str, row: dict[str, Any]) -> list[str]:

@@ -33,7 +33,7 @@ from primacy.machines.mirror import Primary, Secondary
 from primacy.machines.replica import Replica
 from primacy.machines.session import Verdict
 from primacy.sim.disk import Journal, Writer
-from primacy.sim.host_mirror import Mirroring
+from primacy.sim.host_mirror import Mirroring, TakeSnapshot
 from primacy.sim.logbook import Append, Logbook
 from primacy.sim.network import Network, Stream
 from primacy.sim.page import Page
@@ -186,9 +186,8 @@ class Host(Process):
         """Take no new calls."""
         if isinstance(self.machine, Primary) and term == self.term:
             self.turn()
-            if self.alive and not self.frozen:
-                self.quiesced = True
-                self.obey(self.machine.quiesce())
+            self.quiesced = True
+            self.obey(self.machine.quiesce())
 
     def resume(self, term: int) -> None:
         """The hand-over was undone."""
@@ -320,7 +319,7 @@ class Host(Process):
         self.replica.turn(self.term, *times)
         self.replica.note(Checkpoint())
         self._append(machine, first, [Checkpoint()], times)
-        self.checkpoint()
+        self.obey([TakeSnapshot()])
 
     def checkpoint(self) -> None:
         """The last entry applied is a checkpoint: take a snapshot, and let the log begin behind it."""

@@ -26,6 +26,10 @@ REDIAL_NS = (10 * MS, 60 * MS)
 AGAIN_NS = 400 * MS
 
 
+class TakeSnapshot:
+    """This host's own effect: the checkpoint before it was journaled and shipped; take the snapshot."""
+
+
 class Mirroring:
     """State of one host's side of the mirror. All of it is of the present role; `begin_*` starts anew."""
 
@@ -194,6 +198,8 @@ class Mirroring:
                 host.writer.flush()
                 host.replica.restore(self._snapshot)
                 host.writer.journal.replace(Snapshot(sequence, runs, self._snapshot))
+            case TakeSnapshot():
+                host.checkpoint()
             case effects.Joined(term=term, appointment=appointment):
                 host.tell("joined", term, appointment)
             case effects.Quiesced(term=term):

@@ -1,0 +1,49 @@
+"""A service's directory on one node: one process at a time, and what cannot be used is kept aside."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from primacy.errors import JournalError
+
+LOCK_S = 5.0
+"""So long a predecessor that is just ending is waited for."""
+
+
+def set_aside(directory: Path) -> Path:
+    """Rename the journal in `directory`, with all that belongs to it, and return its new place."""
+    number = 1
+    while (place := directory / f"aside-{number}").exists():
+        number += 1
+    place.mkdir()
+    for path in sorted(directory.glob("journal.db*")) + sorted(directory.glob("snapshot-*")):
+        path.rename(place / path.name)
+    sync_directory(directory)
+    return place
+
+
+def lock(path: Path, service: str) -> int:
+    """Return a descriptor that holds the lock; waits a little for a predecessor that is just ending."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + LOCK_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise JournalError(f"{path}: another process serves {service} from this directory") from None
+            time.sleep(0.01)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

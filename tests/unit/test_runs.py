@@ -1,0 +1,121 @@
+"""The sequences of one node at work: contexts, outcomes, events, and a tick whenever one is needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from primacy.machines import coordination as c
+from primacy.machines import host_wire as h
+from primacy.machines import membership as m
+from primacy.machines.events import CallbackFailed, FunctionBegan, FunctionEnded, LevelCompleted
+from primacy.machines.ids import SECOND
+from primacy.machines.runs import Frame
+from primacy.machines.sequence import SILENCE_NS, plan
+from tests.unit.ssc_tools import N1, N2, Rig, record
+
+FUNCTION = "failover"
+TAKE_OVER = {
+    "naming": [h.Callback(FUNCTION, 1, "low", timeout_s=2.0)],
+    "stock": [h.Callback(FUNCTION, 2, "high", on_failure="escalate")],
+}
+
+
+def _rig() -> Rig:
+    """n1 is vice and ready; its take-over is the next thing."""
+    rig = Rig(TAKE_OVER)
+    rig.open_hosts()
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    rig.cmm(m.Served(1))
+    rig.become("vice", "appointment", record(1, N2, N1, ready=True, appointment=2))
+    rig.effects.clear()
+    return rig
+
+
+def _last_wake_ns(rig: Rig) -> int:
+    return [e.at_ns for e in rig.effects if isinstance(e, c.Wake)][-1]
+
+
+def test_a_callback_is_told_all_that_it_may_want_to_know() -> None:
+    rig = _rig()
+    rig.hold = {"low"}
+    rig.become("master", "failover", record(2, N1, appointment=3, by=N1))
+    assert rig.runs[-1].context == h.Context(
+        function=FUNCTION, level=1, term=2, cause="test", old_state="secondary", new_state="primary", peer=None,
+        clean=False, deadline_s=2.0, node="n1",
+    )  # fmt: skip
+
+
+def test_a_function_is_told_from_its_beginning_to_its_end() -> None:
+    rig = _rig()
+    rig.become("master", "failover", record(2, N1, appointment=3))
+    assert [e.function for e in rig.events(FunctionBegan)] == [FUNCTION]
+    assert [(e.level, e.services) for e in rig.events(LevelCompleted)] == [(1, ["naming"]), (2, ["stock"])]
+    assert [(e.function, e.outcome) for e in rig.events(FunctionEnded)] == [(FUNCTION, "completed")]
+
+
+def test_a_failure_is_told_and_a_take_over_goes_on() -> None:
+    rig = _rig()
+    rig.fail = {"low": "no disk"}
+    rig.become("master", "failover", record(2, N1, appointment=3))
+    failed = rig.events(CallbackFailed)[-1]
+    assert (failed.service, failed.callback, failed.level) == ("naming", "low", 1)
+    assert "no disk" in failed.reason
+    assert rig.ssc.serving_term == 2
+
+
+def test_a_host_that_says_nothing_is_given_up_though_nothing_else_happens() -> None:
+    """The sequence begins in the same step that looks for what is due: its own deadline must be asked for."""
+    rig = _rig()
+    rig.hold = {"low"}
+    rig.become("master", "failover", record(2, N1, appointment=3))
+    due_ns = rig.now_ns + 2 * SECOND + SILENCE_NS
+    assert rig.now_ns < _last_wake_ns(rig) <= due_ns
+    while rig.ssc.serving_term != 2:
+        assert _last_wake_ns(rig) > rig.now_ns
+        rig.now_ns = _last_wake_ns(rig)
+        assert rig.now_ns <= due_ns
+        rig.give(c.Tick(now_ns=rig.now_ns))
+    assert rig.told("naming", h.Cancel)
+
+
+def test_a_new_place_cancels_what_was_begun_for_the_old_one() -> None:
+    rig = _rig()
+    rig.hold = {"low"}
+    rig.become("master", "failover", record(2, N1, appointment=3))
+    run = rig.runs[-1].id
+    rig.become("member", "deposed", record(3, N2, by=N2, appointment=4))
+    assert rig.told("naming", h.Cancel) == [h.Cancel(run)]
+    rig.say("naming", h.Ran(run, "done"))
+    assert rig.ssc.serving_term == 1 or rig.ssc.serving_term == 0
+    assert FUNCTION not in rig.ssc.runs
+
+
+def test_progress_names_the_level_and_who_is_waited_for() -> None:
+    rig = _rig()
+    assert rig.ssc.runs.progress() is None
+    rig.hold = {"low"}
+    rig.become("master", "failover", record(2, N1, appointment=3))
+    assert rig.ssc.runs.progress() == (FUNCTION, 1, ["naming.low"])
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_an_undone_sequence_ends_once_with_its_reasons(quiet: bool) -> None:
+    rig = Rig(TAKE_OVER)
+    rig.master()
+    ended: list[tuple[str, ...] | None] = []
+    rig.hold = {"low"}
+    steps = plan(FUNCTION, rig.callbacks)
+    rig.ssc.runs.begin("x", FUNCTION, steps, Frame("test", "a", "b"), ended.append, abortable=True, quiet=quiet)
+    rig.ssc.runs.abort("x", "somebody said no")
+    rig.ssc.runs.abort("x", "and again")
+    assert ended == [("somebody said no",)]
+    assert "x" not in rig.ssc.runs
+
+
+def test_an_undo_exchanges_the_states() -> None:
+    rig = Rig({"naming": [h.Callback("switchover", 2, "a")], "stock": [h.Callback("switchover", 1, "b")]})
+    rig.master()
+    rig.fail = {"b": "no"}
+    rig.ask("switchover")
+    contexts = [(r.name, r.context.old_state, r.context.new_state) for r in rig.runs]
+    assert contexts == [("a", "primary", "secondary"), ("b", "primary", "secondary"), ("a", "secondary", "primary")]
