@@ -18,8 +18,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1	/' | expand -t 16
 
-demo: $(VENV)/.runtime ## a cluster of three nodes on this machine, and a failover to watch
-	$(BIN)/primacy demo
+demo: $(VENV)/.runtime ## a cluster of three nodes on this machine, and a failover to watch (ARGS=--once: by itself)
+	$(BIN)/primacy demo $(ARGS)
 
 test: $(VENV)/.test ## every rung of the tests; SEED=n replays a run, PHASE="unit sim" runs some of them
 	$(BIN)/python tests/phases.py $(PHASE)

@@ -98,6 +98,7 @@ class Control:
             try:
                 request = control_wire.decode_to_agent(frame)
             except WireError:
+                self._node.garbage_frames += 1
                 caller.stream.abort()
                 return
             if request.verb == "subscribe":

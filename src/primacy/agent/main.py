@@ -82,6 +82,7 @@ async def _run(boot: Boot, fd: int) -> int:
 
     await listener.start(table.agent_addresses(boot.node), server, accept)
     node.on_link = listener.set_link
+    node.refused_connections = lambda: listener.refused
     realtime.quieten_collector()
     node.start()
     leaving = loop.create_task(_leave_on(stop, node))

@@ -88,6 +88,8 @@ class Node:
         self.on_answer: Callable[[coordination.Answer], None] = lambda answer: None
         self.on_change: Callable[[], None] = lambda: None
         self.on_link: Callable[[int, bool], None] = lambda index, up: None
+        self.refused_connections: Callable[[], int] = lambda: 0
+        self.garbage_frames = 0
         self._queue: deque[membership.Input | coordination.Input] = deque()
         self._running = False
         self._timer: asyncio.TimerHandle | None = None

@@ -40,6 +40,7 @@ def local(node: Node) -> dict[str, Any]:
             for s, p in node.progress.items()
         },
         "datagrams": {n: getattr(node.port.counters, n) for n in node.port.counters.__struct_fields__},
+        "streams": {"refused": node.refused_connections(), "garbage": node.garbage_frames},
     }
 
 
@@ -118,6 +119,7 @@ def _absent(node: Node, of: str) -> dict[str, Any]:
         "waiting": [],
         "positions": {},
         "datagrams": {},
+        "streams": {},
     }
 
 

@@ -204,8 +204,6 @@ class Calls:
 
     def arrived(self) -> None:
         """All frames of one arrival were taken: let out what depends on nothing that is still to come."""
-        if self._gathered and not self._uncommitted:
-            self.flush()  # nothing is under way: whoever comes later in this turn makes the next batch
         if self._may_leave:
             self._may_leave = False
             self._gate.open()

@@ -188,10 +188,11 @@ class Checkers:
         self.note(host.member.node, f"serves term {host.term} with {len(host.logbook.names)} names")
         if self._latest is None or self._latest.term <= host.term:
             self._latest = host
-        lost = [name for name in self._acknowledged if name not in host.logbook.names]
+        names, told = host.logbook.names, self._acknowledged
+        lost = [name for name, term in told.items() if term <= host.term and name not in names]
         if lost:
-            told = ", ".join(f"{name} (acknowledged in term {self._acknowledged[name]})" for name in lost[:3])
-            self.fail("S3", f"{host.member} serves term {host.term} without {len(lost)} acknowledged names: {told}")
+            some = ", ".join(f"{name} (acknowledged in term {told[name]})" for name in lost[:3])
+            self.fail("S3", f"{host.member} serves term {host.term} without {len(lost)} acknowledged names: {some}")
         self._once(host)
 
     def checkpointed(self, host: Host, term: int, sequence: int, digest: bytes) -> None:

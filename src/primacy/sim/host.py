@@ -119,7 +119,7 @@ class Host(Process):
         self.clients: list[Stream] = []
         self._arrivals: deque[tuple[Stream, ToHost, int]] = deque()
         self._waiting: deque[Waiting] = deque()
-        self._turn_due = self._leave_due = False
+        self._turn_due = self._leave_due = self._interrupted = False
         self._started_ns = clock.now_ns
         self._ticks()
 
@@ -241,7 +241,7 @@ class Host(Process):
         if not isinstance(machine, Primary) or not self.serving or self.quiesced or not self._arrivals:
             return
         if self.stopped_before("Evaluate"):
-            self._want_turn()
+            self._interrupted = True
             return
         replica, first = self.replica, self.replica.sequence + 1
         uptime_ns = self.clock.now_ns - self._started_ns
@@ -392,6 +392,12 @@ class Host(Process):
     def resumed(self) -> None:
         """Finish the step that a freeze has interrupted."""
         self.mirroring.obey([])
+
+    def drained(self) -> None:
+        """Go on with the turn that a freeze has interrupted, with all that has come meanwhile."""
+        if self._interrupted:
+            self._interrupted = False
+            self.turn()
 
     def _ticks(self) -> None:
         if isinstance(self.machine, Primary):

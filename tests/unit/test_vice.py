@@ -1,0 +1,152 @@
+"""What a vice does: promises, doubts, seals, claims."""
+
+from __future__ import annotations
+
+import pytest
+
+from primacy.machines import membership as m
+from primacy.machines.ids import MS
+from primacy.machines.messages import Beat, Echo, Obituary
+from primacy.machines.swap import Outcome, Purpose
+from tests.unit.cmm_tools import N1, N2, N3, TIMING, Cluster
+
+
+def _formed(ready: bool = True) -> Cluster:
+    cluster = Cluster(N1, N2, N3)
+    if ready:
+        cluster.formed()
+    else:
+        cluster.run(20)
+        cluster.serve("n1")
+        cluster.run(600)
+    assert cluster.record.is_vice(N2)
+    return cluster
+
+
+def _beat(cluster: Cluster) -> Beat:
+    return Beat(cluster.record.term, cluster.revision, cluster.now_ns)
+
+
+def _echoes(effects: list[m.Effect]) -> list[Echo]:
+    return [e.message for e in effects if isinstance(e, m.Send) and isinstance(e.message, Echo)]
+
+
+def _silence(cluster: Cluster, ms: float) -> None:
+    """n2 hears nothing more of the master for so long."""
+    cluster.cut |= {("n1", "n2")}
+    cluster.run(ms, "n2")
+
+
+def test_an_echo_of_the_vice_is_a_promise_and_restarts_the_grace() -> None:
+    cluster = _formed()
+    cluster.now_ns += 40 * MS
+    beat = _beat(cluster)
+    effects = cluster.give("n2", m.Received(now_ns=cluster.now_ns, sender=N1, message=beat))
+    assert [(e.vice, e.sent_ns) for e in _echoes(effects)] == [(True, beat.sent_ns)]
+    assert cluster.monitors["n2"].vice.grace.since_ns == cluster.now_ns
+
+
+@pytest.mark.parametrize(
+    ("sender", "term", "revision"),
+    [(N3, 0, 0), (N1, -1, 0), (N1, 1, 1), (N1, 0, 1)],
+    ids=["not the master", "older term", "newer term", "newer revision"],
+)
+def test_any_other_beat_is_no_reason_to_promise(sender: object, term: int, revision: int) -> None:
+    cluster = _formed()
+    since_ns = cluster.monitors["n2"].vice.grace.since_ns
+    cluster.now_ns += 40 * MS
+    beat = Beat(cluster.record.term + term, cluster.revision + revision, cluster.now_ns)
+    effects = cluster.give("n2", m.Received(now_ns=cluster.now_ns, sender=sender, message=beat))
+    assert not [e for e in _echoes(effects) if e.vice]
+    assert cluster.monitors["n2"].vice.grace.since_ns == since_ns
+
+
+def test_the_record_is_read_as_soon_as_a_lease_has_passed() -> None:
+    cluster = _formed()
+    cluster.effects["n2"].clear()
+    _silence(cluster, TIMING.lease_ms - 20)
+    assert not cluster.took("n2", m.Read)
+    cluster.run(40, "n2")
+    assert cluster.took("n2", m.Read)
+    assert not cluster.took("n2", m.Seal)
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_only_a_ready_vice_claims(ready: bool) -> None:
+    cluster = _formed(ready)
+    _silence(cluster, TIMING.grace_ms + 20)
+    assert (cluster.record.master == N2) is ready
+    assert bool(cluster.took("n2", m.Seal)) is ready
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_after_the_masters_obituary_only_a_ready_vice_claims(ready: bool) -> None:
+    cluster = _formed(ready)
+    cluster.give("n2", m.Received(now_ns=cluster.now_ns, sender=N1, message=Obituary(N1)))
+    assert (cluster.record.master == N2) is ready
+
+
+@pytest.mark.parametrize("answer", [m.SwapAnswer.UNAVAILABLE, m.SwapAnswer.CONFLICT])
+def test_a_claim_that_is_surely_not_written_ends_the_seal(answer: m.SwapAnswer) -> None:
+    cluster = _formed()
+    effects = []
+    if answer is m.SwapAnswer.CONFLICT:  # the master appointed somebody else a moment before
+        newer = type(cluster.record)(1, N1, None, 9, "dropped", N1)
+        cluster.revision, cluster.record = cluster.revision + 1, newer
+    cluster.ledger_says = lambda swap: answer
+    _silence(cluster, TIMING.grace_ms + 5)
+    effects = cluster.effects["n2"]
+    closed = [e for e in effects if isinstance(e, m.Closed) and e.purpose is Purpose.CLAIM]
+    if answer is m.SwapAnswer.UNAVAILABLE:
+        assert closed[0].outcome is Outcome.NOT_WRITTEN
+        after = effects[effects.index(closed[0]) - 1]
+        assert after == m.Acknowledge(1)
+    assert not cluster.monitors["n2"].vice.sealed or cluster.monitors["n2"].swap is not None
+    assert cluster.record.master == N1
+
+
+def test_after_a_lost_claim_the_next_beat_begins_the_grace_anew() -> None:
+    cluster = _formed()
+    cluster.ledger_says = lambda swap: m.SwapAnswer.UNAVAILABLE
+    _silence(cluster, TIMING.grace_ms + 5)
+    cluster.cut = set()
+    if cluster.monitors["n2"].vice.sealed:
+        cluster.run(TIMING.beat_ms, "n2")
+    effects = cluster.give("n2", m.Received(now_ns=cluster.now_ns, sender=N1, message=_beat(cluster)))
+    sealed = cluster.monitors["n2"].vice.sealed
+    assert bool([e for e in _echoes(effects) if e.vice]) is not sealed
+
+
+def test_nobody_is_judged_within_a_beat_after_a_gap_of_ones_own() -> None:
+    cluster = _formed()
+    cluster.cut = {("n1", "n2")}
+    cluster.now_ns += 10 * TIMING.grace_ns  # n2 did not run
+    cluster.give("n2", m.Gap(now_ns=cluster.now_ns))
+    cluster.run(TIMING.beat_ms - 10, "n2")
+    assert not cluster.took("n2", m.Seal)
+    cluster.run(30, "n2")
+    assert cluster.record.master == N2
+
+
+def test_becoming_vice_restarts_the_grace() -> None:
+    cluster = _formed()
+    became_ns = cluster.now_ns
+    cluster.give("n2", m.Leaving(now_ns=cluster.now_ns, member=N2))
+    cluster.give("n1", m.Leaving(now_ns=cluster.now_ns, member=N2))
+    cluster.run(100)
+    assert cluster.record.is_vice(N3)
+    assert cluster.monitors["n3"].vice.grace.since_ns >= became_ns
+    assert m.Seal(1) in cluster.effects["n2"]
+    assert m.Acknowledge(1) in cluster.effects["n3"]
+
+
+@pytest.mark.parametrize("healthy", [True, False])
+def test_an_echo_tells_whether_its_servers_mirror_in_this_appointment(healthy: bool) -> None:
+    cluster = _formed()
+    for appointment, expected in [(cluster.record.appointment, healthy), (0, True)]:
+        health = m.Health(now_ns=cluster.now_ns, able=False, healthy=healthy, appointment=appointment)
+        cluster.give("n2", health)
+        effects = cluster.monitors["n2"].step(
+            m.Received(now_ns=cluster.now_ns, sender=N1, message=_beat(cluster))
+        )
+        assert [e.healthy for e in _echoes(effects)] == [expected]
