@@ -16,13 +16,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from primacy.client import CallRecord, Cluster, connect
 from primacy.cli import agents
+from primacy.client import CallRecord, Cluster, connect
 from primacy.config import Service, Table
 from primacy.errors import CallError
 from primacy.local import bring_up, nodes, ports, table
@@ -90,10 +91,11 @@ class Live:
         self.table_in_force = table.checked(made, "the test")
         await create(self.layout, self.table_in_force)
 
-    async def start(self) -> None:
-        """Make the cluster and start all nodes; return when it is in service."""
+    async def start(self, prepare: Callable[[Live], None] = lambda live: None) -> None:
+        """Make the cluster and start all nodes; return when it is in service. prepare: before the nodes start."""
         with ports.lock():
             await self.make()
+            prepare(self)
             self._started += bring_up.start_all(self.layout, self.table_in_force)
             outcome = await bring_up.wait_in_service(
                 self.layout, self.table_in_force, self._started, LIMIT_S
@@ -218,10 +220,16 @@ class Live:
         return "\n".join(lines)
 
 
+def set_flag(live: Live, flag: str, on: bool, nodes: Sequence[str] = ()) -> None:
+    """Ask the callbacks of `cluster_services` on these nodes (all) to be slow, to refuse, ..., or no longer."""
+    for node in nodes or live.layout.nodes():
+        (live.layout.node(node) / flag).unlink(missing_ok=True)
+        if on:
+            (live.layout.node(node) / flag).touch()
+
+
 def run_cli(*words: str, limit_s: float = 60.0, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command `primacy` as an operator does."""
-    import sys
-
     return subprocess.run(
         [sys.executable, "-m", "primacy.cli.main", *words],
         capture_output=True,

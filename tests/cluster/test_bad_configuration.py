@@ -212,7 +212,8 @@ def spoil(journal: Path, how: str) -> None:
         return
     whole = journal.read_bytes()
     assert len(whole) > 8192
-    journal.write_bytes(whole[: len(whole) // 2] if how == "truncated" else whole[:4096] + b"\xff" * 4096 + whole[8192:])
+    broken = {"truncated": whole[: len(whole) // 2], "corrupt": whole[:4096] + b"\xff" * 4096 + whole[8192:]}
+    journal.write_bytes(broken[how])
 
 
 @pytest.mark.parametrize("how", ["truncated", "corrupt"])

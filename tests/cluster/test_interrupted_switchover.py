@@ -10,7 +10,7 @@ import pytest
 from primacy.client import Cluster
 from primacy.errors import CallError
 from primacy.local import faults
-from tests.cluster.cluster_tools import Live, stepped, wait_for
+from tests.cluster.cluster_tools import Live, set_flag, stepped, wait_for
 from tests.cluster.conftest import MakeLive
 
 LEVELS = (1, 2, 3)
@@ -22,20 +22,12 @@ PLACES = [
 """(what the callback's server was, its level, who is killed): in the order of a switchover."""
 
 
-def slow(live: Live, on: bool) -> None:
-    """Make every callback of every node slow, or quick again."""
-    for node in live.layout.nodes():
-        (live.layout.node(node) / "slow").unlink(missing_ok=True)
-        if on:
-            (live.layout.node(node) / "slow").touch()
-
-
 async def interrupt(live: Live, cluster: Cluster, old: str, level: int, whom: str) -> None:
     """Begin a switchover, kill that master while the callback of that level runs, wait for what comes of it."""
     before = await live.whole(cluster, members=3)
     marked = await cluster.service("stepped").mark(name=f"{level} {whom}")
     told = len(live.callbacks())
-    slow(live, True)
+    set_flag(live, "slow", True)
     asked = asyncio.ensure_future(ask(cluster))
     held = asyncio.ensure_future(mark_when_held(live, cluster, told, f"held {level} {whom}"))
 
@@ -47,7 +39,7 @@ async def interrupt(live: Live, cluster: Cluster, old: str, level: int, whom: st
     victim = before["master"] if whom != "the master that takes over" else before["vice"]
     assert row["on"] == (before["master"] if old == "primary" else before["vice"])
     faults.crash(live.layout.node(victim))
-    slow(live, False)
+    set_flag(live, "slow", False)
     outcome = await asked
     after = await live.whole(cluster, members=3)
     print(f"level {level} ({old}), {whom} killed: {outcome}; term {after['term']}, {after['master']}/{after['vice']}")

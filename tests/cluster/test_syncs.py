@@ -91,7 +91,7 @@ async def traced(host: Process, path: Path) -> AsyncIterator[None]:
     strace = shutil.which("strace")
     assert strace, "this test needs strace"
     options = ["-f", "-yy", "-ttt", "-T", "-e", "trace=fdatasync,sendto,sendmsg,write,writev", "-o", str(path)]
-    tracer = subprocess.Popen([strace, *options, "-p", str(host.pid)], stderr=subprocess.PIPE, text=True)
+    tracer = await asyncio.create_subprocess_exec(strace, *options, "-p", str(host.pid), stderr=subprocess.PIPE)
     try:
         status = Path(f"/proc/{host.pid}/status")
         await wait_for(
@@ -100,7 +100,7 @@ async def traced(host: Process, path: Path) -> AsyncIterator[None]:
         yield
     finally:
         tracer.send_signal(signal.SIGINT)
-        tracer.communicate(timeout=20)
+        await asyncio.wait_for(tracer.communicate(), 20)
 
 
 async def test_no_reply_leaves_before_both_journals_are_synced(make_live: MakeLive, tmp_path: Path) -> None:

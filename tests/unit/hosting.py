@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -162,6 +164,7 @@ class Pair:
 @asynccontextmanager
 async def pair(directory: Path, durability: str = "disk", **policy: int) -> AsyncIterator[Pair]:
     """Start both, the first as serving primary of term 1; stop them in the end."""
+    before = len(sockets())
     made = Pair(directory, durability, Policy(**policy))
     for place in (made.a, made.b):
         await place.server.start()
@@ -173,3 +176,14 @@ async def pair(directory: Path, durability: str = "disk", **policy: int) -> Asyn
             await place.server.stop()
             for task in place.tasks:
                 assert not task.done() or task.cancelled() or task.exception() is None
+        # streams end in order: each side waits a moment for the other
+        await wait_until(lambda: len(sockets()) <= before, "the connections are closed")
+
+
+def sockets() -> list[str]:
+    """Return the sockets that this process has open."""
+    found = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(descriptor))
+    return [each for each in found if each.startswith("socket:")]

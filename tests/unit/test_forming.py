@@ -10,7 +10,7 @@ from primacy.machines.ids import MS
 from primacy.machines.mastership import Monitor
 from primacy.machines.messages import Beat
 from primacy.machines.records import Mastership
-from primacy.machines.swap import Purpose
+from primacy.machines.swap import Outcome, Purpose
 from tests.unit.cmm_tools import N1, N2, N3, NODES, TIMING, Cluster
 
 POSITIONS = {"s": (0, 0)}
@@ -85,14 +85,27 @@ def test_the_recorded_masters_node_forms_again_in_a_new_term() -> None:
     assert cluster.record.appointment == 3
 
 
-@pytest.mark.parametrize("answer", [m.SwapAnswer.UNAVAILABLE, m.SwapAnswer.CONFLICT])
-def test_a_claim_that_fails_is_tried_again_on_what_the_ledger_holds(answer: m.SwapAnswer) -> None:
+def test_a_claim_that_an_unavailable_ledger_refuses_is_tried_again_a_beat_later() -> None:
     cluster = Cluster(nodes=())
-    answers = iter([answer])
-    cluster.ledger_says = lambda swap: next(answers, None)
+    cluster.ledger_says = lambda swap: m.SwapAnswer.UNAVAILABLE
     cluster.join(N1, (m.NodeEntry("n1"),))
     cluster.run(1_000)
-    assert cluster.record is not None
+    tries = len(cluster.took("n1", m.SwapRecord))
+    assert tries == pytest.approx(1_000 / TIMING.beat_ms, abs=2)
+    cluster.ledger_says = lambda swap: None
+    cluster.run(2 * TIMING.beat_ms)
     assert cluster.record.master == N1
-    closed = [e.purpose for e in cluster.took("n1", m.Closed)]
-    assert set(closed) == {Purpose.FORM}
+    assert {e.purpose for e in cluster.took("n1", m.Closed)} == {Purpose.FORM}
+
+
+def test_of_two_that_form_at_once_one_is_a_member_afterwards() -> None:
+    cluster = Cluster(nodes=())
+    cluster.ledger_says = lambda swap: m.SwapAnswer.UNAVAILABLE
+    cluster.join(N1, (m.NodeEntry("n1"),))
+    theirs = Mastership(1, N2, None, 1, "first", N2)
+    cluster.revision, cluster.record = 1, theirs
+    cluster.ledger_says = lambda swap: None
+    cluster.run(200)
+    assert m.Closed(Purpose.FORM, Outcome.LOST) in cluster.effects["n1"]
+    assert cluster.monitors["n1"].role == "member"
+    assert cluster.record == theirs

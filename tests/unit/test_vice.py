@@ -86,40 +86,47 @@ def test_after_the_masters_obituary_only_a_ready_vice_claims(ready: bool) -> Non
     assert (cluster.record.master == N2) is ready
 
 
-@pytest.mark.parametrize("answer", [m.SwapAnswer.UNAVAILABLE, m.SwapAnswer.CONFLICT])
-def test_a_claim_that_is_surely_not_written_ends_the_seal(answer: m.SwapAnswer) -> None:
+def _refuses(cluster: Cluster) -> None:
+    cluster.ledger_says = lambda swap: m.SwapAnswer.UNAVAILABLE
+
+
+def test_a_claim_that_is_surely_not_written_ends_the_seal_and_is_tried_again_a_beat_later() -> None:
     cluster = _formed()
-    effects = []
-    if answer is m.SwapAnswer.CONFLICT:  # the master appointed somebody else a moment before
-        newer = type(cluster.record)(1, N1, None, 9, "dropped", N1)
-        cluster.revision, cluster.record = cluster.revision + 1, newer
-    cluster.ledger_says = lambda swap: answer
-    _silence(cluster, TIMING.grace_ms + 5)
-    effects = cluster.effects["n2"]
-    closed = [e for e in effects if isinstance(e, m.Closed) and e.purpose is Purpose.CLAIM]
-    if answer is m.SwapAnswer.UNAVAILABLE:
-        assert closed[0].outcome is Outcome.NOT_WRITTEN
-        after = effects[effects.index(closed[0]) - 1]
-        assert after == m.Acknowledge(1)
-    assert not cluster.monitors["n2"].vice.sealed or cluster.monitors["n2"].swap is not None
+    _refuses(cluster)
+    _silence(cluster, TIMING.grace_ms + 1_000)
+    effects = [e for e in cluster.effects["n2"] if isinstance(e, m.Seal | m.SwapRecord | m.Acknowledge | m.Closed)]
+    claims = [i for i, e in enumerate(effects) if isinstance(e, m.SwapRecord)]
+    for at in claims:
+        assert isinstance(effects[at - 1], m.Seal)
+        assert effects[at + 1 : at + 3] == [m.Acknowledge(1), m.Closed(Purpose.CLAIM, Outcome.NOT_WRITTEN)]
+    assert len(claims) == pytest.approx(1_000 / TIMING.beat_ms, abs=3)
     assert cluster.record.master == N1
 
 
-def test_after_a_lost_claim_the_next_beat_begins_the_grace_anew() -> None:
+def test_after_a_claim_that_was_not_written_the_next_beat_begins_the_grace_anew() -> None:
     cluster = _formed()
-    cluster.ledger_says = lambda swap: m.SwapAnswer.UNAVAILABLE
-    _silence(cluster, TIMING.grace_ms + 5)
-    cluster.cut = set()
-    if cluster.monitors["n2"].vice.sealed:
-        cluster.run(TIMING.beat_ms, "n2")
+    _refuses(cluster)
+    _silence(cluster, TIMING.grace_ms + 20)
     effects = cluster.give("n2", m.Received(now_ns=cluster.now_ns, sender=N1, message=_beat(cluster)))
-    sealed = cluster.monitors["n2"].vice.sealed
-    assert bool([e for e in _echoes(effects) if e.vice]) is not sealed
+    assert [e.vice for e in _echoes(effects)] == [True]
+    assert cluster.monitors["n2"].vice.grace.since_ns == cluster.now_ns
+
+
+def test_a_claim_that_lost_against_a_change_of_the_master_is_over() -> None:
+    cluster = _formed()
+    newer = type(cluster.record)(1, N1, None, 9, "dropped", N1)
+    _silence(cluster, TIMING.grace_ms - 10)
+    cluster.revision, cluster.record = cluster.revision + 1, newer
+    cluster.run(50, "n2")
+    assert m.Closed(Purpose.CLAIM, Outcome.LOST) in cluster.effects["n2"]
+    assert cluster.monitors["n2"].role == "member"
+    assert not cluster.monitors["n2"].vice.sealed
+    assert cluster.record == newer
 
 
 def test_nobody_is_judged_within_a_beat_after_a_gap_of_ones_own() -> None:
     cluster = _formed()
-    cluster.cut = {("n1", "n2")}
+    cluster.cut = {("n1", "n2"), ("n2", "n1"), ("n2", "n3")}
     cluster.now_ns += 10 * TIMING.grace_ns  # n2 did not run
     cluster.give("n2", m.Gap(now_ns=cluster.now_ns))
     cluster.run(TIMING.beat_ms - 10, "n2")

@@ -29,6 +29,8 @@ class MemberDuty:
             return
         decision = decide(self._view())
         if isinstance(decision, Form):
+            if cmm.paused():
+                return
             cmm.emit(
                 Publish(ClaimBegan(term=cmm.term + 1, node=cmm.me.node, cause=decision.cause, silence_ns=0))
             )

@@ -51,7 +51,6 @@ class MasterDuty:
         self._beat_ns = 0
         self._member_beat_ns = 0
         self._reread_ns = 0
-        self._pause_until_ns = 0
         self._lapsed = 0  # the appointment whose lapse was published
         self.linked = True  # not every link of this node is down
 
@@ -79,7 +78,6 @@ class MasterDuty:
         self._appointed_ns = now_ns
         self._beat_ns = self._member_beat_ns = now_ns
         self._reread_ns = now_ns + self._cmm.timing.grace_ns
-        self._pause_until_ns = now_ns
 
     def record_changed(self, old: Mastership) -> None:
         """The record of this term changed by a swap of this master's own."""
@@ -165,10 +163,6 @@ class MasterDuty:
         cause = "the cluster was stopped in order"
         cmm.begin(Purpose.STOP, self._next(None, cause, stopped=positions))
 
-    def pause(self) -> None:
-        """The ledger was unavailable: try the next change a beat later."""
-        self._pause_until_ns = self._cmm.now_ns + self._cmm.timing.beat_ns
-
     # ---- what to do now ----
 
     def beat(self) -> None:
@@ -207,19 +201,12 @@ class MasterDuty:
             if not record.vice.ready and record.appointment not in self._unfit:
                 self._unfit[record.appointment] = why  # it cannot claim, and never will in this appointment:
                 cmm.emit(Alone(record.term))  # no reply needs to wait for the ledger
-            if self._paused():
-                cmm.wake(self._pause_until_ns)
-            else:
+            if not cmm.paused():
                 cmm.begin(Purpose.DROP, self._next(None, why))
         elif not record.vice.ready and self._joined == record.appointment and self.lease.held(cmm.now_ns):
-            if self._paused():
-                cmm.wake(self._pause_until_ns)
-            else:
+            if not cmm.paused():
                 ready = msgspec.structs.replace(record.vice, ready=True)
                 cmm.begin(Purpose.READY, self._next(ready, f"{ready.node} is in step"))
-
-    def _paused(self) -> bool:
-        return self._cmm.now_ns < self._pause_until_ns
 
     def _consider_alone(self) -> None:
         cmm = self._cmm
@@ -227,7 +214,7 @@ class MasterDuty:
             self._reread_ns = cmm.now_ns + cmm.timing.grace_ns
             cmm.read()  # a master alone looks whether somebody was made master by force
         cmm.wake(self._reread_ns)
-        if self.serving_term != cmm.term or self._paused():
+        if self.serving_term != cmm.term or cmm.paused():
             return
         peer = cmm.peers.next_vice(cmm.now_ns, cmm.timing.silence_ns, cmm.dead)
         if peer is not None:

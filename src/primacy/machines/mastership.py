@@ -79,6 +79,7 @@ class Monitor:
         self.checked_ns = -1  # when the last answered read was asked
         self._read_asked_ns: int | None = None
         self._read_again_ns = now_ns
+        self._pause_until_ns = now_ns  # no change of the record is tried before
         self._granted = (0, NEVER_NS)
         self._waiting_for = ""
         self.served_term = 0
@@ -177,6 +178,11 @@ class Monitor:
             return False
         return True
 
+    def paused(self) -> bool:
+        """Whether a change of the record was just refused by an unavailable ledger: try again a beat later."""
+        self.wake(self._pause_until_ns)
+        return self.now_ns < self._pause_until_ns
+
     def read(self) -> None:
         """Read the record, unless a read is under way or one has failed a moment ago."""
         if self._read_asked_ns is None and self.now_ns >= self._read_again_ns:
@@ -242,7 +248,7 @@ class Monitor:
         if swap.purpose is Purpose.CLAIM and outcome is not Outcome.DONE:
             self.vice.unseal()
         if outcome is Outcome.NOT_WRITTEN:
-            self.master.pause()
+            self._pause_until_ns = self.now_ns + self.timing.beat_ns  # the ledger was unavailable
         self.emit(Closed(swap.purpose, outcome))
 
     # ---- the record ----

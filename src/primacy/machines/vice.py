@@ -86,6 +86,8 @@ class ViceDuty:
 
     def _claim(self, cause: str) -> None:
         cmm = self._cmm
+        if cmm.paused():
+            return
         self.sealed = True
         cmm.emit(Seal(self._term))
         silence_ns = cmm.now_ns - self.grace.since_ns

@@ -36,7 +36,7 @@ class Operation:
 
 
 class Client(Process):
-    """One client. together: how many operations it has outstanding at most. think_ns: its pauses."""
+    """One client. together: how many operations it has outstanding at most. think_ns: its pauses. reads: their share."""
 
     def __init__(
         self,
@@ -47,10 +47,11 @@ class Client(Process):
         source: random.Random,
         together: int,
         think_ns: tuple[int, int],
+        reads: float,
     ) -> None:
         super().__init__(name, scheduler)
         self.network, self.nodes, self.random = network, nodes, source
-        self.together, self.think_ns = together, think_ns
+        self.together, self.think_ns, self.reads = together, think_ns, reads
         self.session = ServiceSession(SERVICE)
         self.operations: list[Operation] = []
         self._open: dict[int, Operation] = {}
@@ -89,7 +90,7 @@ class Client(Process):
         if self._stopped:
             return
         if self.outstanding < self.together:
-            self.invoke("append" if self.random.random() < 0.5 else "read", self.random.choice(self.keys))
+            self.invoke("read" if self.random.random() < self.reads else "append", self.random.choice(self.keys))
         self.timer(self.scheduler.now_ns + int(self.random.uniform(*self.think_ns)), self._next)
 
     def invoke(self, operation: str, key: str) -> None:

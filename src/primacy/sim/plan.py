@@ -21,7 +21,8 @@ _NETWORKS_US = {"fast": (30, 300), "usual": (100, 2_000), "slow": (500, 15_000)}
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One run. availability: `cold_start = "availability"`. rates_ppm: each node's clock rate; heal_ms: when all faults end; think_ms: the clients' pauses."""
+    """One run. availability: `cold_start = "availability"`. rates_ppm: each node's clock rate; heal_ms: when all faults end; think_ms: the clients' pauses;
+    reads: their share among the clients' operations."""
 
     seed: int
     nodes: int = 3
@@ -33,6 +34,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     offsets_ms: tuple[int, ...] = ()
     clients: int = 3
     think_ms: tuple[int, int] = (20, 150)
+    reads: float = 0.5
     snapshot_every: int = 40
     heal_ms: int = HEAL_MS
     faults: tuple[Fault, ...] = ()
@@ -81,6 +83,7 @@ def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
         offsets_ms=tuple(source.randint(1, 10_000_000) for _ in range(count)),
         clients=source.choice((1, 2, 3)),
         think_ms=source.choice(((20, 150), (5, 60), (80, 400))),
+        reads=source.choice((0.2, 0.5, 0.9)),
         snapshot_every=source.choice((15, 40, 1_000)),
     )
     if not faults:

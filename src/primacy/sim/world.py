@@ -81,7 +81,8 @@ class World:
         low, high = self.plan.think_ms
         together = 1 if number % 3 else 6
         name = f"c{number}"
-        return Client(name, self.scheduler, self.network, self.nodes, source, together, (low * MS, high * MS))
+        think_ns = (low * MS, high * MS)
+        return Client(name, self.scheduler, self.network, self.nodes, source, together, think_ns, self.plan.reads)
 
     def _host_came(self, host: object) -> None:
         for client in self.clients:
