@@ -274,9 +274,14 @@ async def test_nodes_keep_step_with_the_master_level_by_level(live: Live) -> Non
 
 
 async def test_local_services_initialize_through_the_coordinator_too(live: Live) -> None:
-    status = await first_pair(live)
+    await first_pair(live)
+    async with live.client() as cluster:
+        await live.status(
+            cluster,
+            lambda status: all(each["local"] == {"attendant": "running"} for each in status["nodes"]),
+            "the local service runs on every node",
+        )
     for node in live.layout.nodes():
-        assert entry(status, node)["local"] == {"attendant": "running"}
         begun = [row for row in live.callbacks(node) if row["service"] == "attendant" and row["callback"] == "begin"]
         assert begun[0]["function"] == "initialize"
         assert begun[0]["level"] == 2

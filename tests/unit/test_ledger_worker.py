@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -189,3 +191,25 @@ async def test_the_queue_is_limited(disk: Disk) -> None:
     disk.released.set()
     assert set(await asyncio.gather(*tasks)) == {"done", "read"}
     await one.stop(lambda: None)
+
+
+def test_the_thread_follows_a_real_time_main_thread_closely() -> None:
+    script = """
+import asyncio, os
+try:
+    os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(10))
+except PermissionError:
+    print("RR 9")  # not granted here: nothing to follow
+    raise SystemExit
+from primacy.ledger.worker import Worker
+
+async def main():
+    worker = Worker("w", 5.0, lambda: None)
+    policy, priority = await worker.run("look", lambda _: (os.sched_getscheduler(0), os.sched_getparam(0)))
+    print("RR" if policy & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR else policy, priority.sched_priority)
+    await worker.stop(lambda: None)
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.strip() == "RR 9"

@@ -12,6 +12,7 @@ alive.
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 import time
@@ -136,6 +137,7 @@ class Worker:
         return Uncertain(f"{head}; it may have been written, or may still be: repeat the same swap")
 
     def _work(self) -> None:
+        _keep_pace()
         while True:
             wait_s = self._idle() if self._queue.empty() else None
             try:
@@ -149,6 +151,17 @@ class Worker:
             self._running = None
             if job is self._last:
                 return
+
+
+def _keep_pace() -> None:
+    """Be scheduled right behind the process's main thread where that is a real-time one.
+
+    A new thread begins as an ordinary one; on a busy machine a swap would then wait behind everybody's work.
+    """
+    main = os.getpid()
+    if os.sched_getscheduler(main) & ~os.SCHED_RESET_ON_FORK in (os.SCHED_RR, os.SCHED_FIFO):
+        priority = max(1, os.sched_getparam(main).sched_priority - 1)
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
 
 
 def _since(start: float) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from primacy.sim import scenarios
 from primacy.sim.faults import Fault
 from primacy.sim.mutants import Mutant
 from primacy.sim.plan import Plan, from_seed
@@ -17,6 +19,7 @@ from primacy.sim.shrink import Shrinker
 from primacy.sim.world import Outcome, run
 
 _FAULT_FREE = 20
+_SCENARIO_RUNS = 100
 
 
 def plan_of(seed: int, *, nodes: int = 0, faults: bool = True, focus: dict[str, Any] | None = None) -> Plan:
@@ -93,15 +96,25 @@ def _hunt(options: argparse.Namespace, mutant: Mutant) -> int:
         if outcome.violation is not None or not outcome.operations:
             _say(f"{mutant.name} does not count: without any fault, {failure(outcome, mutant.name)}")
             return 1
-    for number, seed in enumerate(range(options.seed, options.seed + options.runs), 1):
-        outcome = run(plan_of(seed, nodes=options.nodes, focus=mutant.focus))
+    for number, plan in enumerate(_plans(options, mutant), 1):
+        outcome = run(plan)
         if outcome.violation is not None and outcome.violation.clause != "bug":
-            _say(f"{mutant.name} found by {outcome.violation.clause} in run {number} (seed {seed})")
+            _say(f"{mutant.name} found by {outcome.violation.clause} in run {number} (seed {plan.seed})")
             if not options.keep or options.trace:
                 _say(failure(shortened(outcome), mutant.name))
             return 0
     _say(f"{mutant.name} was not found in {options.runs} runs from seed {options.seed}")
     return 1
+
+
+def _plans(options: argparse.Namespace, mutant: Mutant) -> Iterator[Plan]:
+    """The plans in which a planted bug is looked for: its scenario, if it names one, then random ones."""
+    seeds = range(options.seed, options.seed + options.runs)
+    if mutant.scenario:
+        for seed in seeds[:_SCENARIO_RUNS]:
+            yield scenarios.plan(mutant.scenario, seed)
+    for seed in seeds:
+        yield plan_of(seed, nodes=options.nodes, focus=mutant.focus)
 
 
 def _say(text: str) -> None:

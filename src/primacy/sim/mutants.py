@@ -3,7 +3,7 @@
 Each row is the shortest known counterexample to the protocol without that clause (found by exhaustive search over a small
 model of two nodes). A mutant counts only if a cluster with it forms and serves as long as nothing goes wrong, and it is
 found by the general checkers, never by one of its own. `focus` says in which of the clusters that seeds mean the search is
-worth while; the faults are drawn like all others.
+worth while, `scenario` which directed schedule is tried first; both hold nothing that the checkers know of.
 
 This module must import nothing that it edits.
 """
@@ -22,13 +22,15 @@ _DUE = "        elif swap.due(self.now_ns):\n"
 
 
 class Mutant(NamedTuple):
-    """A planted bug. breaks: what goes wrong; focus: overrides of the drawn plans in which it is searched for."""
+    """A planted bug. breaks: what goes wrong. scenario: where it is looked for first (scenarios.py), if random plans take
+    long; focus: overrides of the random plans in which it is searched for."""
 
     name: str
     clause: str
     breaks: str
     edits: tuple[Edit, ...]
     focus: dict[str, Any] = {}
+    scenario: str = ""
 
 
 def _gives_up(purpose: str, more: str = "") -> Edit:
@@ -46,18 +48,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "R7, claim",
         "B1's claim times out; it unseals and acknowledges A1's beat; the late claim is written: two primaries",
         (_gives_up("CLAIM"),),
+        scenario="claim-times-out",
     ),
     Mutant(
         "switchover-unsettled",
         "R7, switchover",
         "A1's swap times out and A1 resumes with B1's lease; the late swap is written: two primaries",
         (_gives_up("HANDOVER"),),
+        scenario="switchover-times-out",
     ),
     Mutant(
         "ready-unsettled",
         "R7, ready",
         "A1 undoes its ready=true and answers alone; the late swap is written, B1 claims: two primaries",
         (_gives_up("READY", "            self.master._joined = 0\n"),),
+        scenario="new-vice-in-doubt",
     ),
     Mutant(
         "ready-not-counted",
@@ -70,6 +75,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "",
             ),
         ),
+        scenario="new-vice-in-doubt",
     ),
     Mutant(
         "ready-before-hold",
@@ -82,6 +88,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        if self.held and self.is_ready:\n            committed = min(committed",
             ),
         ),
+        scenario="new-vice-in-doubt",
     ),
     Mutant(
         "sequence-alone",
@@ -169,17 +176,20 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             Edit(
                 "primacy.sim.host",
-                '            if not self.answers() or self.stopped_before("Reply"):\n',
-                '            may, self._may = self._may or self.answers(), False\n'
-                '            if not may or self.stopped_before("Reply"):\n',
+                "        self._leave_due = False\n        machine = self.machine\n",
+                "        self._leave_due = False\n        machine = self.machine\n"
+                '        may, self._may = getattr(self, "_may", False) or self.answers(), False\n',
             ),
+            Edit("primacy.sim.host", "            if not self.answers() or", "            if not may or"),
         ),
+        scenario="stale-reader",
     ),
     Mutant(
         "lease-from-arrival",
         "R4, counted from sending",
         "the lease is counted from the arrival of the acknowledgement: two primaries",
         (Edit(MASTER, "            self.lease.echoed(echo.sent_ns)\n", "            self.lease.echoed(cmm.now_ns)\n"),),
+        scenario="slow-echoes",
     ),
     Mutant(
         "grace-is-lease",
@@ -192,6 +202,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "R4, seal",
         "B1 claims and still acknowledges a beat: two primaries",
         (Edit(VICE, "        if self.sealed:\n            return False\n", ""),),
+        scenario="beats-come-back",
     ),
     Mutant(
         "unready-claims",

@@ -1,0 +1,99 @@
+"""Directed schedules: coincidences that are known to be dangerous, with a little chance in their times.
+
+Each is drawn anew for each seed, and must be harmless to the cluster as it is; the mutants name those in which they are
+looked for first. Times are for the `lan` profile (beat 50, lease 250, grace 300 ms), in a cluster that has formed and is in
+step long before 2000 ms.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import msgspec
+
+from primacy.sim.faults import Fault
+from primacy.sim.plan import Plan, from_seed
+
+HEAL_MS = 6_500
+
+
+def claim_times_out(source: random.Random) -> list[Fault]:
+    """The master is frozen and its own line is dead; the vice's claim is uncertain and late; then the master thaws."""
+    frozen_ms = source.randint(380, 700)
+    return [
+        Fault(1990, "ledger", "master", what="partition", for_ms=4000),
+        Fault(2000, "freeze", "master", what="node", for_ms=frozen_ms),
+        Fault(2150, "ledger", "vice", what="late", for_ms=400),
+    ]
+
+
+def switchover_times_out(source: random.Random) -> list[Fault]:
+    """The swap of a switchover is uncertain and late; the vice is silent for a while, or not."""
+    faults = [Fault(1990, "ledger", "master", what="late", for_ms=source.randint(50, 400)), Fault(2000, "switchover")]
+    if source.random() < 0.5:
+        faults.append(Fault(2000 + source.randint(0, 300), "freeze", "vice", what="agent", for_ms=source.randint(50, 900)))
+    return faults
+
+
+def new_vice_in_doubt(source: random.Random) -> list[Fault]:
+    """A vice returns and is made ready while the master's line is bad; then the two do not hear each other."""
+    line_ms = 2000 + source.randint(10, 700)
+    mode = source.choice(("deaf", "late", "written"))
+    apart_ms = line_ms + source.randint(20, 900)
+    return [
+        Fault(2000, "crash", "vice", what="sent", for_ms=source.randint(10, 200)),
+        Fault(line_ms, "ledger", "master", what=mode, for_ms=source.randint(300, 3000)),
+        Fault(line_ms, "watch", "master", for_ms=3000, amount=2500.0),
+        Fault(apart_ms, "isolate", "master", for_ms=source.randint(350, 1500)),
+    ]
+
+
+def stale_reader(source: random.Random) -> list[Fault]:
+    """The primary stops in the middle of a turn; one client does not hear of the next primary, and goes on asking it."""
+    return [
+        Fault(1995, "client", "vice", peer=source.choice(("c1", "c2", "c3")), for_ms=2500),
+        Fault(2000, "stop", "master", what="host:Evaluate", then="freeze", for_ms=source.randint(400, 900)),
+    ]
+
+
+def slow_echoes(source: random.Random) -> list[Fault]:
+    """What the vice answers comes late, then the master's beats do not come at all."""
+    return [
+        Fault(2000, "delay", "vice", "master", for_ms=3000, amount=float(source.randint(100, 800))),
+        Fault(2000 + source.randint(50, 900), "cut", "master", "vice", for_ms=source.randint(300, 1500)),
+        Fault(2000, "ledger", "master", what="partition", for_ms=4000),
+    ]
+
+
+def beats_come_back(source: random.Random) -> list[Fault]:
+    """Beats are lost for a grace; they come again just when the vice claims, and its claim takes long."""
+    return [
+        Fault(1990, "ledger", "master", what="partition", for_ms=4000),
+        Fault(2000, "cut", "master", "vice", for_ms=source.randint(280, 380)),
+        Fault(2150, "ledger", "vice", what=source.choice(("slow", "late", "uncertain")), for_ms=600),
+    ]
+
+
+SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
+    scenario.__name__.replace("_", "-"): scenario
+    for scenario in (
+        claim_times_out,
+        switchover_times_out,
+        new_vice_in_doubt,
+        stale_reader,
+        slow_echoes,
+        beats_come_back,
+    )
+}
+
+
+def plan(name: str, seed: int) -> Plan:
+    """Return one drawing of a scenario: two nodes, all else as the seed says."""
+    source = random.Random(f"scenario {name} {seed}")
+    faults = tuple(sorted(SCENARIOS[name](source), key=lambda fault: fault.at_ms))
+    drawn = from_seed(seed, nodes=2, faults=False)
+    rates = tuple(1_000_000 + source.randint(0, 45_000) for _ in drawn.ids)
+    return msgspec.structs.replace(
+        drawn, profile="lan", durability="disk", rates_ppm=rates, clients=3, reads=0.8, heal_ms=HEAL_MS, faults=faults
+    )
