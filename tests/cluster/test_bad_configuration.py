@@ -99,12 +99,12 @@ def made(live: Live) -> dict[str, str]:
     return contents(live.layout.root)
 
 
-def up_refused(live: Live, expect: list[str], code: int = CONFIGURATION) -> None:
-    """`up` must fail, say all of this, and change nothing of what makes the cluster."""
-    before = contents(live.layout.root)
+def up_refused(live: Live, expect: list[str], code: int = CONFIGURATION, *, part: str = ".") -> None:
+    """`up` must fail, say all of this, and change nothing of what makes the cluster (or that part of it)."""
+    before = contents(live.layout.root / part)
     refused("up", "--detach", "--dir", str(live.layout.root), expect=expect, code=code)
     assert live.processes() == []
-    after = contents(live.layout.root)
+    after = contents(live.layout.root / part)
     left = {name: digest for name, digest in after.items() if name in before or not is_trace(name)}
     assert left == before
 
@@ -210,6 +210,8 @@ def spoil(journal: Path, how: str) -> None:
         database.execute(f"PRAGMA user_version={NEWER}")
         database.close()
         return
+    for beside in ("-wal", "-shm"):  # a host that did not end in order has left them, and they would mend it
+        journal.with_name(journal.name + beside).unlink(missing_ok=True)
     whole = journal.read_bytes()
     assert len(whole) > 8192
     broken = {"truncated": whole[: len(whole) // 2], "corrupt": whole[:4096] + b"\xff" * 4096 + whole[8192:]}
@@ -243,4 +245,28 @@ async def test_a_journal_that_is_newer_than_the_code_is_refused(make_live: MakeL
     status = await written(live)
     journal = live.layout.node(status["master"]) / "services" / "logbook" / "journal.db"
     spoil(journal, "newer")
-    await asyncio.to_thread(up_refused, live, [str(journal), str(NEWER), "newer"])
+    part = str(journal.parent.relative_to(live.layout.root))
+    await asyncio.to_thread(up_refused, live, [str(journal), str(NEWER), "newer"], part=part)
+
+
+async def test_a_node_whose_journal_is_broken_leaves_formation_to_the_others(make_live: MakeLive) -> None:
+    """The recorded master has lost its journal, and its vice is not there: nobody begins with less than was acknowledged."""
+    live = make_live(count=2)
+    await live.start()
+    async with live.client() as cluster:
+        status = await live.whole(cluster)
+        for number in range(50):
+            await cluster.service("logbook").append(log="a", name=str(number))
+    await asyncio.to_thread(live.end)  # all at once, without an orderly stop
+    master, vice = status["master"], status["vice"]
+    spoil(live.layout.node(master) / "services" / "logbook" / "journal.db", "truncated")
+    live.start_node(master)
+    await wait_for(lambda: live.of_kind("ServiceNote", kind="journal set aside"), "the journal is set aside")
+    formation_s = 3 * live.table_in_force.times.formation_ms / 1000
+    await asyncio.sleep(formation_s)
+    assert live.of_kind("MasterElected", node=master, term=status["term"] + 1) == []
+    live.start_node(vice)
+    async with live.client() as cluster:
+        after = await live.whole(cluster)
+        assert after["master"] == vice
+        assert await cluster.service("logbook").query.read(log="a") == [50, "49"]

@@ -300,7 +300,25 @@ async def test_a_nondeterministic_operation_is_named(make: MakeHosts, tmp_path: 
     await hosts.join(a, again, 1)
 
 
-@pytest.mark.parametrize("damage", ["garbage", "foreign", "newer", "torn"])
+async def test_a_journal_that_is_newer_is_left_as_it_is(hosts: Hosts) -> None:
+    a = await hosts.start("a")
+    await a.stop()
+    path = hosts.directory / "a" / "journal.db"
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version=99")
+    database.close()
+    content = path.read_bytes()
+    again = hosts.spawn("a", hosts.directory / "a")
+    again.port, again.addresses = a.port, a.addresses
+    again.open()
+    failed = await again.hear(host_wire.Failed)
+    assert failed.kind == host_wire.REFUSED
+    assert "newer than this code" in failed.text
+    assert path.read_bytes() == content
+    assert not (hosts.directory / "a" / "aside-1").exists()
+
+
+@pytest.mark.parametrize("damage", ["garbage", "foreign", "torn"])
 async def test_a_journal_that_cannot_be_used_is_set_aside_and_never_forms(hosts: Hosts, damage: str) -> None:
     a = await hosts.start("a")
     await hosts.alone(a, 1)
@@ -315,15 +333,15 @@ async def test_a_journal_that_cannot_be_used_is_set_aside_and_never_forms(hosts:
         path.write_bytes(path.read_bytes()[:6_000])
     else:
         with sqlite3.connect(path) as database:
-            database.execute("PRAGMA application_id=7" if damage == "foreign" else "PRAGMA user_version=99")
+            database.execute("PRAGMA application_id=7")
         database.close()
     content = path.read_bytes()
     again = await hosts.start("a")
     note = await again.hear(host_wire.Note)
     assert note.kind == "journal set aside"
-    assert {"foreign": "application id 0x7", "newer": "newer than this code's 1"}.get(damage, "") in note.text
+    assert {"foreign": "application id 0x7"}.get(damage, "") in note.text
     assert (hosts.directory / "a" / "aside-1" / "journal.db").read_bytes() == content
-    assert (again.opened.term, again.opened.sequence) == (0, 0)
+    assert (again.opened.term, again.opened.sequence, again.opened.incomplete) == (0, 0, True)
     await hosts.alone(again, 2)
     assert (await again.hear(host_wire.Failed)).kind == "incomplete"
 

@@ -12,23 +12,10 @@ _FOLDERS = ("unit", "contract", "cluster", "sim")
 
 # Modules that are tested together with others of their package: twin, folder, names.
 _TOGETHER = {
-    "tests/unit/test_coordinator.py": {
-        "src/primacy/machines": ["initialization", "runs", "servers"],
-    },
-    "tests/unit/test_mastership.py": {
-        "src/primacy/machines": ["announcing", "forming", "master", "peers", "vice"],
-    },
     "tests/unit/test_wires.py": {
         "src/primacy/machines": ["call_wire", "control_wire", "host_wire", "messages", "peer_wire"],
     },
-    # Drivers, shown at work in real processes.
-    "tests/cluster/test_faults.py": {
-        "src/primacy/agent": [
-            "build", "confirming", "control", "eventlog", "guardian_link", "hosts", "last_words", "link_watch",
-            "main", "node", "pages", "peers", "realtime", "status", "tasks",
-        ],
-    },
-}  # fmt: skip
+}
 _DECLARED_TWINS = {
     f"{folder}/{name}.py": twin
     for twin, of in _TOGETHER.items()

@@ -23,8 +23,8 @@ from primacy.boot import Link as BootLink
 from primacy.cgtp.stream import Identity, Listener, Stream, dial
 from primacy.cgtp.tls import client_context, cluster_of, server_context
 from primacy.config import Table, build
-from primacy.ledger.memory import MemoryLedger, Store
 from primacy.lease_page import LeasePage
+from primacy.ledger.memory import MemoryLedger, Store
 from primacy.machines import control_wire, host_wire
 from tests.unit.cgtp_tools import Credentials, until
 
@@ -334,4 +334,3 @@ class Site:
 def block(ms: float) -> None:
     """Keep the loop from running for a while: what a busy machine does to an agent."""
     time.sleep(ms / 1e3)
-

@@ -170,7 +170,9 @@ async def test_events_are_told_and_followed_once(site: Site) -> None:
 async def test_events_that_no_frame_holds_are_cut_to_the_newest(site: Site) -> None:
     node = site.running["n1"].node
     for number in range(8):
-        node.publish(ServiceNote(node="n1", service="s", kind=str(number), text="x" * (FRAME_BYTES_MAX // 6)))
+        node.publish(
+            ServiceNote(node="n1", service="s", kind=str(number), text="x" * (FRAME_BYTES_MAX // 10))
+        )
     answer = await site.caller("n1").ask("events", limit=EVENTS_MAX)
     assert answer.kind == "done"
     assert 2 <= len(answer.result) < 8
@@ -230,7 +232,12 @@ async def test_a_link_is_taken_down_and_up_where_it_is(pair: Site) -> None:
     answer = await caller.ask("link", link=0, up=True)
     assert answer.result == {"link": 0, "address": link, "up": True}
     assert node.links_down == set()
-    for wrong in ({"link": 1, "up": False}, {"link": True, "up": False}, {"link": 0, "up": "no"}, {"up": True}):
+    for wrong in (
+        {"link": 1, "up": False},
+        {"link": True, "up": False},
+        {"link": 0, "up": "no"},
+        {"up": True},
+    ):
         assert (await caller.ask("link", **wrong)).kind == "refused"
 
 

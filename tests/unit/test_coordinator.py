@@ -52,12 +52,22 @@ def test_other_nodes_keep_step_with_the_master() -> None:
     )
     assert rig.runs == []  # not the master's word
     rig.give(
-        c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation=N2.incarnation, message=Progress(1, "initialize", 1, False))
+        c.PeerSaid(
+            now_ns=rig.now_ns,
+            node="n2",
+            incarnation=N2.incarnation,
+            message=Progress(1, "initialize", 1, False),
+        )
     )
     assert [r.name for r in rig.runs] == ["first"]
     assert rig.ssc.runs.progress() == ("initialize", 2, ["the master to complete level 2"])
     rig.give(
-        c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation=N2.incarnation, message=Progress(1, "initialize", 2, False))
+        c.PeerSaid(
+            now_ns=rig.now_ns,
+            node="n2",
+            incarnation=N2.incarnation,
+            message=Progress(1, "initialize", 2, False),
+        )
     )
     assert [r.name for r in rig.runs] == ["first", "hinge", "second"]
     assert rig.fed(m.Health)[-1].able
@@ -232,6 +242,9 @@ def test_messages_of_other_coordinators() -> None:
     rig.give(
         c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation=N2.incarnation, message=EndNode("all", True))
     )
+    for service in ("naming", "stock", "door"):
+        assert not any(isinstance(effect, c.End) for effect in rig.effects)
+        rig.exit(service, "exited with 0")
     assert isinstance(rig.effects[-1], c.End)
 
 
@@ -254,6 +267,34 @@ def test_news_of_a_newer_term_begins_no_function_of_the_old_place() -> None:
 def test_the_reason_of_a_dead_host_is_one_sentence_whatever_its_last_words_were() -> None:
     rig = Rig()
     rig.master()
-    rig.say("stock", h.Failed("bug", "Traceback (most recent call last):\n" + "  File x\n" * 500 + "NameError: y"))
+    rig.say(
+        "stock", h.Failed("bug", "Traceback (most recent call last):\n" + "  File x\n" * 500 + "NameError: y")
+    )
     rig.exit("stock")
     assert rig.fed(m.HandOver)[-1].cause == "the host of stock on n1 NameError: y"
+
+
+def test_a_node_whose_journal_was_set_aside_takes_no_part_in_formation() -> None:
+    rig = Rig()
+    rig.say("naming", h.Opened("naming", [], 3, 9))
+    rig.say("door", h.Opened("door", [], 0, 0))
+    rig.say("stock", h.Opened("stock", [], 0, 0, incomplete=True))
+    assert not rig.fed(m.Health)[-1].complete
+    rig.exit("stock")
+    rig.run(200)
+    rig.say("stock", h.Opened("stock", [], 3, 9))
+    assert rig.fed(m.Health)[-1].complete
+
+
+def test_with_memory_durability_only_the_ready_vice_may_go_on() -> None:
+    rig = Rig(services=(c.ServiceEntry("naming"), c.ServiceEntry("stock", volatile=True)))
+    rig.master()
+    rig.cmm(m.Adopted(9, record(1, N1, N2, ready=True, appointment=2)))
+    rig.exit("stock")
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    assert not rig.fed(m.Renew)
+    rig.run(100)
+    assert len(rig.fed(m.HandOver)) >= 2
+    rig.cmm(m.Adopted(10, record(1, N1, appointment=2)))  # no vice any more: what was answered alone is synced here
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    assert rig.fed(m.Renew)

@@ -180,7 +180,9 @@ def test_nobody_forms_without_the_right_to_and_every_wait_says_why(
 
 
 def test_with_all_heard_and_time_enough_somebody_forms_wherever_data_is_complete() -> None:
-    for kind, volatile in itertools.product(["none", "stopped", "alone", "vice", "ready vice"], [False, True]):
+    for kind, volatile in itertools.product(
+        ["none", "stopped", "alone", "vice", "ready vice"], [False, True]
+    ):
         views = [_view(n, kind, waited_ns=2 * WINDOW_NS, volatile=volatile) for n in NEW]
         formed = [isinstance(decide(view), Form) for view in views]
         assert any(formed) is (not volatile or kind in ("none", "stopped")), kind

@@ -6,6 +6,7 @@ import pytest
 
 from primacy.machines import membership as m
 from primacy.machines.events import FormationWaits
+from primacy.machines.forming import MemberDuty
 from primacy.machines.ids import MS
 from primacy.machines.mastership import Monitor
 from primacy.machines.messages import Beat
@@ -61,15 +62,19 @@ def test_a_reason_to_wait_is_told_once() -> None:
     cluster.record, cluster.revision = record, 5
     cluster.join(N1, NODES[:2])
     cluster.run(4 * TIMING.formation_ms)
-    assert _waits(cluster, "n1") == ["only the data of n2 is complete: waiting for it, or for the operator's force"]
-    assert cluster.monitors["n1"].member.waits_for == _waits(cluster, "n1")[0]
+    assert _waits(cluster, "n1") == [
+        "only the data of n2 is complete: waiting for it, or for the operator's force"
+    ]
+    duty = cluster.monitors["n1"].member
+    assert isinstance(duty, MemberDuty)
+    assert duty.waits_for == _waits(cluster, "n1")[0]
 
 
 def test_while_a_master_is_heard_no_other_forms() -> None:
     cluster = Cluster(N1, N2, N3)
     cluster.formed()
     cluster.cut = {(a, b) for a in ("n1", "n2") for b in ("n1", "n2") if a != b}
-    assert not [s for s in cluster.took("n3", m.SwapRecord)]
+    assert not cluster.took("n3", m.SwapRecord)
     cluster.run(5_000, "n3")
     beat = Beat(1, cluster.revision, cluster.now_ns)
     cluster.give("n3", m.Received(now_ns=cluster.now_ns, sender=N1, message=beat))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from primacy.errors import JournalError
+from primacy.errors import ConfigError
 from primacy.host import directory as module
 from primacy.host.directory import lock, set_aside, sync_directory
 
@@ -17,7 +17,7 @@ def test_two_processes_never_have_it(tmp_path: Path) -> None:
     child = os.fork()
     if child == 0:
         module.LOCK_S = 0.05
-        with pytest.raises(JournalError, match="another process serves inventory"):
+        with pytest.raises(ConfigError, match="another process that serves inventory"):
             lock(tmp_path / "host.lock", "inventory")
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from primacy.errors import JournalError
+from primacy.errors import ConfigError, JournalError
 from primacy.host.directory import set_aside
 from primacy.host.journal import Journal, SnapshotEntry
 from primacy.machines.history import Batch
@@ -185,7 +185,6 @@ def damaged(path: Path, damage: str) -> None:
         ("gap", "entry 3 of term 1 follows 1"),
         ("no snapshot", "no snapshot holds them"),
         ("foreign", "a file of something else"),
-        ("newer", "format 99, newer than this code's 1"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_and_kept(journal: Journal, damage: str, words: str) -> None:
@@ -203,6 +202,15 @@ def test_a_file_that_cannot_be_used_is_refused_and_kept(journal: Journal, damage
     assert fresh.last == 0
     fresh.close()
     assert set_aside(journal.directory).name == "aside-2"
+
+
+def test_a_newer_file_is_refused_as_configuration_and_kept(journal: Journal) -> None:
+    journal.close()
+    damaged(journal.path, "newer")
+    content = journal.path.read_bytes()
+    with pytest.raises(ConfigError, match="format 99; at most 1: it is newer"):
+        Journal.open(journal.directory, "inventory")
+    assert journal.path.read_bytes() == content
 
 
 def test_a_journal_of_another_service_is_refused(journal: Journal) -> None:

@@ -30,9 +30,7 @@ def _waiting() -> Rig:
 
 def _hear(rig: Rig, who: Member, level: int, complete: bool = False) -> None:
     message = Progress(1, FUNCTION, level, complete)
-    rig.give(
-        c.PeerSaid(now_ns=rig.now_ns, node=who.node, incarnation=who.incarnation, message=message)
-    )
+    rig.give(c.PeerSaid(now_ns=rig.now_ns, node=who.node, incarnation=who.incarnation, message=message))
 
 
 def _names(rig: Rig) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from primacy.ledger.memory import MemoryLedger, Store
 from primacy.machines.ids import Member
 from primacy.machines.membership import SwapAnswer
 from primacy.machines.records import Mastership
+from tests.unit.waiting import wait_until
 
 ME = Member("n1", "1" * 32)
 RECORD = Mastership(1, ME, None, 1, "a test", ME)
@@ -61,9 +61,7 @@ class Line:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():
-            await asyncio.sleep(0.01)
+    await wait_until(condition, "the line has told it", LIMIT_S)
 
 
 async def test_every_question_has_one_answer() -> None:

@@ -14,7 +14,13 @@ from primacy.sim.linearizability import Finding, Log, Record, Register, Verdict,
 
 
 def record(
-    client: str, operation: str, argument: Any, invoked: int, completed: int | None, result: Any = None, key: str = "k"
+    client: str,
+    operation: str,
+    argument: Any,
+    invoked: int,
+    completed: int | None,
+    result: Any = None,
+    key: str = "k",
 ) -> Record:
     return Record(client, key, operation, argument, invoked, completed, result)
 
@@ -30,8 +36,14 @@ GOOD = {
         record("a", "write", 1, 0, 10),
         record("b", "read", None, 1, 2, 1),
     ],
-    "an unknown write may have happened": [record("a", "write", 1, 0, None), record("b", "read", None, 5, 6, 1)],
-    "an unknown write may never happen": [record("a", "write", 1, 0, None), record("b", "read", None, 5, 6, None)],
+    "an unknown write may have happened": [
+        record("a", "write", 1, 0, None),
+        record("b", "read", None, 5, 6, 1),
+    ],
+    "an unknown write may never happen": [
+        record("a", "write", 1, 0, None),
+        record("b", "read", None, 5, 6, None),
+    ],
     "an unknown write may happen late": [
         record("a", "write", 1, 0, None),
         record("b", "read", None, 5, 6, None),
@@ -122,7 +134,9 @@ def test_a_thousand_operations_of_eight_clients_take_less_than_a_second() -> Non
     for number in range(1000):
         now += 10
         state = (state[0] + 1, str(number))
-        history.append(record(f"c{number % 8}", "append", str(number), now - source.randrange(60), now + 1, state))
+        history.append(
+            record(f"c{number % 8}", "append", str(number), now - source.randrange(60), now + 1, state)
+        )
     assert check(history, Log(), steps_max=100_000).verdict is Verdict.LINEARIZABLE
 
 

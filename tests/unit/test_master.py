@@ -6,7 +6,8 @@ import pytest
 
 from primacy.machines import membership as m
 from primacy.machines.ids import FOREVER_NS, MS, NEVER_NS, Member
-from primacy.machines.messages import Beat, Echo
+from primacy.machines.master import MasterDuty
+from primacy.machines.messages import Beat, Echo, Obituary
 from primacy.machines.records import Mastership, Vice
 from primacy.machines.swap import Outcome, Purpose, Swap
 from tests.unit.cmm_tools import N1, N2, N3, TIMING, Cluster
@@ -52,8 +53,11 @@ def test_the_gate_counts_the_record_and_the_swap(
     monitor = _formed().monitors["n1"]
     monitor.record = _record(vice)
     monitor.swap = _swap(purpose, new) if purpose is not None else None
+    assert isinstance(monitor.master, MasterDuty)
     expected = GATE[vice, purpose, new]
-    assert monitor.master.valid_until_ns() == (monitor.master.lease.until_ns if expected == HELD else expected)
+    assert monitor.master.valid_until_ns() == (
+        monitor.master.lease.until_ns if expected == HELD else expected
+    )
 
 
 def test_after_the_orderly_stop_nothing_is_answered() -> None:
@@ -86,7 +90,15 @@ def _echo(cluster: Cluster, **changed: object) -> Echo:
         (N2, {"appointment": 0}),
         (N2, {"sent_ns": 1 << 62}),
     ],
-    ids=["not the vice", "another life", "no promise", "older term", "newer term", "older appointment", "future"],
+    ids=[
+        "not the vice",
+        "another life",
+        "no promise",
+        "older term",
+        "newer term",
+        "older appointment",
+        "future",
+    ],
 )
 def test_only_the_vices_promise_for_a_beat_that_was_sent_prolongs_the_lease(
     sender: Member, changed: dict[str, object]
@@ -149,8 +161,6 @@ def test_a_vice_that_beats_is_dropped_for_a_reason_that_is_told(why: str) -> Non
         case "leaving":
             cluster.give("n1", m.Leaving(now_ns=now_ns, member=N2))
         case "dead":
-            from primacy.machines.messages import Obituary
-
             cluster.give("n1", m.Received(now_ns=now_ns, sender=N2, message=Obituary(N2)))
         case _:
             nodes = (m.NodeEntry("n1"), m.NodeEntry("n3"))

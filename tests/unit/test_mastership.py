@@ -226,7 +226,7 @@ def test_a_deposed_master_learns_it_from_an_announcement() -> None:
     message = Announce(cluster.revision + 1, newer, False, 1)
     effects = cluster.give("n1", m.Received(now_ns=cluster.now_ns, sender=N2, message=message))
     assert m.Grant(1, 0) in effects
-    assert [e for e in effects if isinstance(e, m.Became)][0].how == "deposed"
+    assert next(e for e in effects if isinstance(e, m.Became)).how == "deposed"
 
 
 def test_stale_news_is_no_news() -> None:
@@ -298,4 +298,18 @@ def test_a_master_with_links_again_drops_a_vice_that_has_not_claimed() -> None:
     assert cluster.record.ready_vice == N2
     cluster.give("n1", m.Linked(now_ns=cluster.now_ns, up=True))
     assert cluster.record.vice is None
+    assert cluster.record.master == N1
+
+
+def test_a_recorded_master_whose_journal_was_set_aside_forms_nothing() -> None:
+    record = Mastership(4, Member("n1", "f" * 32), None, 9, "x", Member("n1", "f" * 32))
+    cluster = Cluster(N1, N2, N3)
+    cluster.revision, cluster.record = 7, record
+    cluster.give("n1", m.Health(now_ns=cluster.now_ns, able=False, healthy=True, appointment=0, complete=False))
+    cluster.run(3 * TIMING.formation_ms)
+    assert cluster.record == record
+    cluster.give(
+        "n1", m.Health(now_ns=cluster.now_ns, able=False, healthy=True, appointment=0, positions={"s": (4, 2)})
+    )
+    cluster.run(3 * TIMING.formation_ms)
     assert cluster.record.master == N1

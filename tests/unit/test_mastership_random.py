@@ -54,7 +54,12 @@ EVENTS = st.one_of(
     st.builds(m.Swapped, token=SMALL, answer=st.sampled_from(m.SwapAnswer), revision=SMALL, **NOW),
     st.builds(m.Gap, **NOW),
     st.builds(
-        m.Health, able=st.booleans(), healthy=st.booleans(), appointment=SMALL, positions=st.none() | POSITIONS, **NOW
+        m.Health,
+        able=st.booleans(),
+        healthy=st.booleans(),
+        appointment=SMALL,
+        positions=st.none() | POSITIONS,
+        **NOW,
     ),
     st.builds(m.TableChanged, nodes=st.sampled_from([NODES, NODES[:2], NODES[1:], ()]), **NOW),
     st.builds(m.Joined, term=SMALL, appointment=SMALL, **NOW),
@@ -116,7 +121,9 @@ class Watcher:
         monitor = self.monitor
         for term, until_ns in self.pages.items():
             if monitor.role != MASTER or term != monitor.term:
-                assert until_ns == NEVER_NS, f"a right of term {term} stands, this is {monitor.role} of {monitor.term}"
+                assert until_ns == NEVER_NS, (
+                    f"a right of term {term} stands, this is {monitor.role} of {monitor.term}"
+                )
         if monitor.role == MASTER:
             assert self.pages.get(monitor.term, NEVER_NS) == monitor.master.valid_until_ns()
         if self.acknowledging:

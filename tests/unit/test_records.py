@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -69,23 +70,21 @@ def test_fields_of_a_later_version_of_this_format_are_ignored() -> None:
     assert decode_mastership(json.dumps(plain).encode()).term == 1
 
 
-@pytest.mark.parametrize("key", ["mastership", "nodes/n1"])
-def test_a_newer_format_is_refused_and_says_what_to_do(key: str) -> None:
-    with pytest.raises(ConfigError, match="upgrade this node first") as caught:
-        if key == "mastership":
-            decode_mastership(encode(Mastership(1, N1, None, 1, "test", N1, format=FORMAT + 1)))
-        else:
-            decode_node(encode(NodeRecord(format=FORMAT + 1)), "n1")
-    assert key in caught.value.path
+def test_a_newer_format_is_refused_and_says_what_to_do() -> None:
+    record = encode(Mastership(1, N1, None, 1, "test", N1, format=FORMAT + 1))
+    with pytest.raises(ConfigError, match="mastership: got format 2; at most 1: upgrade this node first"):
+        decode_mastership(record)
+    node = encode(NodeRecord(format=FORMAT + 1))
+    with pytest.raises(ConfigError, match="nodes/n1: got format 2; at most 1: upgrade this node first"):
+        decode_node(node, "n1")
 
 
 @given(st.binary(max_size=60) | st.sampled_from([b"[" * 100_000, b'{"term":1}', b"\xff", b"null", b"[]"]))
 def test_damaged_bytes_are_named_and_nothing_else_is_raised(data: bytes) -> None:
-    for decode in (decode_mastership, lambda data: decode_node(data, "n1")):
-        try:
-            decode(data)
-        except ConfigError as error:
-            assert error.path.startswith("ledger key")
+    with pytest.raises(ConfigError, match="ledger key mastership"):
+        decode_mastership(data)
+    with suppress(ConfigError):  # `{}` is a node's record
+        decode_node(data, "n1")
 
 
 @given(st.text(max_size=2000))

@@ -105,7 +105,9 @@ def test_an_undone_sequence_ends_once_with_its_reasons(quiet: bool) -> None:
     ended: list[tuple[str, ...] | None] = []
     rig.hold = {"low"}
     steps = plan(FUNCTION, rig.callbacks)
-    rig.ssc.runs.begin("x", FUNCTION, steps, Frame("test", "a", "b"), ended.append, abortable=True, quiet=quiet)
+    rig.ssc.runs.begin(
+        "x", FUNCTION, steps, Frame("test", "a", "b"), ended.append, abortable=True, quiet=quiet
+    )
     rig.ssc.runs.abort("x", "somebody said no")
     rig.ssc.runs.abort("x", "and again")
     assert ended == [("somebody said no",)]
@@ -118,4 +120,8 @@ def test_an_undo_exchanges_the_states() -> None:
     rig.fail = {"b": "no"}
     rig.ask("switchover")
     contexts = [(r.name, r.context.old_state, r.context.new_state) for r in rig.runs]
-    assert contexts == [("a", "primary", "secondary"), ("b", "primary", "secondary"), ("a", "secondary", "primary")]
+    assert contexts == [
+        ("a", "primary", "secondary"),
+        ("b", "primary", "secondary"),
+        ("a", "secondary", "primary"),
+    ]

@@ -61,7 +61,8 @@ def test_a_host_that_was_ended_on_purpose_starts_again_after_a_short_while() -> 
 
 
 @pytest.mark.parametrize(
-    ("deaths", "pause_ns"), [(1, 200 * MS), (2, 300 * MS), (3, 400 * MS), (6, 1_800 * MS), (20, BACKOFF_NS_MAX)]
+    ("deaths", "pause_ns"),
+    [(1, 200 * MS), (2, 300 * MS), (3, 400 * MS), (6, 1_800 * MS), (20, BACKOFF_NS_MAX)],
 )
 def test_a_host_that_dies_again_and_again_waits_longer(deaths: int, pause_ns: int) -> None:
     rig = Rig()

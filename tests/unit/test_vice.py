@@ -8,6 +8,7 @@ from primacy.machines import membership as m
 from primacy.machines.ids import MS
 from primacy.machines.messages import Beat, Echo, Obituary
 from primacy.machines.swap import Outcome, Purpose
+from primacy.machines.vice import ViceDuty
 from tests.unit.cmm_tools import N1, N2, N3, TIMING, Cluster
 
 
@@ -20,6 +21,7 @@ def _formed(ready: bool = True) -> Cluster:
         cluster.serve("n1")
         cluster.run(600)
     assert cluster.record.is_vice(N2)
+    assert isinstance(cluster.monitors["n2"].vice, ViceDuty)
     return cluster
 
 
@@ -94,7 +96,9 @@ def test_a_claim_that_is_surely_not_written_ends_the_seal_and_is_tried_again_a_b
     cluster = _formed()
     _refuses(cluster)
     _silence(cluster, TIMING.grace_ms + 1_000)
-    effects = [e for e in cluster.effects["n2"] if isinstance(e, m.Seal | m.SwapRecord | m.Acknowledge | m.Closed)]
+    effects = [
+        e for e in cluster.effects["n2"] if isinstance(e, m.Seal | m.SwapRecord | m.Acknowledge | m.Closed)
+    ]
     claims = [i for i, e in enumerate(effects) if isinstance(e, m.SwapRecord)]
     for at in claims:
         assert isinstance(effects[at - 1], m.Seal)

@@ -77,3 +77,16 @@ def test_deep_nesting_is_an_error_of_the_wire(wire: Wire, nested: bytes) -> None
     for frame in (nested, b"\x9f" + encode(tag) + nested):
         with pytest.raises(WireError):
             wire.decode(frame)
+
+
+@pytest.mark.parametrize(("wire", "message"), EACH)
+def test_a_damaged_byte_anywhere_raises_nothing_else(wire: Wire, message: type[msgspec.Struct]) -> None:
+    """Bad UTF-8, wrong types, wrong lengths: each byte in turn becomes each of a few others."""
+    sent = encode(sample(message))
+    for at in range(len(sent)):
+        for byte in (0x00, 0x80, 0xC0, 0xCB, 0xDB, 0xFF):
+            try:
+                read = wire.decode(sent[:at] + bytes([byte]) + sent[at + 1 :])
+            except WireError:
+                continue
+            assert type(read) in members(wire.sent)

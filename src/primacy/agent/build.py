@@ -34,8 +34,8 @@ def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns
     return Coordinator(
         me,
         tuple(
-            ServiceEntry(s, table.service(s).local, table.service(s).restart_in_place)
-            for s in [*table.centralized(), *local]
+            ServiceEntry(s, row.local, row.restart_in_place, row.durability == "memory")
+            for s, row in ((s, table.service(s)) for s in [*table.centralized(), *local])
         ),
         {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes},
         now_ns,

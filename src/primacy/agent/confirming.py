@@ -41,7 +41,7 @@ class Confirming:
                 self._tell(service, Confirmed(number, False))
             elif not with_vice:
                 self._ask_ledger(service, number, term)
-            elif lease.until_ns - lease.lease_ns >= asked_ns:
+            elif lease.until_ns - lease.lease_ns > asked_ns:
                 self._tell(service, Confirmed(number, True))
             else:
                 waiting.append((asked_ns, service, number, term))

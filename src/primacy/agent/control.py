@@ -33,6 +33,7 @@ EVENTS_MAX = 1000
 CALLERS_MAX = 1000
 REQUESTS_MAX = 100  # of one caller, in progress
 REASON_LENGTH_MAX = 300
+NODE_LENGTH_MAX = 64
 _SHOWN = 40
 
 Outcome = tuple[str, Any, list[str]]  # (kind, result, reasons)
@@ -302,7 +303,7 @@ def checked(verb: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[
     """
     target, wrong = _TARGET[verb], []
     which, reason, dry_run = (arguments.get(name) for name in (target, "reason", "dry_run"))
-    if not isinstance(which, str | None) or which == "":
+    if which is not None and not (isinstance(which, str) and 0 < len(which) <= NODE_LENGTH_MAX):
         wrong.append(f"{target}: want a node's id, master or vice, got {shown(which)}")
     elif verb == "shutdown" and target not in arguments:
         wrong.append("node: say which one (null: all nodes)")

@@ -1,11 +1,13 @@
 """From the guardian's hand to a running agent: parameters, keys, ledger, table, then the node until it ends.
 
-Exit codes: 0 ended in order; 70 a bug of our own; 78 the configuration is wrong (the guardian does not start the agent again).
+Exit codes: 0 ended in order; 70 a bug of our own; 78 the configuration is wrong (the guardian does not start the
+agent again).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -42,7 +44,7 @@ def main() -> int:
     try:
         boot = boot_parameters.from_json(os.environ[BOOT_VARIABLE])
         fd = int(os.environ[GUARDIAN_VARIABLE])
-    except KeyError:
+    except (KeyError, ValueError):
         say("the agent is started by the guardian: run `primacy node`")
         return EXIT_CONFIG
     refused = realtime.prepare()
@@ -72,8 +74,12 @@ async def _run(boot: Boot, fd: int) -> int:
     files = tls.TlsFiles(Path(boot.certificate), Path(boot.private_key), Path(boot.authority))
     server, client = tls.server_context(files), tls.client_context(files)
     cluster = tls.cluster_of(server)
-    ledger, table, entries = await _table(boot, cluster)
-    node = Node(boot, table, cluster, entries, ledger, guardian, client, _key(Path(boot.cluster_key)))
+    opened = await open_table(boot, cluster, stop)
+    if opened is None:
+        guardian.stop()
+        return 0
+    ledger, table, entries = opened
+    node = Node(boot, table, cluster, entries, ledger, guardian, client, read_key(Path(boot.cluster_key)))
     control = Control(node)
     listener = Listener()
 
@@ -88,9 +94,12 @@ async def _run(boot: Boot, fd: int) -> int:
     leaving = loop.create_task(_leave_on(stop, node))
     await node.ended.wait()
     leaving.cancel()
+    if node.refused:
+        return EXIT_CONFIG
     guardian.stop()
     await asyncio.sleep(0.02)  # let the last answers leave
     listener.close()
+    control.close()
     await node.close()
     say(f"ended in order: {node.reason}")
     return 0
@@ -109,8 +118,13 @@ async def _leave_on(stop: asyncio.Event, node: Node) -> None:
     node.depart("the system asked it to stop")
 
 
-async def _table(boot: Boot, cluster: str) -> tuple[Ledger, Table, tuple[NodeEntry, ...]]:
-    """Open the ledger and load the configuration table; wait for a ledger that does not answer yet."""
+async def open_table(
+    boot: Boot, cluster: str, stop: asyncio.Event
+) -> tuple[Ledger, Table, tuple[NodeEntry, ...]] | None:
+    """Open the ledger and load the configuration table; wait for a ledger that does not answer yet.
+
+    None: the system wants this node to stop. ConfigError: what was found is not for this node.
+    """
     said = ""
     ledger: Ledger | None = None
     while True:
@@ -129,7 +143,10 @@ async def _table(boot: Boot, cluster: str) -> tuple[Ledger, Table, tuple[NodeEnt
             if str(error) != said:
                 said = str(error)
                 say(f"waiting for the ledger: {said}")
-            await asyncio.sleep(RETRY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S):
+                    await stop.wait()
+                    return None
     if boot.node not in table.nodes:
         raise ConfigError("node", boot.node, f"one of the table's nodes: {', '.join(table.nodes)}")
     own = [(link.address, link.port) for link in boot.links]
@@ -146,7 +163,8 @@ async def _table(boot: Boot, cluster: str) -> tuple[Ledger, Table, tuple[NodeEnt
     return ledger, table, tuple(entries)
 
 
-def _key(path: Path) -> bytes:
+def read_key(path: Path) -> bytes:
+    """Return the cluster's key; ConfigError says what the file should hold."""
     try:
         key = bytes.fromhex(path.read_text().strip())
     except (OSError, ValueError) as error:

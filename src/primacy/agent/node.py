@@ -35,14 +35,12 @@ from primacy.machines.ids import MS, SECOND, Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 
-GAP_NS_MIN = (
-    20 * MS
-)  # a timer that is later than this (and than a beat) was a scheduling gap of this agent's own
+GAP_NS_MIN = 20 * MS  # a timer later than this (and than a beat) was a scheduling gap of this agent's own
 HEALTH_S = 1.0
 
 
 class Node:
-    """The agent of one node, from its parts to its end. `ended` is set when it has ended in order."""
+    """The agent of one node. `ended` is set at its end: in order, or `refused`, as a host must not start here."""
 
     def __init__(
         self,
@@ -60,6 +58,8 @@ class Node:
         self.started_ns = now_ns()
         self.ended = asyncio.Event()
         self.reason = ""
+        self.refused = False
+        self.opened: set[str] = set()
         self.events = EventLog(self.me, Path(boot.directory) / "events.jsonl")
         self.guardian = guardian
         self.hosts = Hosts(guardian, cluster, boot.directory, self._host_said, self._host_exited)
@@ -265,6 +265,11 @@ class Node:
         else:
             if isinstance(message, host_wire.Failed):
                 sys.stderr.write(f"agent: the host of {service}: {message.text}\n")
+                if message.kind == host_wire.REFUSED and service not in self.opened:
+                    self.refused = True
+                    self.ended.set()
+            elif isinstance(message, host_wire.Opened):
+                self.opened.add(service)
             self.post(coordination.HostSaid(now_ns=now_ns(), service=service, message=message))
 
     def _host_exited(self, service: str, how: str) -> None:
@@ -305,11 +310,8 @@ class Node:
     def _peer_said(
         self, member: Member, message: peer_wire.Progress | peer_wire.EndNode | peer_wire.Leave
     ) -> None:
-        self.post(
-            coordination.PeerSaid(
-                now_ns=now_ns(), node=member.node, incarnation=member.incarnation, message=message
-            )
-        )
+        now, (node, life) = now_ns(), (member.node, member.incarnation)
+        self.post(coordination.PeerSaid(now_ns=now, node=node, incarnation=life, message=message))
 
     async def _answer_peer(
         self, node: str, verb: str, arguments: dict[str, Any]

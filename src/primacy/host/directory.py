@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from primacy.errors import JournalError
+from primacy.errors import ConfigError
 
 LOCK_S = 5.0
 """So long a predecessor that is just ending is waited for."""
@@ -36,7 +36,8 @@ def lock(path: Path, service: str) -> int:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 os.close(descriptor)
-                raise JournalError(f"{path}: another process serves {service} from this directory") from None
+                got = f"another process that serves {service} from this directory"
+                raise ConfigError(str(path), got, "wanted: a directory for each node alone") from None
             time.sleep(0.01)
 
 

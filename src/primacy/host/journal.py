@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 
-from primacy.errors import JournalError
+from primacy.errors import ConfigError, JournalError
 from primacy.host.directory import lock, sync_directory
 from primacy.machines.history import Batch, Run, cut, extend, last_of
 
@@ -68,7 +68,10 @@ class Journal:
 
     @classmethod
     def open(cls, directory: Path, service: str) -> Journal:
-        """Open or make the journal in `directory`; JournalError when what is there cannot be used."""
+        """Open or make the journal in `directory`.
+
+        JournalError when what is there cannot be used; ConfigError when it is newer than this code, or in use.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         journal = cls(directory, service)
         try:
@@ -76,7 +79,7 @@ class Journal:
         except (sqlite3.Error, msgspec.DecodeError, OSError) as error:
             journal.close()
             raise JournalError(f"journal {journal.path}: {error}") from error
-        except JournalError:
+        except (JournalError, ConfigError):
             journal.close()
             raise
         return journal
@@ -121,7 +124,8 @@ class Journal:
         if application != APPLICATION_ID:
             raise JournalError(f"{self.path} is a file of something else (application id {application:#x})")
         if version > FORMAT:
-            raise JournalError(f"{self.path} has format {version}, newer than this code's {FORMAT}")
+            want = f"at most {FORMAT}: it is newer than this code; upgrade this node, nothing was changed"
+            raise ConfigError(str(self.path), f"format {version}", want)
         for (finding,) in self._database.execute("PRAGMA quick_check(1)"):
             if finding != "ok":
                 raise JournalError(f"{self.path} is corrupt: {finding}")

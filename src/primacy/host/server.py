@@ -17,7 +17,7 @@ import msgspec
 
 from primacy.cgtp.tls import TlsFiles, client_context, server_context
 from primacy.channel import close_all
-from primacy.errors import JournalError
+from primacy.errors import ConfigError, JournalError
 from primacy.host.callbacks import Callbacks
 from primacy.host.calls import Calls
 from primacy.host.directory import set_aside
@@ -30,6 +30,7 @@ from primacy.host.syncing import Syncer, Worker
 from primacy.lease_page import LeasePage
 from primacy.machines import call_wire, host_wire
 from primacy.machines.host_wire import (
+    REFUSED,
     Alone,
     Appoint,
     Assign,
@@ -91,10 +92,15 @@ class Core:
         self.tell(host_wire.Note(kind, text[:8_000]))
 
     def open_journal(self, on_synced: Any, on_failed: Any) -> None:
-        """Open the journal; one that cannot be used is set aside, and this server can only join then."""
+        """Open the journal; one that cannot be used is set aside, and this server can only join then.
+
+        One that is newer than this code, or another process's, is left as it is: the node must not start with it.
+        """
         directory = Path(self.open.directory)
         try:
             self.journal = Journal.open(directory, self.open.service)
+        except ConfigError as error:
+            self.fail(REFUSED, str(error))
         except JournalError as error:
             if not (directory / "journal.db").exists():
                 raise
@@ -170,7 +176,7 @@ class Server(Roles):
         callbacks = core.model.description.callbacks
         self._callbacks = Callbacks(core.service, {each.name for each in callbacks}, core.tell)
         last = (0, 0) if core.journal.incomplete else (core.journal.term, core.journal.last)
-        core.tell(host_wire.Opened(open.service, callbacks, *last))
+        core.tell(host_wire.Opened(open.service, callbacks, *last, core.journal.incomplete))
         self._tick()
 
     # ---- the agent ----

@@ -106,6 +106,7 @@ class ServiceEntry(Struct, frozen=True):
     id: str
     local: bool = False
     restart_in_place: bool = False
+    volatile: bool = False  # `memory` durability
 
 
 # ---- effects ----

@@ -77,7 +77,7 @@ class Coordinator:
         self._lost_primary = ""  # why the master has to hand over or renew its term at once
         self._rescue_asked = False
         self._retry_ns = 0
-        self._health: tuple[bool, bool, int, bool] | None = None
+        self._health: tuple[bool, bool, int, bool, bool] | None = None
         self.served_term = 0  # the last term whose master is known to have served
         self._reconnected_term = 0
         self._out: list[Effect] = []
@@ -166,7 +166,7 @@ class Coordinator:
                 self.switchover.quiesced(service, message.term)
                 self.departure.quiesced(service, message)
             case host_wire.Stopped():
-                self.departure.stopped(service)
+                pass  # its journal is synced; what is waited for is the end of its process
             case host_wire.Note(kind=kind, text=text):
                 note = ServiceNote(term=self.term, node=self.node, service=service, kind=kind, text=text)
                 self.emit(Publish(note))
@@ -215,9 +215,9 @@ class Coordinator:
         self.departure.closed(purpose, outcome)
         if not self._rescue_asked or outcome is Outcome.DONE:
             return
-        if purpose is Purpose.HANDOVER:
+        if purpose is Purpose.HANDOVER and self._may_renew():
             self._renew()  # nobody can take over
-        elif purpose is Purpose.RENEW:
+        elif purpose in (Purpose.HANDOVER, Purpose.RENEW):
             self._rescue_asked = False
             self._retry_ns = self.now_ns + RETRY_NS
 
@@ -284,6 +284,12 @@ class Coordinator:
                 now_ns=self.now_ns, term=self.term, in_step=False, cause=self._lost_primary
             )
             self.feed(hand_over)
+
+    def _may_renew(self) -> bool:
+        """With `memory` durability what was acknowledged is surely with a ready vice, but perhaps not on this disk:
+        then nobody but that vice may go on."""
+        ready = self.record is not None and self.record.ready_vice is not None
+        return not ready or not any(s.row.volatile and s.process != "open" for s in self.servers.centralized)
 
     def _renew(self) -> None:
         self.servers.start_now()
@@ -358,19 +364,24 @@ class Coordinator:
     def _report_health(self) -> None:
         """Tell the monitor whether this node may be appointed, and whether it mirrors as vice."""
         opened = all(s.position is not None for s in self.servers.centralized)
+        complete = not any(s.incomplete for s in self.servers.centralized)
         ready = self.servers.all_ready()
         fresh = all(s.assigned == ("available", 0, 0) for s in self.servers.centralized)
         able = bool(self.servers.centralized) and ready and fresh and self.role == "member"
         healthy = self.role != "vice" or self.broken_appointment != self._appointment
-        state = (able, healthy, self._appointment if self.role == "vice" else 0, opened)
+        state = (able, healthy, self._appointment if self.role == "vice" else 0, opened, complete)
         if state == self._health:
             return
         self._health = state
         positions = None
         if opened and self.servers.centralized:
             positions = {s.service: s.position for s in self.servers.centralized if s.position is not None}
-        self.feed(
-            membership.Health(
-                now_ns=self.now_ns, able=able, healthy=healthy, appointment=state[2], positions=positions
-            )
+        health = membership.Health(
+            now_ns=self.now_ns,
+            able=able,
+            healthy=healthy,
+            appointment=state[2],
+            positions=positions,
+            complete=complete,
         )
+        self.feed(health)

@@ -113,7 +113,7 @@ class Departure:
             self._stopped(outcome is Outcome.DONE)
 
     def stopped(self, service: str) -> None:
-        """A host has ended, or said that its journal is synced and it ends now."""
+        """A host's process has ended."""
         self._waiting.discard(service)
 
     def proceed(self) -> None:

@@ -185,16 +185,27 @@ class Stop(Wire, frozen=True):
 
 
 class Opened(Wire, frozen=True):
-    """The service is imported and its journal recovered: its callbacks, and the journal's last (term, sequence)."""
+    """The service is imported and its journal recovered: its callbacks, and the journal's last (term, sequence).
+
+    incomplete: the journal may lack entries that were acknowledged (what was there before could not be used, and was
+    set aside): this server can only join a primary.
+    """
 
     service: str
     callbacks: list[Callback]
     term: int
     sequence: int
+    incomplete: bool = False
+
+
+REFUSED = "refused"
 
 
 class Failed(Wire, frozen=True):
-    """The host cannot go on (import error, journal error...): the text holds what, where, what to do. Then it exits."""
+    """The host cannot go on (import error, journal error...): the text holds what, where, what to do. Then it exits.
+
+    kind: REFUSED when a node must not start with what it has on its disk; else the name of an error.
+    """
 
     kind: str
     text: str

@@ -204,9 +204,12 @@ class MasterDuty:
             if not cmm.paused():
                 cmm.begin(Purpose.DROP, self._next(None, why))
         elif not record.vice.ready and self._joined == record.appointment and self.lease.held(cmm.now_ns):
-            if not cmm.paused():
-                ready = msgspec.structs.replace(record.vice, ready=True)
-                cmm.begin(Purpose.READY, self._next(ready, f"{ready.node} is in step"))
+            self._make_ready(record.vice)
+
+    def _make_ready(self, vice: Vice) -> None:
+        if not self._cmm.paused():
+            ready = msgspec.structs.replace(vice, ready=True)
+            self._cmm.begin(Purpose.READY, self._next(ready, f"{ready.node} is in step"))
 
     def _consider_alone(self) -> None:
         cmm = self._cmm

@@ -15,7 +15,7 @@ record, the open swap, the lease page's gate. Source: PacificA (Lin et al., 2008
 2009) for reconfiguration through an outside configuration service.
 """
 
-from __future__ import annotations
+from __future__ import annotations  # noqa: I001  (inputs and effects stand in one block)
 
 import msgspec
 
@@ -123,7 +123,7 @@ class Monitor:
                 self.judge_ns = event.now_ns + self.timing.beat_ns
             case Health():
                 self.health = event
-                self.positions = event.positions if event.positions is not None else self.positions
+                self.positions = event.positions or self.positions if event.complete else None
             case TableChanged(nodes=nodes):
                 self.peers.replace(nodes)
             case Joined(term=term, appointment=appointment):

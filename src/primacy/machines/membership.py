@@ -87,12 +87,16 @@ class TableChanged(Input, frozen=True, kw_only=True):
 
 
 class Health(Input, frozen=True, kw_only=True):
-    """This node's own servers. able: initialized, may be appointed. healthy: as vice they mirror (in `appointment`)."""
+    """This node's own servers. able: initialized, may be appointed. healthy: as vice they mirror (in `appointment`).
+
+    complete: no journal was set aside. A node with an incomplete one takes no part in formation: it can only join.
+    """
 
     able: bool
     healthy: bool
     appointment: int
     positions: Positions | None = None
+    complete: bool = True
 
 
 class Joined(Input, frozen=True, kw_only=True):

@@ -39,6 +39,7 @@ class Server:
     initialized: bool = False
     assigned: tuple[str, int, int] | None = None  # (role, term, appointment) as told to this process
     position: tuple[int, int] | None = None  # journal's last (term, sequence) when it was opened
+    incomplete: bool = False  # the journal may lack acknowledged entries: it can only join a primary
     callbacks: list[Callback] = field(default_factory=list)
     started_ns: int = 0
     failures: int = 0
@@ -74,6 +75,7 @@ class Servers:
         server.process = "open"
         server.callbacks = message.callbacks
         server.position = (message.term, message.sequence)
+        server.incomplete = message.incomplete
         server.error = ""
 
     def exited(self, service: str, reason: str) -> ServerState:

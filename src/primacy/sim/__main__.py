@@ -23,7 +23,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=1, help="how many seeds from there on")
     parser.add_argument("--nodes", type=int, default=0, help="number of nodes (default: the seed decides)")
     parser.add_argument("--no-faults", action="store_true", help="let nothing go wrong")
-    parser.add_argument("--mutant", default="", help="plant a bug: " + ", ".join(m.name for m in mutants.MUTANTS))
+    parser.add_argument(
+        "--mutant", default="", help="plant a bug: " + ", ".join(m.name for m in mutants.MUTANTS)
+    )
     parser.add_argument("--trace", action="store_true", help="tell every run's timeline")
     parser.add_argument("--replay", default="", help="a file with a stored run instead of seeds")
     parser.add_argument("--keep", action="store_true", help="do not shorten a failing fault list")
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> int:
     mutant = mutants.named(options.mutant) if options.mutant else None
     if mutant is not None:
         loader.install(mutant.edits)
-    from primacy.sim import command  # noqa: PLC0415 (a planted bug must be in place before its module is imported)
+    from primacy.sim import command
 
     return command.execute(options, mutant)
 

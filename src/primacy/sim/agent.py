@@ -1,8 +1,8 @@
-"""A simulated agent: the dull driver of the membership monitor. It obeys effects in order and decides almost nothing.
+"""A simulated agent: the dull driver of the membership monitor. It obeys effects in order.
 
-What it does decide is what the real agent decides too: which role the host of the service gets, when the operator's
-switchover quiesces and resumes, and what the death of a host means (mastership is handed over without drain; when nobody
-can take over it goes on here in a new term, since a term has one primary process).
+What it does decide is what the real agent decides too: which role the host of the service gets, when the
+operator's switchover quiesces and resumes, and what the death of a host means (mastership is handed over
+without drain; when nobody can take over it goes on here in a new term, since a term has one primary process).
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ class Place(Protocol):
 
     def greet(self, agent: Agent, node: str, message: Message) -> None:
         """Send a hello to a node."""
+
+    def give_up(self, agent: Agent) -> None:
+        """End this life of the node."""
 
     def agent_broken(self, agent: Agent, error: Exception) -> None:
         """The agent has found a bug in its own code."""
@@ -260,7 +263,9 @@ class Agent(Process):
         if role == "master" and record.term != self._primary_term:
             self._primary_term = record.term
             host.assigned = "primary"
-            self._tell(Host.assign, record.term, "primary", page, record.appointment, record.ready_vice, False)
+            self._tell(
+                Host.assign, record.term, "primary", page, record.appointment, record.ready_vice, False
+            )
             if record.vice is not None and not record.vice.ready:
                 self._tell(Host.appoint, record.term, record.appointment)
             levels_ns = int(self.random.uniform(*LEVELS_NS))
@@ -269,7 +274,9 @@ class Agent(Process):
             in_step = host.assigned == "primary"
             host.assigned = "secondary"
             self._appointment = record.appointment
-            self._tell(Host.assign, record.term, "secondary", page, record.appointment, record.master, in_step)
+            self._tell(
+                Host.assign, record.term, "secondary", page, record.appointment, record.master, in_step
+            )
             self._tell_health()
 
     def _serve(self, term: int) -> None:
@@ -321,7 +328,9 @@ class Agent(Process):
         """A swap of this master's own did not come to anything."""
         term = self.monitor.term
         if self._lost_term == term and self.monitor.role == "master":
-            if purpose is Purpose.HANDOVER:
+            if self.monitor.volatile:
+                self.place.give_up(self)  # what this node has on disk may lack what was acknowledged
+            elif purpose is Purpose.HANDOVER:
                 self.feed(cmm.Renew(now_ns=self.clock.now_ns, term=term, cause=LOST))
             elif purpose is Purpose.RENEW:
                 self.timer(self.scheduler.now_ns + RETRY_NS, self._rescue, term)

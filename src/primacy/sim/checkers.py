@@ -6,7 +6,7 @@ S2  no call that was sent after a new term's first reply is answered from an old
 S3  an acknowledged operation is in the state of every later primary; replicas agree at their checkpoints.
 S4  replies are linearizable, and each operation is in the state once.
 S6  a claim comes from the ready vice, from formation, or was handed over; within a term only its master writes.
-R6  no master makes a vice ready without its lease.
+R6  no master makes a vice ready that never gives it a lease (it would be silent for nothing).
 S7  one incarnation never acts on the rights of another.
 
 The checkers see everything (true time, every node, the ledger itself) and change nothing.
@@ -19,14 +19,18 @@ from dataclasses import dataclass
 
 from primacy.machines import membership as cmm
 from primacy.machines.call_wire import ToClient
-from primacy.machines.ids import Member
+from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.records import Mastership
 from primacy.sim.host import Host
-from primacy.sim.linearizability import Log, Record, Verdict, check
 from primacy.sim.line import Ledger
+from primacy.sim.linearizability import Log, Record, Verdict, check
 from primacy.sim.node import Node
 from primacy.sim.plan import Plan
 from primacy.sim.scheduler import Scheduler
+
+
+EVENTS_MAX = 1_500_000
+_MASK = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,15 @@ class Checkers:
         self.violation: Violation | None = None
         self.timeline: list[tuple[int, str, str]] = []
         self.bugs: list[str] = []
+        self.fingerprint = 0  # of the times of all events: two runs with the same one are the same run
+        self._leaseless: set[tuple[int, int]] = (
+            set()
+        )  # (term, appointment) made ready before any lease was held
         self._scheduler, self._nodes, self._ledger = scheduler, nodes, ledger
         self._plan = plan
         self._first_reply_ns: dict[int, int] = {}
         self._acknowledged: dict[str, int] = {}  # name -> the term that acknowledged it first
+        self._alone: set[str] = set()  # names acknowledged while the record named no ready vice
         self._latest: Host | None = None  # the primary that serves the highest term
         self.forgiven = False  # a formation by availability has lost acknowledged operations: it may
         self._digests: dict[tuple[int, int], bytes] = {}
@@ -77,6 +86,10 @@ class Checkers:
 
     def each(self) -> bool:
         """Check S1; return whether the run is over."""
+        scheduler = self._scheduler
+        self.fingerprint = (self.fingerprint * 1_000_003 ^ scheduler.now_ns) & _MASK
+        if scheduler.count > EVENTS_MAX:
+            self.fail("L1", f"{EVENTS_MAX} events: something spins")
         holder: Host | None = None
         for node in self._nodes.values():
             for host in node.hosts:
@@ -98,22 +111,38 @@ class Checkers:
 
     def written(self, revision: int, old: Mastership | None, new: Mastership) -> None:
         """A swap was written: S6, and no older term may be answered from now on."""
-        vice = "no vice" if new.vice is None else f"{'ready' if new.vice.ready else 'not ready'} vice {new.vice.member}"
-        sentence = f"revision {revision}: term {new.term}, master {new.master}, {vice}, by {new.by}: {new.cause}"
+        vice = (
+            "no vice"
+            if new.vice is None
+            else f"{'ready' if new.vice.ready else 'not ready'} vice {new.vice.member}"
+        )
+        sentence = (
+            f"revision {revision}: term {new.term}, master {new.master}, {vice}, by {new.by}: {new.cause}"
+        )
         self.note("ledger", sentence)
+        if old is not None and old.ready_vice is not None and (old.term, old.appointment) in self._leaseless:
+            self.fail(
+                "R6",
+                f"{old.master} fell silent for {old.ready_vice}, which never gave it a lease: {sentence}",
+            )
         why = self._not_allowed(old, new)
         if why:
             self.fail("S6", f"{why}: {sentence}")
         for node in self._nodes.values():
             for host in node.hosts:
                 if host.alive and host.role == "primary" and host.term < new.term and host.answers():
-                    self.fail("S1", f"{host.member} may answer in term {host.term} {self._validity(host)}: {sentence}")
+                    self.fail(
+                        "S1",
+                        f"{host.member} may answer in term {host.term} {self._validity(host)}: {sentence}",
+                    )
 
     def _not_allowed(self, old: Mastership | None, new: Mastership) -> str:
         if old is None:
             return "" if new.term == 1 and new.by == new.master else "the first record is not by its master"
         if new.term == old.term:
-            return "" if new.by == old.master == new.master else "only the master changes the record of its term"
+            return (
+                "" if new.by == old.master == new.master else "only the master changes the record of its term"
+            )
         if new.term != old.term + 1:
             return "a term was left out"
         if new.by == old.master:
@@ -137,26 +166,33 @@ class Checkers:
         return self._nodes[member.node].member != member
 
     def _forgive(self, old: Mastership, new: Mastership) -> None:
-        """Formation by availability: what was acknowledged may be lost, unless its sole holder forms again."""
-        if old.ready_vice is not None or new.master.node != old.master.node:
-            self._acknowledged.clear()
-            self.forgiven = True
+        """Formation by availability may lose what was acknowledged, but not what its node acknowledged alone."""
+        self.forgiven = True
+        for name in list(self._acknowledged):
+            if name not in self._alone or new.master.node != old.master.node or old.ready_vice is not None:
+                del self._acknowledged[name]
 
     # ---- rights ----
 
     def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool, forms: bool) -> None:
-        """S6, formation is for those who have no role; R6, who makes its vice ready must be able to answer with it."""
+        """S6: formation is for those who have no role. For R6: note who makes its vice ready without its lease."""
         record, known = effect.record, self._ledger.record
         if known is not None and forms and effect.expect == self._ledger.revision and known.master == member:
             self.fail("S6", f"{member} forms although the record names it as master")
         if known is None or record.term != known.term or known.ready_vice is not None:
             return
         if record.master == member == record.by and record.ready_vice is not None and not page_valid:
-            self.fail("R6", f"{member} makes {record.ready_vice} its ready vice without a lease: needless silence")
+            self._leaseless.add((record.term, record.appointment))
 
     def granted(self, member: Member, effect: cmm.Grant, page_valid: bool) -> None:
         """S7: only the member that the record named as master of this term may let its primaries answer."""
-        if page_valid and not any(r.term == effect.term and r.master == member for _, r in self._ledger.history):
+        if page_valid and effect.until_ns < FOREVER_NS:
+            self._leaseless = {
+                (term, appointment) for term, appointment in self._leaseless if term != effect.term
+            }
+        if page_valid and not any(
+            r.term == effect.term and r.master == member for _, r in self._ledger.history
+        ):
             self.fail("S7", f"{member} grants itself term {effect.term}, of which it was never master")
 
     def acknowledging(self, member: Member, effect: cmm.Acknowledge) -> None:
@@ -178,10 +214,21 @@ class Checkers:
                     f"{host.member} answers from term {term} a call sent at {sent_ns / 1e6:.3f} ms; "
                     f"term {newer} had replied at {first_ns / 1e6:.3f} ms",
                 )
+        record = self._ledger.record
+        alone = record is not None and record.term == term and record.ready_vice is None
         for name in names:
+            if name not in self._acknowledged and alone:
+                self._alone.add(name)
             self._acknowledged.setdefault(name, term)
-            if self._latest is not None and self._latest.term > term and name not in self._latest.logbook.names:
-                self.fail("S3", f"{host.member} acknowledges {name} in term {term}; {self._latest.member} serves without it")
+            if (
+                self._latest is not None
+                and self._latest.term > term
+                and name not in self._latest.logbook.names
+            ):
+                self.fail(
+                    "S3",
+                    f"{host.member} acknowledges {name} in term {term}; {self._latest.member} serves without it",
+                )
 
     def served(self, host: Host) -> None:
         """S3: everything acknowledged is there."""
@@ -192,13 +239,18 @@ class Checkers:
         lost = [name for name, term in told.items() if term <= host.term and name not in names]
         if lost:
             some = ", ".join(f"{name} (acknowledged in term {told[name]})" for name in lost[:3])
-            self.fail("S3", f"{host.member} serves term {host.term} without {len(lost)} acknowledged names: {some}")
+            self.fail(
+                "S3", f"{host.member} serves term {host.term} without {len(lost)} acknowledged names: {some}"
+            )
         self._once(host)
 
     def checkpointed(self, host: Host, term: int, sequence: int, digest: bytes) -> None:
         """S3: the same entry, the same state, everywhere."""
         if self._digests.setdefault((term, sequence), digest) != digest:
-            self.fail("S3", f"the state of {host.member} after entry {sequence} of term {term} differs from another's")
+            self.fail(
+                "S3",
+                f"the state of {host.member} after entry {sequence} of term {term} differs from another's",
+            )
         self._once(host)
 
     def _once(self, host: Host) -> None:

@@ -1,16 +1,16 @@
-"""A simulated client: the real client's machine (client_session.py) with a stream to each node's host, and a workload.
+"""A simulated client: the real client's machine (client_session.py) with streams to hosts and a workload.
 
-It appends names and reads logs, one call at a time or several, and repeats whatever it was not answered; what it
-invoked and what it learned, with the virtual times, is the history that linearizability is checked on.
+It appends names and reads logs, one call at a time or several, and repeats whatever it was not answered; what
+it invoked and what it learned, with the virtual times, is the history that linearizability is checked on.
 """
 
 from __future__ import annotations
 
 import random
 
+from primacy.machines.call_wire import ToClient
 from primacy.machines.client_calls import Pending
 from primacy.machines.client_session import Effect, Failed, Finished, Send, ServiceSession
-from primacy.machines.call_wire import ToClient
 from primacy.machines.ids import FOREVER_NS, MS
 from primacy.sim import logbook
 from primacy.sim.host import SERVICE, Host
@@ -36,7 +36,7 @@ class Operation:
 
 
 class Client(Process):
-    """One client. together: how many operations it has outstanding at most. think_ns: its pauses. reads: their share."""
+    """One client. together: operations outstanding at most; think_ns: its pauses; reads: their share."""
 
     def __init__(
         self,
@@ -90,7 +90,9 @@ class Client(Process):
         if self._stopped:
             return
         if self.outstanding < self.together:
-            self.invoke("read" if self.random.random() < self.reads else "append", self.random.choice(self.keys))
+            self.invoke(
+                "read" if self.random.random() < self.reads else "append", self.random.choice(self.keys)
+            )
         self.timer(self.scheduler.now_ns + int(self.random.uniform(*self.think_ns)), self._next)
 
     def invoke(self, operation: str, key: str) -> None:
@@ -106,7 +108,9 @@ class Client(Process):
             packed = logbook.encode(logbook.Append(key, argument))
             self._obey(self.session.call(Pending(token, operation, packed, now_ns, FOREVER_NS), now_ns))
         else:
-            self._obey(self.session.query(Pending(token, operation, key.encode(), now_ns, FOREVER_NS), now_ns))
+            self._obey(
+                self.session.query(Pending(token, operation, key.encode(), now_ns, FOREVER_NS), now_ns)
+            )
 
     # ---- streams ----
 

@@ -51,7 +51,7 @@ def failure(outcome: Outcome, mutant: str = "") -> str:
     return (
         f"seed {plan.seed}: {outcome.violation}\nfaults:\n{faults}\n{outcome.report()}\n"
         f"replay: python -m primacy.sim --seed {plan.seed}{planted} --trace\n"
-        f"or, with the shortened faults: python -m primacy.sim --replay FILE{planted} --trace, where FILE holds\n{text}\n"
+        f"or, with these faults: python -m primacy.sim --replay FILE{planted} --trace, where FILE holds\n{text}\n"
     )
 
 

@@ -1,8 +1,9 @@
-"""A node's disk: what was written may be lost with the power until it is synced; a killed process loses nothing written.
+"""A node's disk: what is written survives the process, what is synced survives the power.
 
-A journal holds batches, whole and in order, and at most one snapshot that stands for all entries up to its position.
-Writes go in groups: one commit at a time, what comes meanwhile waits for the next. A commit is *written* (survives the
-process) some time before it is *synced* (survives the power). Cutting and replacing are atomic and durable at once.
+A journal holds batches, whole and in order, and at most one snapshot that stands for all entries up to its
+position. Writes go in groups: one commit at a time, what comes meanwhile waits for the next. A commit is
+*written* (survives the process) some time before it is *synced* (survives the power). Cutting and replacing
+are atomic and durable at once.
 """
 
 from __future__ import annotations
@@ -84,7 +85,9 @@ class Journal:
 class Writer:
     """A host process's writes: `progress` is called in the process when something was written or synced."""
 
-    def __init__(self, journal: Journal, process: Process, source: random.Random, progress: Callable[[], None]) -> None:
+    def __init__(
+        self, journal: Journal, process: Process, source: random.Random, progress: Callable[[], None]
+    ) -> None:
         self.journal = journal
         self.slow = 1
         self._process, self._random, self._progress = process, source, progress
@@ -128,7 +131,7 @@ class Writer:
     def _begin(self) -> None:
         self._commit, self._queue = self._queue, []
         self._number += 1
-        after_ns = int(self._random.uniform(*WRITE_NS))
+        after_ns = int(self._random.uniform(*WRITE_NS)) * self.slow
         self._process.scheduler.after(after_ns, self._written, self._number)
 
     def _written(self, number: int) -> None:

@@ -1,9 +1,9 @@
 """Draws a list of faults from a source of randomness.
 
-It is coincidences that break things, so most faults come shortly after another one, durations are of every order of
-magnitude around the grace, each list uses some kinds of faults only (a search over all kinds at once finds less), and half
-of the lists hold a *pattern*: a few faults that meddle with one change of the mastership, for example a master that falls
-silent while its vice's line to the ledger is uncertain.
+It is coincidences that break things, so most faults come shortly after another one, durations are of every
+order of magnitude around the grace, each list uses some kinds of faults only (a search over all kinds at once
+finds less), and half of the lists hold a *pattern*: a few faults that meddle with one change of the
+mastership, for example a master that falls silent while its vice's line to the ledger is uncertain.
 """
 
 from __future__ import annotations
@@ -15,12 +15,15 @@ from primacy.sim.faults import FROZEN, LEDGER, OBITUARY, STOPS, THEN, Fault
 
 _WEIGHTS = {
     "crash": 5, "power": 3, "freeze": 6, "stop": 6, "kill": 3, "cut": 4, "isolate": 4, "loss": 2, "delay": 3,
-    "duplicate": 1, "clients": 1, "client": 1, "ledger": 6, "watch": 2, "disk": 2, "obituary": 2, "switchover": 4,
+    "duplicate": 1, "clients": 1, "client": 1, "filter": 2, "ledger": 6, "watch": 2, "disk": 2, "obituary": 2,
+    "switchover": 4,
 }  # fmt: skip
 _UNCERTAIN = ("uncertain", "written", "late", "never", "deaf", "deaf", "partition", "unavailable")
 
 
-def draw(source: random.Random, nodes: Sequence[str], grace_ms: float, begin_ms: int, end_ms: int) -> tuple[Fault, ...]:
+def draw(
+    source: random.Random, nodes: Sequence[str], grace_ms: float, begin_ms: int, end_ms: int
+) -> tuple[Fault, ...]:
     """Draw a list of faults between two instants. grace_ms: the measure of all durations."""
     return _Drawer(source, nodes, grace_ms, begin_ms, end_ms).draw()
 
@@ -92,15 +95,21 @@ class _Drawer:
                 return Fault(at_ms, kind, who, what=source.choice(FROZEN), for_ms=for_ms)
             case "stop":
                 process, effect = source.choice(STOPS)
-                return Fault(at_ms, kind, who, what=f"{process}:{effect}", then=source.choice(THEN), for_ms=for_ms)
-            case "cut" | "loss" | "delay" | "duplicate":
+                return Fault(
+                    at_ms, kind, who, what=f"{process}:{effect}", then=source.choice(THEN), for_ms=for_ms
+                )
+            case "cut" | "loss" | "delay" | "duplicate" | "filter":
                 return self._spoilt(kind, at_ms, who, for_ms)
             case "ledger":
-                return Fault(at_ms, kind, source.choice((who, who, "*")), what=source.choice(LEDGER), for_ms=for_ms)
+                return Fault(
+                    at_ms, kind, source.choice((who, who, "*")), what=source.choice(LEDGER), for_ms=for_ms
+                )
             case "watch":
                 return Fault(at_ms, kind, who, for_ms=for_ms, amount=float(source.randint(50, 3000)))
             case "disk":
-                return Fault(at_ms, kind, who, for_ms=for_ms, amount=float(source.choice((10, 100, 500))))
+                return Fault(
+                    at_ms, kind, who, for_ms=for_ms, amount=float(source.choice((10, 100, 500, 5000)))
+                )
         return Fault(at_ms, kind, who)  # kill, obituary, switchover
 
     def _crash(self, at_ms: int, who: str, for_ms: int) -> Fault:
@@ -112,14 +121,18 @@ class _Drawer:
         peer = source.choice([node for node in (*self._nodes, "vice", "master") if node != who])
         link = source.choice((-1, -1, 0, 1))
         amounts = {"loss": source.uniform(0.05, 0.9), "duplicate": 0.5, "delay": self._ms(0.05, 3)}
-        return Fault(at_ms, kind, who, peer, for_ms=for_ms, link=link, amount=round(amounts.get(kind, 0.0), 2))
+        return Fault(
+            at_ms, kind, who, peer, for_ms=for_ms, link=link, amount=round(amounts.get(kind, 0.0), 2)
+        )
 
     # ---- patterns ----
 
     def _silence(self, at_ms: int, who: str, for_ms: int) -> Fault:
         """One of the ways to fall silent: frozen, cut off in both directions or in one, very late, dead."""
         source, peer = self._random, "master" if who == "vice" else "vice"
-        way = source.choice(("freeze", "freeze", "agent", "isolate", "cut", "back", "delay", "crash", "power"))
+        way = source.choice(
+            ("freeze", "freeze", "agent", "isolate", "cut", "back", "delay", "crash", "power")
+        )
         match way:
             case "freeze" | "agent":
                 what = "node" if way == "freeze" else "agent"
@@ -141,7 +154,9 @@ class _Drawer:
     def _silent_master(self, at_ms: int) -> list[Fault]:
         """The master falls silent for about a grace while a line to the ledger is bad."""
         silence = self._silence(at_ms, "master", self._ms(0.5, 2.5))
-        ledger = self._ledger(at_ms - self._ms(0, 0.3), self._random.choice(("vice", "vice", "*")), self._ms(0.5, 3))
+        ledger = self._ledger(
+            at_ms - self._ms(0, 0.3), self._random.choice(("vice", "vice", "*")), self._ms(0.5, 3)
+        )
         more = [self._ledger(at_ms, "master", self._ms(1, 5))] if self._random.random() < 0.5 else []
         return [silence, ledger, *more]
 
@@ -159,11 +174,15 @@ class _Drawer:
             Fault(at_ms + self._ms(0, 0.2), "switchover"),
         ]
         if self._random.random() < 0.6:
-            faults.append(self._silence(at_ms + self._ms(0, 1), self._random.choice(("master", "vice")), self._ms(0.3, 3)))
+            faults.append(
+                self._silence(
+                    at_ms + self._ms(0, 1), self._random.choice(("master", "vice")), self._ms(0.3, 3)
+                )
+            )
         return faults
 
     def _new_vice(self, at_ms: int) -> list[Fault]:
-        """The vice dies, so another one is appointed and made ready; then the master's line is bad, then it is silent."""
+        """The vice dies, another is appointed and made ready; then the master's line is bad, then it is silent."""
         faults = [Fault(at_ms, "crash", "vice", what="sent", for_ms=self._ms(0.05, 1.5))]
         soon_ms = at_ms + self._random.choice((self._ms(0, 0.5), self._random.randint(0, 700)))
         faults.append(self._ledger(soon_ms, "master", self._ms(0.5, 8)))
@@ -177,13 +196,21 @@ class _Drawer:
         """A node dies without being mourned, and is back within a grace; the other is frozen meanwhile."""
         who, other = self._random.choice((("vice", "master"), ("master", "vice")))
         obituary = self._random.choice(("lost", "late"))
-        crash = Fault(at_ms, "crash", who, what=obituary, for_ms=self._ms(0, 0.5), amount=float(self._ms(0.2, 6)))
+        crash = Fault(
+            at_ms, "crash", who, what=obituary, for_ms=self._ms(0, 0.5), amount=float(self._ms(0.2, 6))
+        )
         freeze = Fault(at_ms - self._ms(0, 0.3), "freeze", other, what="node", for_ms=self._ms(0.2, 3))
         return [crash, freeze] if self._random.random() < 0.5 else [crash]
 
     def _lost_writes(self, at_ms: int) -> list[Fault]:
         """The master's disk is slow or its vice cut off, then its power fails."""
-        slow = Fault(at_ms, "disk", "master", for_ms=self._ms(2, 8), amount=float(self._random.choice((100, 500))))
+        slow = Fault(
+            at_ms,
+            "disk",
+            "master",
+            for_ms=self._ms(2, 8),
+            amount=float(self._random.choice((100, 500, 5000))),
+        )
         silence = self._silence(at_ms + self._ms(0, 1), "vice", self._ms(1, 4))
         how = self._random.choice(("power", "power", "kill", "crash"))
         later_ms = at_ms + self._ms(0.2, 5)

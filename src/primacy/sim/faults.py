@@ -1,8 +1,8 @@
-"""Faults as data: a list that can be printed, stored, replayed and made shorter (draw.py draws one from a seed).
+"""Faults as data: a list that can be printed, stored, replayed and made shorter (draw.py draws one).
 
-A fault is drawn for a time, begins then, and ends by itself `for_ms` later, at the latest when the cluster heals. Where
-a node is meant, `master`, `vice` and `other` name whoever is that when the fault begins; a fault that means nobody then
-does nothing. All randomness is in the drawing: the list says everything.
+A fault is drawn for a time, begins then, and ends by itself `for_ms` later, at the latest when the cluster
+heals. Where a node is meant, `master`, `vice` and `other` name whoever is that when the fault begins; a fault
+that means nobody then does nothing. All randomness is in the drawing: the list says everything.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
             case "power":
                 text = f"{self.node} loses its power"
             case "freeze":
-                text = f"{self.what} of {self.node} freezes" if self.what != "node" else f"{self.node} freezes"
+                text = (
+                    f"{self.what} of {self.node} freezes" if self.what != "node" else f"{self.node} freezes"
+                )
             case "stop":
                 once = f"once for {self.for_ms} ms, right before its {self.what.replace(':', ' does ')}"
                 return f"from {self.at_ms} ms on: {self.then} of {self.node}, {once}"
@@ -56,6 +58,8 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 text = f"cut {way}"
             case "isolate":
                 text = f"{self.node} is cut off from all other nodes"
+            case "filter":
+                text = f"datagrams between {self.node} and {self.peer} are filtered, streams pass"
             case "loss":
                 text = f"{self.amount:.0%} of the packets are lost {way}"
             case "delay":

@@ -1,8 +1,9 @@
 """A simulated host: the driver of the mirror's machines, the replica and the client's messages for one service.
 
-It does what the real host does, in the same order: a turn takes what clients have sent, executes or evaluates it,
-journals and ships one batch; what is to be answered waits for `Release`, and the lease page is read last of all,
-right before an answer leaves. Between the turn and the leaving other things may happen, a freeze for example.
+It does what the real host does, in the same order: a turn takes what clients have sent, executes or evaluates
+it, journals and ships one batch; what is to be answered waits for `Release`, and the lease page is read last
+of all, right before an answer leaves. Between the turn and the leaving other things may happen, a freeze for
+example.
 """
 
 from __future__ import annotations
@@ -15,26 +16,19 @@ from typing import Any, Protocol
 
 from primacy.machines import entries
 from primacy.machines.call_wire import (
-    Answer,
-    Call,
     HostRole,
-    KeepAlive,
-    OpenSession,
-    Query,
-    Reply,
-    SessionOpened,
     ToClient,
     ToHost,
 )
-from primacy.machines.entries import Checkpoint, Entry, SessionBegun, SessionEnded, SessionsTouched
+from primacy.machines.entries import Checkpoint, Entry
 from primacy.machines.history import Batch
 from primacy.machines.ids import MS, Member
 from primacy.machines.mirror import Primary, Secondary
 from primacy.machines.replica import Replica
-from primacy.machines.session import Verdict
 from primacy.sim.disk import Journal, Writer
+from primacy.sim.host_calls import Waiting, take
 from primacy.sim.host_mirror import Mirroring, TakeSnapshot
-from primacy.sim.logbook import Append, Logbook
+from primacy.sim.logbook import Logbook
 from primacy.sim.network import Network, Stream
 from primacy.sim.page import Page
 from primacy.sim.process import Process
@@ -74,18 +68,6 @@ class Around:
     snapshot_every: int
     find: Callable[[Member], Process | None]
     tell: Callable[..., None]
-
-
-class Waiting:
-    """An answer that may not leave yet: everything up to `position` must be released first."""
-
-    __slots__ = ("message", "names", "position", "sent_ns", "stream")
-
-    def __init__(
-        self, position: int, stream: Stream, message: ToClient, sent_ns: int, names: tuple[str, ...] = ()
-    ) -> None:
-        self.position, self.stream, self.message = position, stream, message
-        self.sent_ns, self.names = sent_ns, names
 
 
 class Host(Process):
@@ -223,9 +205,11 @@ class Host(Process):
             self._tell_client(stream)
 
     def _tell_client(self, stream: Stream) -> None:
-        client = stream.ends[0]
-        role = HostRole(SERVICE, self.member.node, self.term, self.serving, "")
-        stream.send(self, client.received, self.member.node, role)  # type: ignore[attr-defined]
+        self._send(stream, HostRole(SERVICE, self.member.node, self.term, self.serving, ""))
+
+    def _send(self, stream: Stream, message: ToClient) -> None:
+        received: Callable[..., None] = getattr(stream.ends[0], "received")  # noqa: B009 (the client's end)
+        stream.send(self, received, self.member.node, message)
 
     # ---- a turn of the loop ----
 
@@ -249,7 +233,7 @@ class Host(Process):
         arrivals, self._arrivals = self._arrivals, deque()
         times = (self.clock.now_ns, uptime_ns)
         for stream, message, sent_ns in arrivals:
-            entry = self._take(stream, message, sent_ns, times)
+            entry = take(self, stream, message, sent_ns, times)
             if entry is not None:
                 batch.append(entry)
         if batch:
@@ -257,58 +241,6 @@ class Host(Process):
             if replica.sequence // self.snapshot_every != (first - 1) // self.snapshot_every:
                 self._checkpoint(machine, times)
         self._want_leave()
-
-    def _take(self, stream: Stream, message: ToHost, sent_ns: int, times: tuple[int, int]) -> Entry | None:
-        """Execute one message; return the entry that it made, if it changed the state."""
-        replica = self.replica
-        match message:
-            case Call():
-                return self._call(stream, message, sent_ns, times)
-            case Query(request=request, arguments=arguments):
-                payload = self.logbook.read(arguments.decode())
-                self._wait(Waiting(replica.sequence, stream, Answer(request, 0, self.term, payload), sent_ns))
-            case OpenSession(request=request):
-                replica.turn(self.term, *times)
-                entry = SessionBegun()
-                room = replica.note(entry)
-                opened = SessionOpened(request, replica.sequence if room else 0, self.term)
-                self._wait(Waiting(replica.sequence, stream, opened, sent_ns))
-                return entry
-            case KeepAlive(session=session, end=True):
-                ended = SessionEnded(session)
-                replica.turn(self.term, *times)
-                replica.note(ended)
-                return ended
-            case KeepAlive(session=session) if replica.sessions.needs_touch(session, times[1]):
-                touched = SessionsTouched([session])
-                replica.turn(self.term, *times)
-                replica.note(touched)
-                return touched
-        return None
-
-    def _call(self, stream: Stream, call: Call, sent_ns: int, times: tuple[int, int]) -> Entry | None:
-        replica = self.replica
-        verdict = replica.sessions.check(call.session, call.number, call.acknowledged)
-        if verdict is Verdict.STALE:
-            return None
-        entry, names = None, ()
-        if verdict is Verdict.EXECUTE:
-            prepared = self.logbook.prepare(call.operation, call.arguments)
-            assert isinstance(prepared, Append)
-            replica.turn(self.term, *times)
-            reply = replica.execute(call, prepared)
-            entry = call
-        elif verdict is Verdict.CACHED:
-            reply = replica.sessions.reply(call.session, call.number)
-        else:
-            reply = (2 if verdict is Verdict.EXPIRED else 3, b"")
-        if reply is not None:
-            outcome, payload = reply
-            if outcome == 0:
-                names = (self.logbook.prepare(call.operation, call.arguments).name,)  # type: ignore[union-attr]
-            message = Reply(call.session, call.number, outcome, self.term, payload)
-            self._wait(Waiting(replica.sequence, stream, message, sent_ns, names))
-        return entry
 
     def _append(self, machine: Primary, first: int, batch: list[Entry], times: tuple[int, int]) -> None:
         payload = entries.encode(entries.Entries(*times, batch))
@@ -334,7 +266,8 @@ class Host(Process):
 
     # ---- leaving ----
 
-    def _wait(self, waiting: Waiting) -> None:
+    def wait(self, waiting: Waiting) -> None:
+        """Let an answer leave when it may."""
         self._waiting.append(waiting)
 
     def _want_leave(self, after_ns: int = LEAVE_NS) -> None:
@@ -354,8 +287,7 @@ class Host(Process):
                 return
             waiting = self._waiting.popleft()
             self.observer.answered(self, waiting.sent_ns, waiting.message, waiting.names)
-            client = waiting.stream.ends[0]
-            waiting.stream.send(self, client.received, self.member.node, waiting.message)  # type: ignore[attr-defined]
+            self._send(waiting.stream, waiting.message)
 
     def answers(self) -> bool:
         """Whether the lease page of this primary's term allows an answer at this instant."""

@@ -1,7 +1,7 @@
-"""The mirror's half of a simulated host: obeys the effects of `Primary` and `Secondary`, and holds the stream between.
+"""The mirror's half of a simulated host: obeys `Primary` and `Secondary`, holds the stream between.
 
-The secondary dials the primary and shows its log; a lost stream is dialled again. The messages are those of the real
-stream (mirror_wire.py), not encoded. The lease page is read right before an acknowledgement leaves.
+The secondary dials the primary and shows its log; a lost stream is dialled again. The messages are those of
+the real stream (mirror_wire.py), not encoded. The lease page is read right before an acknowledgement leaves.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Mirroring:
         self._work: deque[Any] = deque()
         self._obeying = False
         self._stream: Stream | None = None  # primary: the joiner's; secondary: the one to the primary
-        self._join: tuple[Stream, wire.JoinMirror] | None = None  # shown before this host knew of the appointment
+        self._join: tuple[Stream, wire.JoinMirror] | None = (
+            None  # shown before this host knew of the appointment
+        )
         self._peer: Member | None = None
         self._heard = False
         self._snapshot = b""
@@ -250,7 +252,12 @@ class Mirroring:
             host.writer.prune(host.replica.sequence, host.replica.snapshot())
         snapshot = host.writer.journal.snapshot
         whole = WholeSnapshot(
-            host.machine.term, appointment, snapshot.sequence, snapshot.runs, len(snapshot.data), snapshot.data
+            host.machine.term,
+            appointment,
+            snapshot.sequence,
+            snapshot.runs,
+            len(snapshot.data),
+            snapshot.data,
         )
         self._send(whole)
         host.obey(host.machine.sent(appointment, snapshot.sequence))

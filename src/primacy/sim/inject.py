@@ -79,6 +79,11 @@ class Injector:
         world = self._world
         if fault.kind == "ledger" and fault.node == "*":
             return _all([self._ledger(name, fault.what) for name in world.nodes])
+        if fault.kind == "switchover":
+            for each in world.nodes.values():
+                if each.agent is not None:
+                    each.agent.deliver(each.agent.switch_over)
+            return _nothing
         node = self._node(fault.node)
         if node is None:
             return None
@@ -105,10 +110,6 @@ class Injector:
                 return _slow_disk(node, int(fault.amount))
             case "obituary":
                 node.repeat_obituary()
-            case "switchover":
-                for each in world.nodes.values():
-                    if each.agent is not None:
-                        each.agent.deliver(each.agent.switch_over)
             case "client":
                 network = world.network
                 pairs = ((fault.peer, node.id), (node.id, fault.peer))
@@ -146,7 +147,9 @@ class Injector:
     def _network(self, node: Node, fault: Fault) -> Undo | None:
         network, world = self._world.network, self._world
         if fault.kind in ("isolate", "clients"):
-            others = world.nodes if fault.kind == "isolate" else {client.name: client for client in world.clients}
+            others = (
+                world.nodes if fault.kind == "isolate" else {client.name: client for client in world.clients}
+            )
             pairs = [(a, b) for o in others if o != node.id for a, b in ((node.id, o), (o, node.id))]
             return _all([_cut(network, a, b, -1) for a, b in pairs])
         peer = self._node(fault.peer)
@@ -154,6 +157,8 @@ class Injector:
             return None
         if fault.kind == "cut":
             return _cut(network, node.id, peer.id, fault.link)
+        if fault.kind == "filter":
+            return _all([_filter(network, a, b) for a, b in ((node.id, peer.id), (peer.id, node.id))])
         links = range(LINKS) if fault.link < 0 else (fault.link,)
         wires = [network.route(node.id, peer.id).wires[link] for link in links]
         return _all([_spoil(wire, fault) for wire in wires])
@@ -174,6 +179,16 @@ def _all(undo: list[Undo]) -> Undo:
 def _cut(network: Network, source: str, target: str, link: int) -> Undo:
     network.cut(source, target, link, 1)
     return lambda: network.cut(source, target, link, -1)
+
+
+def _filter(network: Network, source: str, target: str) -> Undo:
+    route = network.route(source, target)
+    route.filters += 1
+
+    def undo() -> None:
+        route.filters -= 1
+
+    return undo
 
 
 def _spoil(wire: Wire, fault: Fault) -> Undo:

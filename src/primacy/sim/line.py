@@ -1,8 +1,9 @@
-"""The lines from the nodes to the ledger, and what goes wrong on them. The ledger itself is `primacy.ledger.memory.Store`.
+"""The lines from the nodes to the ledger (`primacy.ledger.memory.Store`), and what goes wrong on them.
 
-Each try of a swap, as the rules of a ledger allow:  written, and answered;  refused (`CONFLICT`), and answered;
-`UNAVAILABLE`: not written, and never will be;  `UNCERTAIN`: written at once, written much later, or never.  A read shows
-the record at some instant between question and answer, or fails.  The watch brings every change in order, but late.
+Each try of a swap, as the rules of a ledger allow:  written, and answered;  refused (`CONFLICT`), and
+answered; `UNAVAILABLE`: not written, and never will be;  `UNCERTAIN`: written at once, written much later, or
+never.  A read shows the record at some instant between question and answer, or fails.  The watch brings every
+change in order, but late.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ WAY_NS = (100_000, 2 * MS)
 TIME_OUT_NS = (20 * MS, 60 * MS)
 LATE_NS = (10 * MS, 4_000 * MS)
 _SILENT = ("unavailable", "partition", "deaf")
-"""Modes of a line in which no read is answered and nothing is pushed. The others: `written`, `late`, `never` (the fate of
-each swap, whose answer is lost), `uncertain` (one of these three, drawn for each swap), `slow`. A `deaf` line brings swaps
-to the ledger and no answer back; one in `partition` brings nothing."""
+"""Modes of a line in which no read is answered and nothing is pushed. The others: `written`, `late`, `never`
+(the fate of each swap, whose answer is lost), `uncertain` (one of these three, drawn for each swap), `slow`.
+A `deaf` line brings swaps to the ledger and no answer back; one in `partition` brings nothing."""
 
 
 class Line:
@@ -66,7 +67,9 @@ class Ledger:
         """The node's line."""
         return self.lines.setdefault(node, Line())
 
-    def read(self, node: str, answer: Callable[[int, Mastership | None], None], failed: Callable[[], None]) -> None:
+    def read(
+        self, node: str, answer: Callable[[int, Mastership | None], None], failed: Callable[[], None]
+    ) -> None:
         """Ask for the record."""
         if self.line(node).mode in _SILENT:
             self._scheduler.after(self._between(TIME_OUT_NS), failed)
@@ -76,7 +79,9 @@ class Ledger:
     def _read(self, node: str, answer: Callable[[int, Mastership | None], None]) -> None:
         self._scheduler.after(self._way(node), answer, self.revision, self.record)
 
-    def swap(self, node: str, expect: int, record: Mastership, answer: Callable[[SwapAnswer, int], None]) -> None:
+    def swap(
+        self, node: str, expect: int, record: Mastership, answer: Callable[[SwapAnswer, int], None]
+    ) -> None:
         """Try a swap; `answer` is called exactly once."""
         mode = self.line(node).mode
         after = self._scheduler.after
@@ -89,7 +94,7 @@ class Ledger:
         elif mode in ("written", "late", "never"):
             arrives_ns = {"written": self._way(node), "late": self._between(LATE_NS), "never": -1}[mode]
             if arrives_ns >= 0:
-                after(arrives_ns, self._swap, expect, record)
+                after(arrives_ns, self._arrived, expect, record)
             after(self._between(TIME_OUT_NS), answer, SwapAnswer.UNCERTAIN, 0)
         else:
             after(self._way(node), self._answered, node, expect, record, answer)
@@ -100,6 +105,9 @@ class Ledger:
         revision = self._swap(expect, record)
         said = SwapAnswer.DONE if revision else SwapAnswer.CONFLICT
         self._scheduler.after(self._way(node), answer, said, revision)
+
+    def _arrived(self, expect: int, record: Mastership) -> None:
+        self._swap(expect, record)
 
     def _swap(self, expect: int, record: Mastership) -> int:
         """Swap in the store; return the new revision, or 0 for a conflict."""

@@ -1,16 +1,18 @@
 """Is a recorded history linearizable?  Wing and Gong's search with Lowe's memory, one key at a time.
 
-A history is what clients saw: when each operation was invoked, when (and if) it completed, and what came back. It is
-linearizable when every operation can be given one instant between its invocation and its completion, such that the
-results are those of a single copy that executes them in the order of the instants (Herlihy and Wing, 1990). An
-operation whose completion is unknown may have taken effect at any time after its invocation, or never.
+A history is what clients saw: when each operation was invoked, when (and if) it completed, and what came
+back. It is linearizable when every operation can be given one instant between its invocation and its
+completion, such that the results are those of a single copy that executes them in the order of the instants
+(Herlihy and Wing, 1990). An operation whose completion is unknown may have taken effect at any time after its
+invocation, or never.
 
-The search (Wing and Gong, 1993) takes any operation that no other precedes, applies it to the model and goes on;
-Lowe (2017) remembers each pair (operations taken, state) so that none is searched twice. Linearizability is local:
-a history is linearizable if it is so key by key, which keeps the searches small.
+The search (Wing and Gong, 1993) takes any operation that no other precedes, applies it to the model and goes
+on; Lowe (2017) remembers each pair (operations taken, state) so that none is searched twice. Linearizability
+is local: a history is linearizable if it is so key by key, which keeps the searches small.
 
-Knows nothing of simulation: histories of real processes are checked by the same function, as long as all times of one
-history come from one clock. Never decides by giving up silently: a search that is too long is `UNDECIDED`.
+Knows nothing of simulation: histories of real processes are checked by the same function, as long as all
+times of one history come from one clock. Never decides by giving up silently: a search that is too long is
+`UNDECIDED`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Loads modules of the project with some of their source rewritten: for planted bugs, so that real code has no switches.
+"""Loads modules of the project with some of their source rewritten: for planted bugs.
 
-`install` must run before the modules are imported; each snippet must stand in its module's source exactly once. Rewritten
-modules are compiled anew and leave no cache behind.
+So real code has no switches for them.
+
+`install` must run before the modules are imported; each snippet must stand in its module's source exactly
+once. Rewritten modules are compiled anew and leave no cache behind.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ def rewrite(source: str, edits: Iterable[Edit]) -> str:
         count = source.count(edit.snippet)
         if count != 1:
             raise ConfigError(
-                f"edit of {edit.module}", f"{count} times {edit.snippet!r}", "want it once: the code has changed"
+                f"edit of {edit.module}",
+                f"{count} times {edit.snippet!r}",
+                "want it once: the code has changed",
             )
         source = source.replace(edit.snippet, edit.replacement)
     return source
@@ -70,7 +74,9 @@ class _Loader(SourceFileLoader):
         """Pretend that the source's age is unknown: no cached code is read or written."""
         raise OSError(path)
 
-    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:
+    def source_to_code(  # type: ignore[override]  # the stubs call it static; the base class does not
+        self, data: Any, path: Any, *, _optimize: int = -1
+    ) -> CodeType:
         """Compile the rewritten source."""
         text = rewrite(bytes(data).decode("utf-8"), self._edits)
         return super().source_to_code(text.encode("utf-8"), path)

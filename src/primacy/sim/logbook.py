@@ -1,7 +1,7 @@
 """The service of the simulated cluster: named logs, to which clients append names that are never used twice.
 
-`append(key, name)` and `read(key)` return (length, last), as `linearizability.Log` expects. So a name that is lost,
-doubled or in another order shows in every later result.
+`append(key, name)` and `read(key)` return (length, last), as `linearizability.Log` expects. So a name that is
+lost, doubled or in another order shows in every later result.
 """
 
 from __future__ import annotations

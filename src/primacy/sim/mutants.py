@@ -1,9 +1,10 @@
 """Planted bugs: for each clause of the protocol, the code without it. The simulator must find every one of them.
 
-Each row is the shortest known counterexample to the protocol without that clause (found by exhaustive search over a small
-model of two nodes). A mutant counts only if a cluster with it forms and serves as long as nothing goes wrong, and it is
-found by the general checkers, never by one of its own. `focus` says in which of the clusters that seeds mean the search is
-worth while, `scenario` which directed schedule is tried first; both hold nothing that the checkers know of.
+Each row is the shortest known counterexample to the protocol without that clause (found by exhaustive search
+over a small model of two nodes). A mutant counts only if a cluster with it forms and serves as long as
+nothing goes wrong, and it is found by the general checkers, never by one of its own. `focus` says in which of
+the clusters that seeds mean the search is worth while, `scenario` which directed schedule is tried first;
+both hold nothing that the checkers know of.
 
 This module must import nothing that it edits.
 """
@@ -22,8 +23,9 @@ _DUE = "        elif swap.due(self.now_ns):\n"
 
 
 class Mutant(NamedTuple):
-    """A planted bug. breaks: what goes wrong. scenario: where it is looked for first (scenarios.py), if random plans take
-    long; focus: overrides of the random plans in which it is searched for."""
+    """A planted bug. breaks: what goes wrong. scenario: where it is looked for first (scenarios.py), if random
+    plans take long; focus: overrides of the random plans in which it is searched for.
+    """
 
     name: str
     clause: str
@@ -127,7 +129,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "R5, Conflict is not defeat",
         "A1's drop loses to its own first try; A1 steps down though the record names it: nobody serves",
         (
-            Edit(MASTERSHIP, "                swap.conflict()\n", "                swap.conflict()\n                self._defeated = self.term\n"),
+            Edit(
+                MASTERSHIP,
+                "                swap.conflict()\n",
+                "                swap.conflict()\n                self._defeated = self.term\n",
+            ),
             Edit(
                 MASTERSHIP,
                 "        if self.record.is_master(self.me):\n            return MASTER\n",
@@ -141,13 +147,17 @@ MUTANTS: tuple[Mutant, ...] = (
         "R4, end of the seal",
         "B1's claim is lost; it stays deaf; A1 appoints, readies and drops it for ever",
         (
-            Edit(VICE, "        if self.sealed and self._cmm.role == \"vice\":\n", "        if False:\n"),
+            Edit(VICE, '        if self.sealed and self._cmm.role == "vice":\n', "        if False:\n"),
             Edit(
                 VICE,
                 "        self.sealed = False\n        self._term = record.term\n",
                 "        self._term = record.term\n",
             ),
-            Edit(VICE, "            self._cmm.emit(Seal(self._term))\n        self.sealed = False\n", "            self._cmm.emit(Seal(self._term))\n"),
+            Edit(
+                VICE,
+                "            self._cmm.emit(Seal(self._term))\n        self.sealed = False\n",
+                "            self._cmm.emit(Seal(self._term))\n",
+            ),
         ),
         {"nodes": 2},
     ),
@@ -162,6 +172,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "self._joined == record.appointment:",
             ),
         ),
+        scenario="filtered",
     ),
     Mutant(
         "page-before-result",
@@ -188,14 +199,24 @@ MUTANTS: tuple[Mutant, ...] = (
         "lease-from-arrival",
         "R4, counted from sending",
         "the lease is counted from the arrival of the acknowledgement: two primaries",
-        (Edit(MASTER, "            self.lease.echoed(echo.sent_ns)\n", "            self.lease.echoed(cmm.now_ns)\n"),),
+        (
+            Edit(
+                MASTER,
+                "            self.lease.echoed(echo.sent_ns)\n",
+                "            self.lease.echoed(cmm.now_ns)\n",
+            ),
+        ),
         scenario="slow-echoes",
     ),
     Mutant(
         "grace-is-lease",
         "R4, grace > lease",
         "grace = lease with unequal clock rates: two primaries",
-        (Edit("primacy.machines.timing", "return int(self.grace_ms * MS)", "return int(self.lease_ms * MS)"),),
+        (
+            Edit(
+                "primacy.machines.timing", "return int(self.grace_ms * MS)", "return int(self.lease_ms * MS)"
+            ),
+        ),
     ),
     Mutant(
         "no-seal",
@@ -214,13 +235,25 @@ MUTANTS: tuple[Mutant, ...] = (
         "reply-before-acknowledgement",
         "section 6 (a)",
         "a reply leaves before the vice has the write, or a read of such a state: lost write",
-        (Edit(MIRROR, "            committed = min(committed, max(self.acknowledged_upto, 0))\n", "            pass\n"),),
+        (
+            Edit(
+                MIRROR,
+                "            committed = min(committed, max(self.acknowledged_upto, 0))\n",
+                "            pass\n",
+            ),
+        ),
     ),
     Mutant(
         "former-rights",
         "R8",
         "a restarted node acts on the rights of its former incarnation: two primaries, lost write",
-        (Edit("primacy.machines.records", "return self.master == member\n", "return self.master.node == member.node\n"),),
+        (
+            Edit(
+                "primacy.machines.records",
+                "return self.master == member\n",
+                "return self.master.node == member.node\n",
+            ),
+        ),
     ),
     Mutant(
         "old-obituary",
@@ -255,8 +288,8 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             Edit(
                 MASTER,
-                "        if swap is not None and swap.purpose is Purpose.DROP and ready:\n            return NEVER_NS\n",
-                "        if swap is not None and swap.purpose is Purpose.DROP and ready:\n            return FOREVER_NS\n",
+                "swap.purpose is Purpose.DROP and ready:\n            return NEVER_NS\n",
+                "swap.purpose is Purpose.DROP and ready:\n            return FOREVER_NS\n",
             ),
         ),
     ),

@@ -1,11 +1,12 @@
 """The network between nodes and clients: two links per pair, each direction with faults of its own.
 
-*Datagrams* go out on every link as separate copies, each of which may be late, lost, duplicated or overtaken; the
-receiver's duplicate window lets the first copy through. They are sealed for one incarnation and reach no other.
+*Datagrams* go out on every link as separate copies, each of which may be late, lost, duplicated or overtaken;
+the receiver's duplicate window lets the first copy through. They are sealed for one incarnation and reach no
+other.
 
-A *channel* is one direction of a stream between two processes: in order, nothing lost while both live. It uses the
-fastest open link; when all are cut it waits. When a process ends, the other end learns of it (if a link is open) after
-everything that was written before. No rule of the cluster may rest on that.
+A *channel* is one direction of a stream between two processes: in order, nothing lost while both live. It
+uses the fastest open link; when all are cut it waits. When a process ends, the other end learns of it (if a
+link is open) after everything that was written before. No rule of the cluster may rest on that.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Route:
     """All links from one place to another, and who waits for one of them to open."""
 
     wires: list[Wire]
+    filters: int = 0  # datagrams are filtered while it is above 0; streams pass
     waiting: list[Channel] = field(default_factory=list)
 
     @property
@@ -66,9 +68,9 @@ class Network:
 
     def datagram(self, source: str, target: str, deliver: Callable[[], None]) -> None:
         """Send one datagram on every link; `deliver` is called once, when the first copy arrives (if any does)."""
-        window = [False]
-        for wire in self.route(source, target).wires:
-            if wire.cuts:
+        window, route = [False], self.route(source, target)
+        for wire in route.wires:
+            if wire.cuts or route.filters:
                 continue
             copies = 1 + (wire.duplication > 0 and self._random.random() < wire.duplication)
             for _ in range(copies):
@@ -151,7 +153,8 @@ class Channel:
 class Stream:
     """A connection between two processes (`ends`) at two places; it ends with either of them.
 
-    closed: called with the process that hears of the end, and the stream. It is never reopened: a new one is made.
+    closed: called with the process that hears of the end, and the stream. It is never reopened: a new one is
+    made.
     """
 
     def __init__(

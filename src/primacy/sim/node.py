@@ -1,7 +1,8 @@
 """A simulated node: its guardian, and what outlives its processes (disk, clock, datagram keys).
 
-The guardian starts the agent and, at its request, hosts. When the agent has died it takes the rights from the lease
-pages, kills the hosts, and only then releases the obituary; then it starts a new life, with a new incarnation.
+The guardian starts the agent and, at its request, hosts. When the agent has died it takes the rights from the
+lease pages, kills the hosts, and only then releases the obituary; then it starts a new life, with a new
+incarnation.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Watcher(Observer, Protocol):
         """An agent has written a primary's lease page."""
 
     def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool, forms: bool) -> None:
-        """An agent sends a swap. page_valid: its primaries may answer in the record's term meanwhile; forms: by formation."""
+        """An agent sends a swap. page_valid: its primaries may answer meanwhile; forms: it is a formation."""
 
     def acknowledging(self, member: Member, effect: cmm.Acknowledge) -> None:
         """An agent lets its secondaries acknowledge."""
@@ -133,7 +134,9 @@ class Node:
         agent = self.agent
         agent.kill()
         self.cluster.ledger.watchers.pop(self.id, None)
-        self.cluster.watcher.note(self.id, f"the agent {agent.member.incarnation} has died (obituary {obituary})")
+        self.cluster.watcher.note(
+            self.id, f"the agent {agent.member.incarnation} has died (obituary {obituary})"
+        )
         after_ns = int(self.random.uniform(*KILL_NS))
         self.guardian.timer(self._after(after_ns), self._bury, agent, obituary, late_ns, restart_ns)
 
@@ -304,6 +307,11 @@ class Node:
         if agent is self.agent and agent.alive and other.agent is not None and other.agent.alive:
             self.keys[node] = other.agent.member.incarnation
             other.keys[self.id] = agent.member.incarnation
+
+    def give_up(self, agent: Agent) -> None:
+        """The agent ends this life of the node; its guardian does the rest."""
+        self.cluster.watcher.note(self.id, "lost the state in its primary's memory: this life ends")
+        self.agent_crash("sent", 0, 100 * MS)
 
     def agent_broken(self, agent: Agent, error: Exception) -> None:
         """The agent ends because of a bug; its guardian does the rest."""

@@ -1,4 +1,4 @@
-"""The lease page of the simulation: two words that the agent writes and the host reads, at once, whatever else waits."""
+"""The lease page of the simulation: two words that the agent writes and the host reads, at once."""
 
 from __future__ import annotations
 

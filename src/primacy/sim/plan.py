@@ -21,8 +21,11 @@ _NETWORKS_US = {"fast": (30, 300), "usual": (100, 2_000), "slow": (500, 15_000)}
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One run. availability: `cold_start = "availability"`. rates_ppm: each node's clock rate; heal_ms: when all faults end; think_ms: the clients' pauses;
-    reads: their share among the clients' operations."""
+    """One run.
+
+    availability: `cold_start = "availability"`. rates_ppm: each node's clock rate. heal_ms: when all faults end.
+    think_ms: the clients' pauses. reads: their share among the clients' operations.
+    """
 
     seed: int
     nodes: int = 3
@@ -68,7 +71,9 @@ def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
     """Return the run that this seed means. nodes: 0 lets the seed decide."""
     source = random.Random(f"plan {seed}")
     count = nodes or source.choice((2, 2, 3, 3, 3, 3, 3, 4, 5))
-    profile: Literal["carrier", "lan", "steep"] = source.choice(("carrier", "lan", "lan", "lan", "lan", "steep"))
+    profile: Literal["carrier", "lan", "steep"] = source.choice(
+        ("carrier", "lan", "lan", "lan", "lan", "steep")
+    )
     low = 500_000 if profile == "steep" else 1_000_000
     high = 1_000_000 if profile == "steep" else 1_045_000
     rates = tuple(source.choice((low, high, source.randint(low, high))) for _ in range(count))
@@ -76,7 +81,9 @@ def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
         seed,
         nodes=count,
         profile=profile,
-        network=source.choice(("fast", "usual", "usual", "usual")) if profile == "carrier" else _network(source),
+        network=source.choice(("fast", "usual", "usual", "usual"))
+        if profile == "carrier"
+        else _network(source),
         durability=source.choice(("disk", "disk", "disk", "memory")),
         availability=source.random() < 0.15,
         rates_ppm=rates,

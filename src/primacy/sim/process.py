@@ -1,8 +1,9 @@
 """A simulated process: it may be frozen and thawed at any instant, and killed at any instant.
 
-What reaches a frozen process waits in its inbox, as in the buffers of a kernel; timers that came due meanwhile fire
-when it thaws. A *stop* is armed by a fault: the process is stopped (frozen, killed) right before its next effect of
-a given kind, between two instructions as it were; what it had still to do is done after the thaw, or never.
+What reaches a frozen process waits in its inbox, as in the buffers of a kernel; timers that came due
+meanwhile fire when it thaws. A *stop* is armed by a fault: the process is stopped (frozen, killed) right
+before its next effect of a given kind, between two instructions as it were; what it had still to do is done
+after the thaw, or never.
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ class Process:
         """Call `action` in this process at this true instant, or when it thaws after it."""
         self.scheduler.at(at_ns, self.deliver, action, *arguments)
 
+    def runs(self) -> bool:
+        """Whether the process lives and is scheduled."""
+        return self.alive and not self.frozen
+
     def freeze(self) -> None:
         """The process is not scheduled from now on, until it was thawed as often as it was frozen."""
         self._freezes += 1
@@ -77,10 +82,10 @@ class Process:
         self.frozen = False
         self._datagrams = 0
         self._act(self.resumed, ())
-        while self._inbox and self.alive and not self.frozen:
+        while self._inbox and self.runs():
             self._act(*self._inbox.popleft())
-        if self.alive and not self.frozen:
-            self.drained()
+        if self.runs():
+            self._act(self.drained, ())
 
     def resumed(self) -> None:
         """Called first at a thaw: finish the step that the freeze has interrupted."""
@@ -113,13 +118,15 @@ class Process:
         """Tell that an effect of this kind is next; True when an armed stop has stopped the process before it."""
         if kind in self._stops:
             self._stops.pop(kind)()
-        return self.frozen or not self.alive
+        return not self.runs()
 
 
 class Pipe:
     """An in-order way between two processes of one node: what is put in comes out a little later."""
 
-    def __init__(self, receiver: Process, source: random.Random, delay_ns: tuple[int, int] = (0, 3 * MS)) -> None:
+    def __init__(
+        self, receiver: Process, source: random.Random, delay_ns: tuple[int, int] = (0, 3 * MS)
+    ) -> None:
         self._receiver, self._random, self._delay_ns = receiver, source, delay_ns
         self._last_ns = 0
 

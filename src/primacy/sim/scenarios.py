@@ -1,8 +1,8 @@
 """Directed schedules: coincidences that are known to be dangerous, with a little chance in their times.
 
-Each is drawn anew for each seed, and must be harmless to the cluster as it is; the mutants name those in which they are
-looked for first. Times are for the `lan` profile (beat 50, lease 250, grace 300 ms), in a cluster that has formed and is in
-step long before 2000 ms.
+Each is drawn anew for each seed, and must be harmless to the cluster as it is; the mutants name those in
+which they are looked for first. Times are for the `lan` profile (beat 50, lease 250, grace 300 ms), in a
+cluster that has formed and is in step long before 2000 ms.
 """
 
 from __future__ import annotations
@@ -30,9 +30,16 @@ def claim_times_out(source: random.Random) -> list[Fault]:
 
 def switchover_times_out(source: random.Random) -> list[Fault]:
     """The swap of a switchover is uncertain and late; the vice is silent for a while, or not."""
-    faults = [Fault(1990, "ledger", "master", what="late", for_ms=source.randint(50, 400)), Fault(2000, "switchover")]
+    faults = [
+        Fault(1990, "ledger", "master", what="late", for_ms=source.randint(50, 400)),
+        Fault(2000, "switchover"),
+    ]
     if source.random() < 0.5:
-        faults.append(Fault(2000 + source.randint(0, 300), "freeze", "vice", what="agent", for_ms=source.randint(50, 900)))
+        faults.append(
+            Fault(
+                2000 + source.randint(0, 300), "freeze", "vice", what="agent", for_ms=source.randint(50, 900)
+            )
+        )
     return faults
 
 
@@ -50,7 +57,7 @@ def new_vice_in_doubt(source: random.Random) -> list[Fault]:
 
 
 def stale_reader(source: random.Random) -> list[Fault]:
-    """The primary stops in the middle of a turn; one client does not hear of the next primary, and goes on asking it."""
+    """The primary stops in the middle of a turn; one client hears of no other, and goes on asking it."""
     return [
         Fault(1995, "client", "vice", peer=source.choice(("c1", "c2", "c3")), for_ms=2500),
         Fault(2000, "stop", "master", what="host:Evaluate", then="freeze", for_ms=source.randint(400, 900)),
@@ -75,6 +82,11 @@ def beats_come_back(source: random.Random) -> list[Fault]:
     ]
 
 
+def filtered(source: random.Random) -> list[Fault]:
+    """Datagrams between master and vice are filtered: it is dropped, appointed again, joins, gives no lease."""
+    return [Fault(2000, "filter", "master", "vice", for_ms=source.randint(1500, 4000))]
+
+
 SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
     scenario.__name__.replace("_", "-"): scenario
     for scenario in (
@@ -84,6 +96,7 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
         stale_reader,
         slow_echoes,
         beats_come_back,
+        filtered,
     )
 }
 
@@ -93,7 +106,15 @@ def plan(name: str, seed: int) -> Plan:
     source = random.Random(f"scenario {name} {seed}")
     faults = tuple(sorted(SCENARIOS[name](source), key=lambda fault: fault.at_ms))
     drawn = from_seed(seed, nodes=2, faults=False)
+    reads = 0.9 if name == "stale-reader" else 0.3
     rates = tuple(1_000_000 + source.randint(0, 45_000) for _ in drawn.ids)
     return msgspec.structs.replace(
-        drawn, profile="lan", durability="disk", rates_ppm=rates, clients=3, reads=0.8, heal_ms=HEAL_MS, faults=faults
+        drawn,
+        profile="lan",
+        durability="disk",
+        rates_ppm=rates,
+        clients=3,
+        reads=reads,
+        heal_ms=HEAL_MS,
+        faults=faults,
     )

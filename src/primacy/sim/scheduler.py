@@ -1,7 +1,8 @@
 """Virtual time: one heap of events for the whole cluster, and clocks that run at rates of their own.
 
-Everything that happens in a simulated cluster is an event of this heap, in the order of (instant, order of coming);
-nothing waits, nothing runs in parallel, no real clock is read. Two runs that schedule the same events are the same run.
+Everything that happens in a simulated cluster is an event of this heap, in the order of (instant, order of
+coming); nothing waits, nothing runs in parallel, no real clock is read. Two runs that schedule the same
+events are the same run.
 """
 
 from __future__ import annotations

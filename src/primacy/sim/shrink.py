@@ -1,7 +1,7 @@
 """Makes a failing list of faults shorter: delta debugging (Zeller and Hildebrandt, 2002), then shorter durations.
 
-A list is accepted only if the run with it violates the same clause. The result is a list from which no single fault can be
-taken away.
+A list is accepted only if the run with it violates the same clause. The result is a list from which no single
+fault can be taken away.
 """
 
 from __future__ import annotations

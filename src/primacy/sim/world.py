@@ -1,8 +1,8 @@
 """A whole cluster in virtual time: nodes, network, ledger, clients, faults and checkers, from one plan.
 
-`run` lets it live through the plan's faults, heals everything, and then demands L1: within bounded time there is one
-master, a ready vice if two nodes are there, every node knows it and has no swap open, the primary serves, and every
-call is answered. The first thing that is not true ends the run.
+`run` lets it live through the plan's faults, heals everything, and then demands L1: within bounded time there
+is one master, a ready vice if two nodes are there, every node knows it and has no swap open, the primary
+serves, and every call is answered. The first thing that is not true ends the run.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ class Outcome:
     terms: int
     recovered_ms: float
     waits: bool
+    fingerprint: int
 
     def report(self, last: int = 400) -> str:
-        """Return the timeline in sentences, and the verdict."""
+        """Return the timeline in sentences, what it took, and the verdict."""
         lines = [f"{at_ns / 1e6:12.3f} ms  {place:<7} {sentence}" for at_ns, place, sentence in self.timeline]
-        return "\n".join([*lines[-last:], str(self.violation or "nothing was violated")])
+        took = f"{self.events} events, {self.operations} operations, fingerprint {self.fingerprint:016x}"
+        return "\n".join([*lines[-last:], took, str(self.violation or "nothing was violated")])
 
 
 class World:
@@ -82,7 +84,9 @@ class World:
         together = 1 if number % 3 else 6
         name = f"c{number}"
         think_ns = (low * MS, high * MS)
-        return Client(name, self.scheduler, self.network, self.nodes, source, together, think_ns, self.plan.reads)
+        return Client(
+            name, self.scheduler, self.network, self.nodes, source, together, think_ns, self.plan.reads
+        )
 
     def _host_came(self, host: object) -> None:
         for client in self.clients:
@@ -181,6 +185,7 @@ class World:
             terms=record.term if record is not None else 0,
             recovered_ms=max(recovered_ns, 0) / 1e6,
             waits=waits,
+            fingerprint=self.checkers.fingerprint,
         )
 
 

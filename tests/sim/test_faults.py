@@ -1,0 +1,65 @@
+"""Fault lists: they can be stored, they say in words what they are, and a failing one is made shorter."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from primacy.sim.draw import draw
+from primacy.sim.faults import Fault, decode, encode
+from primacy.sim.shrink import Shrinker
+
+NODES = ("n1", "n2", "n3")
+
+
+def drawn(count: int) -> list[tuple[Fault, ...]]:
+    return [draw(random.Random(number), NODES, 300.0, 300, 7500) for number in range(count)]
+
+
+def test_a_list_survives_being_stored() -> None:
+    for faults in drawn(50):
+        assert decode(encode(faults)) == faults
+
+
+def test_the_same_source_draws_the_same_list() -> None:
+    assert drawn(20) == drawn(20)
+
+
+def test_every_kind_is_drawn_and_told() -> None:
+    kinds = {fault.kind: fault for faults in drawn(400) for fault in faults}
+    assert set(kinds) == {
+        "crash", "power", "freeze", "stop", "kill", "cut", "isolate", "loss", "delay", "duplicate", "clients",
+        "client", "filter", "ledger", "watch", "disk", "obituary", "switchover",
+    }  # fmt: skip
+    for kind, fault in kinds.items():
+        assert fault.sentence().startswith(("at ", "from ")), kind
+        assert not fault.sentence().endswith(f": {kind}"), kind
+
+
+def test_lists_are_in_the_order_of_time() -> None:
+    for faults in drawn(100):
+        assert list(faults) == sorted(faults, key=lambda fault: fault.at_ms)
+
+
+def kill(at_ms: int, for_ms: int = 0) -> Fault:
+    return Fault(at_ms, "freeze", "n1", what="node", for_ms=for_ms)
+
+
+@pytest.mark.parametrize("needed", [(0,), (3, 7), (0, 9), (1, 4, 8), tuple(range(10)), ()])
+def test_only_what_is_needed_is_left(needed: tuple[int, ...]) -> None:
+    faults = tuple(kill(at_ms) for at_ms in range(10))
+    shrinker = Shrinker(lambda some: set(needed) <= {fault.at_ms for fault in some})
+    assert tuple(fault.at_ms for fault in shrinker.shrink(faults)) == needed
+
+
+def test_durations_are_made_shorter() -> None:
+    shrinker = Shrinker(lambda some: any(fault.for_ms >= 300 for fault in some))
+    assert shrinker.shrink((kill(1, 2400), kill(2, 10))) == (kill(1, 300),)
+
+
+def test_a_search_ends_within_its_runs() -> None:
+    faults = tuple(kill(at_ms) for at_ms in range(200))
+    shrinker = Shrinker(lambda some: len(some) >= 150, runs_max=50)
+    shrinker.shrink(faults)
+    assert shrinker.runs == 50

@@ -1,0 +1,69 @@
+"""The machines of a node as its configuration table has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from primacy.agent import build as parts
+from primacy.boot import Boot, Link
+from primacy.config import build
+from primacy.machines.ids import Member
+from primacy.machines.timing import PROFILES
+
+ME = Member("n1", "1" * 32)
+BOOT = Boot(
+    "n1", "/var/lib/n1", "memory://x", (Link("127.0.0.1", 7300),), "k", "a.pem", "c.pem", "k.pem", 5.0, {}
+)
+SERVICES = {
+    "door": {"python": "door:Door", "local": True},
+    "stock": {"python": "stock.py:Stock", "path": "/srv", "restart_in_place": True, "mirror_timeout_s": 3.0},
+}
+
+
+def _table(**changed: object) -> parts.Table:
+    nodes = {"n1": {"links": ["127.0.0.1"]}, "n2": {"links": ["127.0.0.2"]}}
+    return build({"nodes": nodes, "services": SERVICES} | changed, "test")
+
+
+@pytest.mark.parametrize("durability", ["disk", "memory"])
+@pytest.mark.parametrize("cold_start", ["integrity", "availability"])
+def test_the_monitor_knows_what_a_cold_start_may_do(durability: str, cold_start: str) -> None:
+    services = {"s": {"python": "a:B", "durability": durability}}
+    table = _table(services=services, cluster={"cold_start": cold_start, "profile": "carrier"})
+    monitor = parts.monitor(ME, "c", table, table.entries(), 5)
+    assert (monitor.volatile, monitor.availability) == (durability == "memory", cold_start == "availability")
+    assert (monitor.timing, monitor.started_ns, monitor.cluster) == (PROFILES["carrier"], 5, "c")
+
+
+@pytest.mark.parametrize(("eligible", "available", "runs"), [(1, 1, True), (1, 0, False), (0, 1, False)])
+def test_centralized_servers_run_where_they_may_be_needed(eligible: int, available: int, runs: bool) -> None:
+    table = _table()
+    entries = tuple(
+        msgspec.structs.replace(e, eligible=bool(eligible), available=bool(available))
+        for e in table.entries()
+    )
+    coordinator = parts.coordinator(ME, table, entries, 0)
+    assert [s.service for s in coordinator.servers.centralized] == (["naming", "stock"] if runs else [])
+    assert [s.service for s in coordinator.servers.local] == ["door"]
+    assert coordinator.addresses["n2"]["stock"] == [("127.0.0.2", 7303)]
+    if runs:
+        assert coordinator.servers.by_service["stock"].row.restart_in_place
+
+
+def test_the_opening_words_hold_all_that_a_host_needs() -> None:
+    opened = parts.opening(ME, "c", BOOT, _table(), "stock")
+    assert (opened.cluster, opened.node, opened.incarnation, opened.service) == ("c", "n1", "1" * 32, "stock")
+    assert (opened.target, opened.path, opened.mirror_timeout_s) == ("stock.py:Stock", "/srv", 3.0)
+    assert Path(opened.directory) == Path("/var/lib/n1/services/stock")
+    assert opened.listen == [("127.0.0.1", 7303)]
+    assert (opened.certificate, opened.key, opened.authority) == ("c.pem", "k.pem", "a.pem")
+    assert not opened.local
+
+
+def test_a_local_service_listens_nowhere() -> None:
+    opened = parts.opening(ME, "c", BOOT, _table(), "door")
+    assert opened.local
+    assert opened.listen == []
