@@ -20,6 +20,7 @@ import pytest
 from primacy.client import Cluster
 from primacy.errors import OperationFailed
 from primacy.local import faults
+from primacy.local.processes import hosts_of
 from tests.cluster.cluster_tools import Live, wait_for
 from tests.cluster.conftest import MakeLive
 from tests.cluster.workload import Workload
@@ -163,7 +164,9 @@ async def test_a_failover_waits_for_the_ledger_and_then_succeeds(make_live: Make
         before = await live.whole(cluster)
         await cluster.service("logbook").append(log="a", name="before")
         with deleted(live.layout.ledger, live.layout.ledger):
+            host = hosts_of(live.layout.node(before["master"]))["logbook"]
             faults.crash(live.layout.node(before["master"]))
+            await wait_for(lambda: not host.alive, "the old primary is dead")
             held = asyncio.ensure_future(cluster.service("logbook").append(log="a", name="after"))
             await asyncio.sleep(SHORT_S)
             assert not held.done()

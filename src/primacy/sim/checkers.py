@@ -28,7 +28,6 @@ from primacy.sim.node import Node
 from primacy.sim.plan import Plan
 from primacy.sim.scheduler import Scheduler
 
-
 EVENTS_MAX = 1_500_000
 _MASK = (1 << 64) - 1
 
