@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from primacy.errors import ConfigError
+from primacy.machines.ids import Function
 from primacy.machines.membership import NodeEntry
 from primacy.machines.timing import PROFILES, Timing
 
@@ -29,6 +30,7 @@ FIRST_SERVICE = 2
 PRIORITY_MAX = 1_000_000
 POSITIONS_BYTES_MAX = 600  # names of the centralized services with their journals' positions, in one datagram
 _POSITION_BYTES = 14
+ON_FAILURE = ("refuse", "retry", "restart", "escalate")
 _ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _RESERVED = {"master", "vice", "all"}
 
@@ -50,12 +52,29 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
     eligible: bool = True
 
 
+class Callback(Struct, frozen=True, forbid_unknown_fields=True):
+    """[[services.ID.callbacks]] what the coordinator registers for a service, beside what the service registers itself.
+
+    function, level: where in which callback sequence. name: the service's coroutine that runs. timeout_s: for one try.
+    on_failure: refuse | retry (retries times, delay_s apart) | restart | escalate.
+    """
+
+    function: str
+    name: str
+    level: int = 1
+    timeout_s: float = 5.0
+    on_failure: str = "refuse"
+    retries: int = 0
+    delay_s: float = 0.0
+
+
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
     """[services.ID] python: `module:Class` or `file.py:Class`. path: directory for the import.
 
     durability: disk | memory. local: a local service, one independent server on every node.
     mirror_timeout_s: how long writes wait for a secondary that is alive but silent. restart_in_place: when a primary's
-    host dies, restart it on the same node instead of a switchover (`disk` only).
+    host dies, restart it on the same node instead of a switchover (`disk` only). callbacks: what the coordinator
+    registers for the service, beside what its code says.
     """
 
     python: str
@@ -64,6 +83,7 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
     local: bool = False
     mirror_timeout_s: float = 2.0
     restart_in_place: bool = False
+    callbacks: list[Callback] = []
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -212,6 +232,7 @@ def _check_services(table: Table) -> list[tuple[str, str, str]]:
             found.append((f"{where}.python", repr(entry.python), "want module:Class or file.py:Class"))
         if not 0.1 <= entry.mirror_timeout_s <= 60:
             found.append((f"{where}.mirror_timeout_s", f"{entry.mirror_timeout_s:g}", "want 0.1 to 60"))
+        found += _check_callbacks(where, entry.callbacks)
         if entry.restart_in_place and entry.durability == "memory":
             found.append((f"{where}.restart_in_place", "true", "want durability = disk with it"))
     if len(table.centralized()) > PORTS - FIRST_SERVICE:
@@ -223,6 +244,25 @@ def _check_services(table: Table) -> list[tuple[str, str, str]]:
         got = f"{len(table.centralized())} centralized ones with names of {names_bytes} bytes"
         want = f"want fewer or shorter names ({_POSITION_BYTES} + length each, at most {POSITIONS_BYTES_MAX})"
         found.append(("services", got, want))
+    return found
+
+
+def _check_callbacks(where: str, callbacks: list[Callback]) -> list[tuple[str, str, str]]:
+    found: list[tuple[str, str, str]] = []
+    for number, entry in enumerate(callbacks):
+        at = f"{where}.callbacks[{number}]"
+        if entry.function not in list(Function):
+            found.append((f"{at}.function", repr(entry.function), f"want one of {', '.join(Function)}"))
+        if not entry.name.isidentifier() or entry.name.startswith("_"):
+            found.append((f"{at}.name", repr(entry.name), "want the name of a coroutine of the service"))
+        if entry.on_failure not in ON_FAILURE:
+            found.append((f"{at}.on_failure", repr(entry.on_failure), f"want one of {', '.join(ON_FAILURE)}"))
+        if not (entry.level >= 0 and 0 < entry.timeout_s <= 86_400):
+            got = f"level {entry.level}, timeout_s {entry.timeout_s:g}"
+            found.append((at, got, "want a level from 0 and a time-out of more than 0 s, at most a day"))
+        if not (entry.retries >= 0 and 0 <= entry.delay_s <= 86_400):
+            got = f"retries {entry.retries}, delay_s {entry.delay_s:g}"
+            found.append((at, got, "want none negative, and a delay of at most a day"))
     return found
 
 

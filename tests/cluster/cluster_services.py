@@ -113,6 +113,10 @@ class Stepped(primacy.Service[Logs]):
         """One stage of the end."""
         tell("stepped", "close", ctx)
 
+    async def settle(self, ctx: Context) -> None:
+        """What only a configuration table may register: the service itself does not."""
+        tell("stepped", "settle", ctx)
+
     @primacy.operation
     def mark(self, ctx: OperationContext, name: str) -> int:
         """Append a name to the one log there is; return the length."""

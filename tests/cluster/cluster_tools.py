@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from typing import Any
 
 from primacy.cli import agents
 from primacy.client import CallRecord, Cluster, connect
-from primacy.config import Service, Table
+from primacy.config import PORTS, Callback, Service, Table
 from primacy.errors import CallError
 from primacy.local import bring_up, nodes, ports, table
 from primacy.local.create import create
@@ -47,11 +48,11 @@ def logbook(**row: Any) -> dict[str, Service]:
     return {"logbook": Service(python=f"{SERVICES.name}:Logbook", path=str(SERVICES.parent), **row)}
 
 
-def stepped() -> dict[str, Service]:
+def stepped(callbacks: Sequence[Callback] = ()) -> dict[str, Service]:
     """Return the services of a cluster that runs `Stepped` and the local service `Attendant`."""
     path = str(SERVICES.parent)
     return {
-        "stepped": Service(python=f"{SERVICES.name}:Stepped", path=path),
+        "stepped": Service(python=f"{SERVICES.name}:Stepped", path=path, callbacks=list(callbacks)),
         "attendant": Service(python=f"{SERVICES.name}:Attendant", path=path, local=True),
     }
 
@@ -63,6 +64,15 @@ async def wait_for(condition: Callable[[], Any], what: str, limit_s: float = LIM
         assert time.monotonic() < deadline_s, f"not within {limit_s:g} s: {what}"
         await asyncio.sleep(_AGAIN_S)
     return found
+
+
+def free_base(count: int) -> int:
+    """Return the first of so many free blocks of ports, somewhere: nobody else must take them while a node is down."""
+    used, size = ports.taken(), count * PORTS
+    while True:
+        base = PORTS * random.SystemRandom().randrange(10_000 // PORTS, (ports.PORT_LAST - size) // PORTS)
+        if not used.intersection(range(base, base + size)):
+            return base
 
 
 class Live:
@@ -87,7 +97,7 @@ class Live:
 
     async def make(self) -> None:
         """Make the directory; nothing is started."""
-        made = self._change(table.generate(self._count, self.profile, self._services))
+        made = self._change(table.generate(self._count, self.profile, self._services, free_base(self._count)))
         self.table_in_force = table.checked(made, "the test")
         await create(self.layout, self.table_in_force)
 
@@ -97,9 +107,7 @@ class Live:
             await self.make()
             prepare(self)
             self._started += bring_up.start_all(self.layout, self.table_in_force)
-            outcome = await bring_up.wait_in_service(
-                self.layout, self.table_in_force, self._started, LIMIT_S
-            )
+            outcome = await bring_up.wait_in_service(self.layout, self.table_in_force, self._started, LIMIT_S)
         assert outcome.in_service, "\n".join(["the cluster is not in service", *outcome.reasons])
 
     def start_node(self, node: str) -> Started:
@@ -148,7 +156,11 @@ class Live:
         return await agents.ask(cluster, str(self.layout.root), node, verb, arguments, deadline_s)
 
     async def status(
-        self, cluster: Cluster, condition: Callable[[dict[str, Any]], Any], what: str, limit_s: float = LIMIT_S
+        self,
+        cluster: Cluster,
+        condition: Callable[[dict[str, Any]], Any],
+        what: str,
+        limit_s: float = LIMIT_S,
     ) -> dict[str, Any]:
         """Wait until the status meets the condition, and return it."""
         deadline_s = time.monotonic() + limit_s

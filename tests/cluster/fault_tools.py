@@ -24,9 +24,9 @@ from tests.cluster.workload import Workload
 ROLES = ("master", "vice", "other")
 KINDS = (
     "crash", "crash", "power", "power", "freeze", "freeze", "host", "host", "guardian", "restart",
-    "switchover", "link", "isolate",
+    "switchover", "link", "isolate", "crash_two", "blackout",
 )  # fmt: skip
-ENDS_A_LIFE = {"crash", "power", "guardian", "restart", "isolate"}
+ENDS_A_LIFE = {"crash", "power", "guardian", "restart", "isolate", "crash_two", "blackout"}
 
 
 class Faults:
@@ -69,9 +69,7 @@ class Faults:
         self.told.append(after)
 
     async def _whole(self, without: str = "") -> dict[str, Any]:
-        return await self._live.whole(
-            self._cluster, members=len(self._live.layout.nodes()), without=without
-        )
+        return await self._live.whole(self._cluster, members=len(self._live.layout.nodes()), without=without)
 
     # ---- the kinds ----
 
@@ -103,7 +101,8 @@ class Faults:
         service = self._source.choice(["logbook", "logbook", "naming"])
         killed = faults.crash_host(directory, service)
         await wait_for(
-            lambda: (host := hosts_of(directory).get(service)) and host != killed, f"another host of {service}"
+            lambda: (host := hosts_of(directory).get(service)) and host != killed,
+            f"another host of {service}",
         )
         return f"(host of {service})"
 
@@ -129,7 +128,9 @@ class Faults:
     async def _switchover(self, node: str, before: Topology) -> str:
         """The master hands over to the vice."""
         try:
-            result: dict[str, Any] = await self._cluster.control("switchover", reason="a test", deadline_s=LIMIT_S)
+            result: dict[str, Any] = await self._cluster.control(
+                "switchover", reason="a test", deadline_s=LIMIT_S
+            )
         except Refused as refusal:  # a busy machine may have cost the vice its place a moment ago
             return f"(refused: {refusal})"
         return f"({result['duration_ms']:.1f} ms)"
@@ -152,10 +153,33 @@ class Faults:
         await asyncio.to_thread(nodes.end, self._live.layout, [node])
         self._live.start_node(node)
 
+    async def _crash_two(self, node: str, before: Topology) -> str:
+        """The agents of two nodes are killed at one time; perhaps those of master and vice."""
+        other = self._source.choice([each for each in self._live.layout.nodes() if each != node])
+        killed = {each: faults.crash(self._live.layout.node(each)) for each in (node, other)}
+        for each, agent in killed.items():
+            directory = self._live.layout.node(each)
+            await wait_for(
+                lambda d=directory, a=agent: agent_of(d) not in (None, a), f"another agent of {each}"
+            )
+        return f"(and {other})"
+
+    async def _blackout(self, node: str, before: Topology) -> None:
+        """All nodes lose their power at one time, and start again one after the other."""
+        every = self._live.layout.nodes()
+        frozen = [await asyncio.to_thread(faults.freeze, self._live.layout.node(each)) for each in every]
+        for processes in frozen:
+            await asyncio.to_thread(faults.end, processes)
+        self._source.shuffle(every)
+        for each in every:
+            self._live.start_node(each)
+            await asyncio.sleep(self._source.uniform(0.0, 0.5))
+
     async def _moved_on(self, node: str, before: Topology) -> None:
         if node in (before.master, before.vice):
             await wait_for(
-                lambda: goes_on_without(self._cluster.topology, node, before), f"the cluster goes on without {node}"
+                lambda: goes_on_without(self._cluster.topology, node, before),
+                f"the cluster goes on without {node}",
             )
         else:
             await asyncio.sleep(self._source.uniform(0.5, 1.0))

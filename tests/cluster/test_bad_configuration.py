@@ -44,7 +44,9 @@ BAD_TABLES = {
     "unknown profile": (TABLE.replace('"lan"', '"fast"'), ["cluster.profile", "fast", "carrier, lan, wan"]),
     "nobody eligible": (TABLE.replace("port", "eligible = false\nport"), ["eligible"]),
     "no such class": (
-        TABLE + '[services.stock]\npython = "cluster_services.py:Stock"\n' + f'path = "{Path(__file__).parent}"\n',
+        TABLE
+        + '[services.stock]\npython = "cluster_services.py:Stock"\n'
+        + f'path = "{Path(__file__).parent}"\n',
         ["cluster_services.py", "Stock", "Logbook"],
     ),
     "not TOML": ("nodes = [", ["TOML"]),
@@ -64,7 +66,9 @@ def refused(*words: str, expect: list[str], code: int = CONFIGURATION) -> str:
     """Run a command that must fail with this code and say all of this; return what it said."""
     ran = run_cli(*words)
     assert ran.returncode == code, ran.stderr
-    assert "Traceback" not in ran.stderr.replace("Traceback (most recent call last):\n  File \"<", ""), ran.stderr
+    assert "Traceback" not in ran.stderr.replace('Traceback (most recent call last):\n  File "<', ""), (
+        ran.stderr
+    )
     missing = [word for word in expect if word not in ran.stderr]
     assert missing == [], ran.stderr
     return ran.stderr
@@ -111,7 +115,13 @@ def up_refused(live: Live, expect: list[str], code: int = CONFIGURATION, *, part
 
 def is_trace(name: str) -> bool:
     """Is this file only a trace of an attempt: a log, a lock, what a ledger's readers share?"""
-    return Path(name).name in ("node.log", "events.jsonl", "guardian.lock", "ledger.sqlite-shm", "ledger.sqlite-wal")
+    return Path(name).name in (
+        "node.log",
+        "events.jsonl",
+        "guardian.lock",
+        "ledger.sqlite-shm",
+        "ledger.sqlite-wal",
+    )
 
 
 @pytest.mark.parametrize("file", ["cluster.key", "nodes/n2/node-n2.key", "nodes/n2/node-n2.pem"])
@@ -250,7 +260,7 @@ async def test_a_journal_that_is_newer_than_the_code_is_refused(make_live: MakeL
 
 
 async def test_a_node_whose_journal_is_broken_leaves_formation_to_the_others(make_live: MakeLive) -> None:
-    """The recorded master has lost its journal, and its vice is not there: nobody begins with less than was acknowledged."""
+    """The recorded master has lost its journal and its vice is away: nobody begins with less than was acknowledged."""
     live = make_live(count=2)
     await live.start()
     async with live.client() as cluster:

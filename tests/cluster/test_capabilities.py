@@ -14,18 +14,21 @@ from typing import Any
 import pytest
 
 from primacy import boot
+from primacy.config import Callback
 from primacy.local import faults, nodes
 from primacy.local.processes import agent_of, descendants, guardian_of, hosts_of
 from tests.cluster.cluster_tools import Event, Live, run_cli, set_flag, stepped, wait_for
 from tests.cluster.conftest import MakeLive
 
 CENTRALIZED = ("naming", "stepped")
+REGISTERED = Callback("failover", "settle", level=7, timeout_s=2.5)
+"""What the table registers for `Stepped`."""
 
 
 @pytest.fixture(scope="module")
 def live(make_shared: MakeLive) -> Live:
     """A cluster whose initialization was slow at its last level."""
-    shared = make_shared(services=stepped())
+    shared = make_shared(services=stepped([REGISTERED]))
     asyncio.run(shared.start(lambda made: set_flag(made, "slow", True)))
     return shared
 
@@ -112,12 +115,26 @@ async def test_eligible_nodes_beyond_master_and_vice_are_kept_ready(live: Live) 
 
 async def test_a_service_registers_itself_with_its_callbacks(live: Live) -> None:
     await first_pair(live)
-    assert "callback" not in live.layout.table.read_text()  # they stand in the service's own code only
+    table = live.layout.table.read_text()
+    assert '"first"' not in table  # they stand in the service's own code only
+    assert '"begin"' not in table
     async with live.client() as cluster:
         plan = await live.ask(cluster, "n3", "sequence", function="initialize")
     registered = [(step["level"], step["service"], step["callback"]) for step in plan["steps"]]
     assert registered == [(1, "stepped", "first"), (2, "attendant", "begin"), (3, "stepped", "second")]
     assert all(step["timeout_s"] == 5.0 and step["on_failure"] == "refuse" for step in plan["steps"])
+
+
+async def test_the_coordinator_registers_what_the_table_says_for_a_service(live: Live) -> None:
+    status = await first_pair(live)
+    async with live.client() as cluster:
+        plan = await live.ask(cluster, status["vice"], "sequence", function="failover")
+        steps = [(step["level"], step["callback"], step["timeout_s"]) for step in plan["steps"]]
+        assert steps == [(1, "change", 5.0), (2, "change", 5.0), (7, "settle", 2.5)]
+        faults.crash(live.layout.node(status["master"]))
+        await live.whole(cluster, members=3, without=entry(status, status["master"])["incarnation"])
+    ran = [row for row in live.callbacks(status["vice"]) if row["function"] == "failover"]
+    assert [(row["level"], row["callback"]) for row in ran] == [(1, "change"), (2, "change"), (7, "settle")]
 
 
 async def test_naming_runs_as_a_centralized_service(live: Live) -> None:
@@ -208,18 +225,27 @@ async def test_the_configuration_table_is_loaded_from_the_ledger(live: Live) -> 
             after = await live.whole(cluster, members=3, without=entry(status, third)["incarnation"])
     finally:
         table.write_text(kept)
-    assert [link["address"] for link in entry(after, third)["links"]] == live.table_in_force.nodes[third].links
+    assert [link["address"] for link in entry(after, third)["links"]] == live.table_in_force.nodes[
+        third
+    ].links
     assert set(entry(after, third)["servers"]) == set(CENTRALIZED)
 
 
-async def test_nodes_form_the_cluster_by_telling_about_themselves(live: Live) -> None:
-    status = await first_pair(live)
-    assert all(each["datagrams"]["hello"] > 0 for each in status["nodes"])
-    claims = live.of_kind("ClaimBegan", term=1)
-    assert [claim["cause"] for claim in claims] == ["first formation of the cluster"]
-    others = [of_node(live, each["id"]) for each in status["nodes"] if each["id"] != claims[0]["node"]]
-    reasons = [event["reason"] for events in others for event in events if event["event"] == "FormationWaits"]
-    assert f"{claims[0]['node']} is the better candidate" in reasons
+async def test_nodes_form_the_cluster_by_telling_about_themselves(make_live: MakeLive) -> None:
+    late = make_live(services=stepped())
+    await late.make()
+    for node in ("n1", "n2"):
+        late.start_node(node)
+    waits = "formation window: not heard yet: n3"  # each has heard of the other, and waits for the third
+    for node in ("n1", "n2"):
+        await wait_for(
+            lambda n=node: late.of_kind("FormationWaits", node=n, reason=waits), f"{node} waits for n3"
+        )
+    async with late.client() as cluster:
+        status = await late.whole(cluster)
+        assert (status["term"], status["master"], status["vice"]) == (1, "n1", "n2")
+        assert all(entry(status, node)["datagrams"]["hello"] > 0 for node in ("n1", "n2"))
+    assert {claim["cause"] for claim in late.of_kind("ClaimBegan")} == {"first formation of the cluster"}
 
 
 async def test_services_initialize_by_levels_and_the_coordinator_is_told_of_each(live: Live) -> None:
@@ -271,7 +297,8 @@ async def test_nodes_keep_step_with_the_master_level_by_level(live: Live) -> Non
     }
     others = [node for node in live.layout.nodes() if node != elected["node"]]
     for node in others:
-        first = {row["level"]: row["at_ns"] for row in reversed(live.callbacks(node)) if row["function"] == "initialize"}
+        ran = [row for row in live.callbacks(node) if row["function"] == "initialize"]
+        first = {row["level"]: row["at_ns"] for row in reversed(ran)}
         for level in (1, 2, 3):
             assert completed_ns[level] <= first[level], f"{node} was ahead of the master at level {level}"
     assert completed_ns[3] - completed_ns[2] >= 300_000_000  # the master was slow there, and waited for
@@ -286,7 +313,11 @@ async def test_local_services_initialize_through_the_coordinator_too(live: Live)
             "the local service runs on every node",
         )
     for node in live.layout.nodes():
-        begun = [row for row in live.callbacks(node) if row["service"] == "attendant" and row["callback"] == "begin"]
+        begun = [
+            row
+            for row in live.callbacks(node)
+            if row["service"] == "attendant" and row["callback"] == "begin"
+        ]
         assert begun[0]["function"] == "initialize"
         assert begun[0]["level"] == 2
         assert begun[0]["node"] == node

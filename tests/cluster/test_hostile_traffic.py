@@ -123,11 +123,15 @@ async def flood(live: Live, cluster: Cluster, source: random.Random, count: int)
                 await asyncio.sleep(PAUSE_S)
         refused = await connections
         status = await live.status(
-            cluster, lambda s: all((counts(s, "n1") - first)[k] >= COUNTED_PART * sent[k] for k in sent), "counted"
+            cluster,
+            lambda s: all((counts(s, "n1") - first)[k] >= COUNTED_PART * sent[k] for k in sent),
+            "counted",
         )
         last = counts(status, "n1") - first
-        print(f"{count} datagrams: {dict(sent)}; counted: {({k: last[k] for k in IGNORED})}")
-        print(f"{refused} connections; {last['streams.refused']} refused, {last['streams.garbage']} with garbage")
+        print(f"{count} datagrams: {dict(sent)}; counted: { ({k: last[k] for k in IGNORED}) }")
+        print(
+            f"{refused} connections; {last['streams.refused']} refused, {last['streams.garbage']} with garbage"
+        )
         assert last["streams.refused"] > 0
         assert last["streams.garbage"] > 0
         assert place(status) == place(before)
@@ -147,7 +151,9 @@ async def strangers_connect(live: Live, source: random.Random, count: int) -> in
     """Open so many connections to the agent and the host of n1, each with some nonsense; return their number."""
     table = live.table_in_force
     places = [*table.agent_addresses("n1"), *table.service_addresses("n1", "logbook")]
-    foreign = Authority.create(live.layout.root / "foreign", "foreign-1").issue_node(live.layout.root / "foreign", "n1")
+    foreign = Authority.create(live.layout.root / "foreign", "foreign-1").issue_node(
+        live.layout.root / "foreign", "n1"
+    )
     credential = settings.find(live.layout.root).tls
     ways: list[Callable[[tuple[str, int]], Any]] = [
         lambda at: say(at, None, source.randbytes(source.randrange(1, 3000))),
@@ -210,7 +216,9 @@ async def test_nonsense_is_counted_and_ignored(make_live: MakeLive, random_sourc
 
 
 @pytest.mark.soak
-async def test_a_hundred_thousand_pieces_of_nonsense(make_live: MakeLive, random_source: random.Random) -> None:
+async def test_a_hundred_thousand_pieces_of_nonsense(
+    make_live: MakeLive, random_source: random.Random
+) -> None:
     live = make_live()
     await live.start()
     async with live.client() as cluster:
@@ -236,11 +244,15 @@ async def test_a_node_speaks_for_no_other_node(make_live: MakeLive) -> None:
                 impostor.send("n2", messages.Obituary(n1))
                 impostor.send("n1", messages.Obituary(n2))
                 # "I am the vice and promise my silence", "I am the master": neither is in the record
-                impostor.send("n1", messages.Echo(before["term"], 1 << 40, 1 << 60, True, True, True, 1 << 40))
+                impostor.send(
+                    "n1", messages.Echo(before["term"], 1 << 40, 1 << 60, True, True, True, 1 << 40)
+                )
                 impostor.send("n2", messages.Beat(before["term"], 1, 1))
                 # "I am n1": the certificate says n3
                 impostor.streams.tell("n2", peer_wire.Greeting("n1", "1" * 32, "", b"", 1, 1))
-                impostor.streams.tell("n1", peer_wire.Greeting("n2", "2" * 32, n1.incarnation, b"k" * 32, 1, 1))
+                impostor.streams.tell(
+                    "n1", peer_wire.Greeting("n2", "2" * 32, n1.incarnation, b"k" * 32, 1, 1)
+                )
                 await asyncio.sleep(0.05)
             await mirror_of_another(live, before)
             status = await cluster.control("status")

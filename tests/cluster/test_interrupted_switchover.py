@@ -42,11 +42,15 @@ async def interrupt(live: Live, cluster: Cluster, old: str, level: int, whom: st
     set_flag(live, "slow", False)
     outcome = await asked
     after = await live.whole(cluster, members=3)
-    print(f"level {level} ({old}), {whom} killed: {outcome}; term {after['term']}, {after['master']}/{after['vice']}")
+    print(
+        f"level {level} ({old}), {whom} killed: {outcome}; term {after['term']}, {after['master']}/{after['vice']}"
+    )
     assert await held == marked + 1
     assert after["term"] > before["term"]
     await live.status(
-        cluster, lambda s: all(node["function"] is None for node in s["nodes"]), "no function is in progress anywhere"
+        cluster,
+        lambda s: all(node["function"] is None for node in s["nodes"]),
+        "no function is in progress anywhere",
     )
     marks = await cluster.service("stepped").query.marks()
     assert marks[-2:] == [f"{level} {whom}", f"held {level} {whom}"]

@@ -88,7 +88,9 @@ def place(status: dict[str, Any]) -> list[Any]:
     return [status[key] for key in ("term", "master", "vice", "vice_ready", "in_service")]
 
 
-async def withstand(live: Live, cluster: Cluster, work: Workload, fault: Fault, older: Path, period_s: float) -> None:
+async def withstand(
+    live: Live, cluster: Cluster, work: Workload, fault: Fault, older: Path, period_s: float
+) -> None:
     """Do one fault to the ledger under load; then let the next change be asked for while it lasts."""
     before = await live.whole(cluster)
     written, elected = len(work.acknowledged), len(live.of_kind("MasterElected"))
@@ -105,7 +107,9 @@ async def withstand(live: Live, cluster: Cluster, work: Workload, fault: Fault, 
         if refused:
             assert "ledger" in refused, refused
             unavailable = await live.status(
-                cluster, lambda s: not s["ledger"]["available"], "the status says that the ledger does not answer"
+                cluster,
+                lambda s: not s["ledger"]["available"],
+                "the status says that the ledger does not answer",
             )
             assert any("ledger" in reason for reason in unavailable["waits"])
     if refused:
@@ -145,7 +149,9 @@ async def run(live: Live, source: random.Random, period_s: float) -> None:
 
 
 @pytest.mark.timeout(180)
-async def test_a_ledger_that_is_away_changes_nothing(make_live: MakeLive, random_source: random.Random) -> None:
+async def test_a_ledger_that_is_away_changes_nothing(
+    make_live: MakeLive, random_source: random.Random
+) -> None:
     await run(make_live(profile="carrier"), random_source, SHORT_S)
 
 

@@ -118,7 +118,9 @@ async def test_a_sequence_has_levels_that_complete_one_after_the_other(live: Liv
             ran = since.callbacks(node, function="switchover")
             assert [row["level"] for row in ran] == levels
             for done, following in zip(completed, ran[1:], strict=False):
-                assert done["wall_ns"] <= following["at_ns"], "a level began before the one before it was complete"
+                assert done["wall_ns"] <= following["at_ns"], (
+                    "a level began before the one before it was complete"
+                )
         await live.whole(cluster, members=3)
 
 
@@ -130,7 +132,10 @@ async def test_the_server_receives_the_sequence_and_the_coordinator_is_told_of_e
         ran = since.callbacks(before["vice"], function="failover", service="stepped")
         assert [row["level"] for row in ran] == [step["level"] for step in plan["steps"]]
         told = await since.some(2, "LevelCompleted", before["vice"], function="failover")
-        assert [(e["event"]["level"], e["event"]["services"]) for e in told] == [(1, ["stepped"]), (2, ["stepped"])]
+        assert [(e["event"]["level"], e["event"]["services"]) for e in told] == [
+            (1, ["stepped"]),
+            (2, ["stepped"]),
+        ]
 
 
 async def test_every_completed_level_is_published_as_an_event(live: Live) -> None:
@@ -241,7 +246,9 @@ async def write(cluster: Cluster, count: int) -> list[int]:
 
 def primaries(live: Live) -> list[dict[str, Any]]:
     """Return where each node's local service believes the primaries to be."""
-    return [json.loads((live.layout.node(node) / "primaries.json").read_text()) for node in live.layout.nodes()]
+    return [
+        json.loads((live.layout.node(node) / "primaries.json").read_text()) for node in live.layout.nodes()
+    ]
 
 
 async def test_all_nodes_and_their_local_services_are_updated_after_a_switchover(live: Live) -> None:
@@ -277,7 +284,9 @@ async def test_the_vice_claims_when_the_master_is_lost_and_tells_its_services(li
         assert {row["term"] for row in ran} == {before["term"] + 1}
 
 
-async def test_secondaries_recover_the_primaries_state_and_everybody_learns_where_they_are(live: Live) -> None:
+async def test_secondaries_recover_the_primaries_state_and_everybody_learns_where_they_are(
+    live: Live,
+) -> None:
     async with live.client() as cluster:
         await live.whole(cluster, members=3)
         service = cluster.service("stepped")
@@ -296,7 +305,9 @@ async def test_local_services_reconnect_at_one_time_when_the_primaries_serve(liv
         await live.whole(cluster, members=3)
         since = Since(live)
         result = await cluster.control("switchover", reason="reattach")
-        [served] = await wait_for(lambda: since.of_kind("InService", term=result["term"]), "the new master serves")
+        [served] = await wait_for(
+            lambda: since.of_kind("InService", term=result["term"]), "the new master serves"
+        )
         ran = await wait_for(
             lambda: len(rows := since.callbacks(callback="reattach", term=result["term"])) == 3 and rows,
             "every local service reattaches",
@@ -304,7 +315,9 @@ async def test_local_services_reconnect_at_one_time_when_the_primaries_serve(liv
         assert {row["on"] for row in ran} == set(live.layout.nodes())
         levels = await since.some(6, "LevelCompleted", function="switchover")
         last = max(event["wall_ns"] for event in levels)
-        assert min(row["at_ns"] for row in ran) >= last, "somebody reattached before the last level was complete"
+        assert min(row["at_ns"] for row in ran) >= last, (
+            "somebody reattached before the last level was complete"
+        )
         assert min(row["at_ns"] for row in ran) >= served["wall_ns"] - 1_000_000
         await live.whole(cluster, members=3)
 
@@ -319,7 +332,9 @@ async def test_after_a_failover_another_vice_is_elected_and_brought_into_step(li
         assert (after["master"], after["vice"]) == (before["vice"], third)
         [in_step] = await since.some(1, "ViceInStep", after["master"])
         assert in_step["event"]["node"] == third
-        await live.status(cluster, lambda s: [row["lag"] for row in s["services"]] == [0, 0], "it mirrors everything")
+        await live.status(
+            cluster, lambda s: [row["lag"] for row in s["services"]] == [0, 0], "it mirrors everything"
+        )
         live.start_node(before["master"])
         await live.whole(cluster, members=3)
 
@@ -363,7 +378,11 @@ async def test_a_node_shuts_down_by_levels_and_its_coordinator_ends_last(live: L
         assert "the node has ended (exit code 0)" in log.rpartition("agent: ended in order")[2]
         live.start_node(third)
         after = await live.whole(cluster, members=3)
-        assert (after["term"], after["master"], after["vice"]) == (before["term"], before["master"], before["vice"])
+        assert (after["term"], after["master"], after["vice"]) == (
+            before["term"],
+            before["master"],
+            before["vice"],
+        )
 
 
 async def test_the_master_switches_over_before_it_shuts_down(live: Live) -> None:
@@ -403,10 +422,13 @@ async def test_services_are_kept_up_to_date_with_what_the_coordinator_learns(liv
         await cluster.names.bind("printer", endpoint="127.0.0.1:631", lifetime=f"node:{third}")
         await cluster.control("switchover", reason="a local service is told")
         await wait_for(
-            lambda: {told["node"] for told in primaries(live)} == {before["vice"]}, "the local services know it"
+            lambda: {told["node"] for told in primaries(live)} == {before["vice"]},
+            "the local services know it",
         )
         await live.whole(cluster, members=3)
-        await leave(live, cluster, third)  # a centralized service is told: what is tied to the node ends with it
+        await leave(
+            live, cluster, third
+        )  # a centralized service is told: what is tied to the node ends with it
 
         async def bound() -> bool:
             try:

@@ -76,7 +76,9 @@ def parse(trace: str) -> list[Call]:
             continue
         began_s = float(matched["at"])
         target = matched["rest"].partition(",")[0]
-        found.append(Call(matched["call"], began_s, began_s + float(result["took"]), target, int(result["result"])))
+        found.append(
+            Call(matched["call"], began_s, began_s + float(result["took"]), target, int(result["result"]))
+        )
     return sorted(found, key=lambda call: call.began_s)
 
 
@@ -90,8 +92,19 @@ async def traced(host: Process, path: Path) -> AsyncIterator[None]:
     """Trace a host into a file while entered."""
     strace = shutil.which("strace")
     assert strace, "this test needs strace"
-    options = ["-f", "-yy", "-ttt", "-T", "-e", "trace=fdatasync,sendto,sendmsg,write,writev", "-o", str(path)]
-    tracer = await asyncio.create_subprocess_exec(strace, *options, "-p", str(host.pid), stderr=subprocess.PIPE)
+    options = [
+        "-f",
+        "-yy",
+        "-ttt",
+        "-T",
+        "-e",
+        "trace=fdatasync,sendto,sendmsg,write,writev",
+        "-o",
+        str(path),
+    ]
+    tracer = await asyncio.create_subprocess_exec(
+        strace, *options, "-p", str(host.pid), stderr=subprocess.PIPE
+    )
     try:
         status = Path(f"/proc/{host.pid}/status")
         await wait_for(
@@ -122,7 +135,9 @@ async def test_no_reply_leaves_before_both_journals_are_synced(make_live: MakeLi
         assert (await live.whole(cluster))["term"] == status["term"]
     calls = {role: parse(path.read_text()) for role, path in paths.items()}
     mirror = {call.ends[0] for call in calls["vice"] if call.is_send}
-    assert mirror & {call.ends[1] for call in calls["master"] if call.is_send}, "the primary ships to the secondary"
+    assert mirror & {call.ends[1] for call in calls["master"] if call.is_send}, (
+        "the primary ships to the secondary"
+    )
     for began_s, ended_s in windows:
         primary = list(within(calls["master"], began_s, ended_s))
         secondary = list(within(calls["vice"], began_s, ended_s))
@@ -132,5 +147,7 @@ async def test_no_reply_leaves_before_both_journals_are_synced(make_live: MakeLi
         replied_s = min(call.began_s for call in replies)
         assert synced_s <= replied_s, "the primary replied before its own sync"
         assert their_sync_s <= replied_s, "the reply left before the secondary's sync"
-        assert [c for c in secondary if c.is_send and their_sync_s <= c.began_s <= replied_s], "nobody acknowledged"
+        assert [c for c in secondary if c.is_send and their_sync_s <= c.began_s <= replied_s], (
+            "nobody acknowledged"
+        )
     print(f"{len(windows)} writes: both syncs stand before each reply")

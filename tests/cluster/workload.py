@@ -66,7 +66,9 @@ class Workload:
 
     def longest_ns(self, after_ns: int = 0) -> int:
         """Return how long the slowest call took of those that were invoked after an instant."""
-        return max((r.completed_ns - r.invoked_ns for _, r in self.records if r.invoked_ns >= after_ns), default=0)
+        return max(
+            (r.completed_ns - r.invoked_ns for _, r in self.records if r.invoked_ns >= after_ns), default=0
+        )
 
     async def _client(self, name: str) -> None:
         def note(record: CallRecord) -> None:
@@ -96,9 +98,13 @@ class Workload:
         """Ask the cluster what it holds, and see that it fits all that was acknowledged."""
         logbook = cluster.service("logbook")
         held = {log: await logbook.query.names(log=log) for log in await logbook.query.logs()}
-        lost = [r for r in self.acknowledged if r.arguments["name"] not in set(held.get(r.arguments["log"], []))]
+        lost = [
+            r for r in self.acknowledged if r.arguments["name"] not in set(held.get(r.arguments["log"], []))
+        ]
         assert [_sentence(r) for r in lost] == [], "acknowledged writes are lost"
-        doubled = {log: [n for n, count in Counter(names).items() if count > 1] for log, names in held.items()}
+        doubled = {
+            log: [n for n, count in Counter(names).items() if count > 1] for log, names in held.items()
+        }
         assert {log: names for log, names in doubled.items() if names} == {}, "writes are doubled"
         finding = check(self.history(), Log())
         assert finding.verdict is Verdict.LINEARIZABLE, finding.sentence()

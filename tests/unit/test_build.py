@@ -10,6 +10,7 @@ import pytest
 from primacy.agent import build as parts
 from primacy.boot import Boot, Link
 from primacy.config import build
+from primacy.machines.host_wire import Callback
 from primacy.machines.ids import Member
 from primacy.machines.timing import PROFILES
 
@@ -51,6 +52,15 @@ def test_centralized_servers_run_where_they_may_be_needed(eligible: int, availab
     assert coordinator.addresses["n2"]["stock"] == [("127.0.0.2", 7303)]
     if runs:
         assert coordinator.servers.by_service["stock"].row.restart_in_place
+
+
+def test_what_the_table_registers_for_a_service_reaches_its_server() -> None:
+    row = {"function": "failover", "name": "warm_up", "level": 7, "timeout_s": 2.0}
+    row |= {"on_failure": "retry", "retries": 3}
+    table = _table(services={"stock": {"python": "stock.py:Stock", "callbacks": [row]}})
+    coordinator = parts.coordinator(ME, table, table.entries(), 0)
+    [registered] = coordinator.servers.by_service["stock"].row.callbacks
+    assert registered == Callback("failover", 7, "warm_up", 2.0, "retry", 3, 0.0)
 
 
 def test_the_opening_words_hold_all_that_a_host_needs() -> None:

@@ -76,6 +76,11 @@ def test_own_times_replace_the_profiles() -> None:
     assert build(_plain(timing=times), "x").times.beat_ms == 20
 
 
+def _with_callback(**changed: Any) -> dict[str, Any]:
+    row = {"function": "switchover", "name": "settle"} | changed
+    return {"services": {"s": {"python": "a:B", "callbacks": [row]}}}
+
+
 WRONG = [
     ({"nodes": {}}, "nodes"),
     ({"nodes": {"n1": {"links": ["127.0.0.1"], "eligible": False}}}, "nodes"),
@@ -109,6 +114,13 @@ WRONG = [
         {"services": {"s": {"python": "a:B", "durability": "memory", "restart_in_place": True}}},
         "services.s.restart_in_place",
     ),
+    (_with_callback(function="restart"), "services.s.callbacks[0].function"),
+    (_with_callback(name="_hidden"), "services.s.callbacks[0].name"),
+    (_with_callback(on_failure="panic"), "services.s.callbacks[0].on_failure"),
+    (_with_callback(level=-1), "services.s.callbacks[0]"),
+    (_with_callback(timeout_s=float("nan")), "services.s.callbacks[0]"),
+    (_with_callback(delay_s=float("inf")), "services.s.callbacks[0]"),
+    (_with_callback(limit=1), "services[...].callbacks[0]"),
     ({"services": {f"s{n}": {"python": "a:B"} for n in range(PORTS)}}, "services"),
     ({"services": {f"{'s' * 30}{n:02d}": {"python": "a:B"} for n in range(20)}}, "services"),
     ({"extra": 1}, "table"),

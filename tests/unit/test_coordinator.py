@@ -295,6 +295,31 @@ def test_with_memory_durability_only_the_ready_vice_may_go_on() -> None:
     assert not rig.fed(m.Renew)
     rig.run(100)
     assert len(rig.fed(m.HandOver)) >= 2
-    rig.cmm(m.Adopted(10, record(1, N1, appointment=2)))  # no vice any more: what was answered alone is synced here
+
+
+def _volatile() -> Rig:
+    rig = Rig(services=(c.ServiceEntry("naming"), c.ServiceEntry("stock", volatile=True)))
+    rig.master()
+    rig.cmm(m.Adopted(9, record(1, N1, N2, ready=True, appointment=2)))
+    rig.cmm(m.ViceReady(1, 2))
+    rig.cmm(m.Adopted(10, record(1, N1, appointment=2)))
+    rig.cmm(m.Alone(1))
+    return rig
+
+
+def test_with_memory_durability_nobody_goes_on_for_what_may_be_on_no_disk() -> None:
+    rig = _volatile()
+    rig.say("stock", h.Progress(1, 20, -1, 12))
+    rig.exit("stock")
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    assert not rig.fed(m.Renew)
+    assert any(isinstance(e, c.Abandon) for e in rig.effects)
+
+
+def test_with_memory_durability_a_lone_master_goes_on_once_all_is_on_disk() -> None:
+    rig = _volatile()
+    rig.say("stock", h.Progress(1, 20, -1, 12))
+    rig.say("stock", h.Progress(1, 30, -1, 25))
+    rig.exit("stock")
     rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
     assert rig.fed(m.Renew)

@@ -10,7 +10,7 @@ import pytest
 
 import primacy
 from primacy.errors import ConfigError
-from primacy.machines.description import Marks, Timer, described, mark_kind, marks_of
+from primacy.machines.description import Marks, Timer, coroutines, described, mark_kind, marks_of
 from primacy.machines.host_wire import Callback
 from primacy.service import LocalService, Service, describe
 
@@ -65,6 +65,17 @@ def test_what_is_inherited_is_found_and_may_be_overridden() -> None:
     assert Twice.state_type is Counted
     assert sorted(describe(Twice).operations) == ["increment"]
     assert "tick" in {timer.name for timer in describe(Twice).timers}
+
+
+def test_any_coroutine_may_be_registered_as_a_callback_by_somebody_else() -> None:
+    class Open(Counter):
+        async def undecorated(self, ctx: Any) -> None: ...
+        async def _hidden(self, ctx: Any) -> None: ...
+        def plain(self) -> None: ...
+
+    found = coroutines(Open)
+    assert {"undecorated", "take_over", "tick"} <= found
+    assert not {"_hidden", "plain", "increment", "count", "snapshot"} & found
 
 
 def test_marks_are_kept_on_the_function() -> None:

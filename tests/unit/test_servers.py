@@ -13,6 +13,7 @@ from primacy.machines.events import ServerChanged
 from primacy.machines.ids import MS, SECOND, ServerState
 from primacy.machines.records import Mastership
 from primacy.machines.servers import BACKOFF_NS_MAX, LIFE_NS, RESPAWN_NS
+from primacy.machines.swap import Outcome, Purpose
 from tests.unit.ssc_tools import N1, N2, N3, Rig, record
 
 
@@ -38,6 +39,13 @@ def test_a_host_speaks_for_its_own_service_only() -> None:
     servers = rig.ssc.servers.by_service
     assert (servers["stock"].process, servers["stock"].position) == ("open", (5, 5))
     assert (servers["naming"].process, servers["naming"].position) == ("open", (1, 2))
+
+
+def test_the_table_registers_callbacks_beside_those_of_the_service() -> None:
+    more = h.Callback("failover", 7, "warm_up")
+    rig = Rig(services=(c.ServiceEntry("naming"), c.ServiceEntry("stock", callbacks=(more,))))
+    rig.say("stock", h.Opened("stock", [h.Callback("initialize", 1, "f")], 0, 0))
+    assert [each.name for each in rig.ssc.servers.by_service["stock"].callbacks] == ["f", "warm_up"]
 
 
 def test_a_second_opening_changes_nothing() -> None:
@@ -149,8 +157,6 @@ def _revive(rig: Rig) -> None:
 
 def _answer_monitor(rig: Rig) -> None:
     """The monitor has nobody to hand over to, and renews the term."""
-    from primacy.machines.swap import Outcome, Purpose
-
     asked = [e.input for e in rig.effects if isinstance(e, c.Feed)]
     rig.effects.clear()
     for each in asked:

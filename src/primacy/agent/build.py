@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from primacy.boot import Boot
-from primacy.config import Table
+from primacy.config import Service, Table
 from primacy.machines.coordination import ServiceEntry
 from primacy.machines.coordinator import Coordinator
-from primacy.machines.host_wire import Open
+from primacy.machines.host_wire import Callback, Open
 from primacy.machines.ids import Member
 from primacy.machines.mastership import Monitor
 from primacy.machines.membership import NodeEntry
@@ -34,12 +34,19 @@ def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns
     return Coordinator(
         me,
         tuple(
-            ServiceEntry(s, row.local, row.restart_in_place, row.durability == "memory")
+            ServiceEntry(s, row.local, row.restart_in_place, row.durability == "memory", _registered(row))
             for s, row in ((s, table.service(s)) for s in [*table.centralized(), *local])
         ),
         {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes},
         now_ns,
         runs_servers=own.eligible and own.available,
+    )
+
+
+def _registered(row: Service) -> tuple[Callback, ...]:
+    """Return the callbacks that the table registers for a service."""
+    return tuple(
+        Callback(c.function, c.level, c.name, c.timeout_s, c.on_failure, c.retries, c.delay_s) for c in row.callbacks
     )
 
 

@@ -37,6 +37,8 @@ from primacy.machines.records import Mastership
 
 GAP_NS_MIN = 20 * MS  # a timer later than this (and than a beat) was a scheduling gap of this agent's own
 HEALTH_S = 1.0
+EXIT_ABANDONED = 71
+Outcome = tuple[str, Any, list[str]]  # (kind, result, reasons)
 
 
 class Node:
@@ -241,6 +243,9 @@ class Node:
                 self.on_answer(effect)
             case coordination.Wake(at_ns=at_ns):
                 self._wake_coordinator(at_ns)
+            case coordination.Abandon(reason=reason):
+                sys.stderr.write(f"agent: this life of the node ends: {reason}\n")
+                os._exit(EXIT_ABANDONED)
             case coordination.End(reason=reason):
                 self.reason = reason
                 self.ended.set()
@@ -260,10 +265,10 @@ class Node:
             self.confirming.asked(service, message.id, now_ns())
             self.post(membership.Tick(now_ns=now_ns()))
             self.confirming.answer()
-        elif isinstance(message, host_wire.Progress):
-            self.progress[service] = message
         else:
-            if isinstance(message, host_wire.Failed):
+            if isinstance(message, host_wire.Progress):
+                self.progress[service] = message
+            elif isinstance(message, host_wire.Failed):
                 sys.stderr.write(f"agent: the host of {service}: {message.text}\n")
                 if message.kind == host_wire.REFUSED and service not in self.opened:
                     self.refused = True
@@ -307,16 +312,12 @@ class Node:
         self.last_words.seal_for(member.node)
         self.post(membership.Tick(now_ns=now_ns()))
 
-    def _peer_said(
-        self, member: Member, message: peer_wire.Progress | peer_wire.EndNode | peer_wire.Leave
-    ) -> None:
+    def _peer_said(self, member: Member, message: peer_wire.ToCoordinator) -> None:
         now, (node, life) = now_ns(), (member.node, member.incarnation)
         self.post(coordination.PeerSaid(now_ns=now, node=node, incarnation=life, message=message))
 
-    async def _answer_peer(
-        self, node: str, verb: str, arguments: dict[str, Any]
-    ) -> tuple[str, Any, list[str]]:
-        result: tuple[str, Any, list[str]] = await self.answer_peer(node, verb, arguments)
+    async def _answer_peer(self, node: str, verb: str, arguments: dict[str, Any]) -> Outcome:
+        result: Outcome = await self.answer_peer(node, verb, arguments)
         return result
 
     def _ledger_changed(self, available: bool, reason: str) -> None:
@@ -395,5 +396,5 @@ class Node:
         self.events.close()
 
 
-async def _nobody(node: str, verb: str, arguments: dict[str, Any]) -> tuple[str, Any, list[str]]:
+async def _nobody(node: str, verb: str, arguments: dict[str, Any]) -> Outcome:
     return "failed", None, [f"{verb}: the agent is not ready yet"]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from primacy.host.callbacks import Callbacks
 from primacy.machines import host_wire
+from primacy.machines.description import coroutines
 from primacy.machines.host_wire import Cancel, Open, Primaries, Run
 from primacy.service import LocalService, describe
 
@@ -18,8 +19,7 @@ class LocalServer:
         self._service = service
         self._tell = tell
         self._description = describe(type(service))
-        names = {callback.name for callback in self._description.callbacks}
-        self._callbacks = Callbacks(service, names, tell)
+        self._callbacks = Callbacks(service, coroutines(type(service)), tell)
 
     async def start(self) -> None:
         """Tell the agent which callbacks there are."""

@@ -29,6 +29,7 @@ from primacy.host.streams import TO_PRIMARY, MirrorStream, Roles, Streams, redia
 from primacy.host.syncing import Syncer, Worker
 from primacy.lease_page import LeasePage
 from primacy.machines import call_wire, host_wire
+from primacy.machines.description import coroutines
 from primacy.machines.host_wire import (
     REFUSED,
     Alone,
@@ -174,7 +175,7 @@ class Server(Roles):
         self._streams = Streams(self, client_context(files))
         await self._streams.listen(open.listen, server_context(files))
         callbacks = core.model.description.callbacks
-        self._callbacks = Callbacks(core.service, {each.name for each in callbacks}, core.tell)
+        self._callbacks = Callbacks(core.service, coroutines(type(core.service)), core.tell)
         last = (0, 0) if core.journal.incomplete else (core.journal.term, core.journal.last)
         core.tell(host_wire.Opened(open.service, callbacks, *last, core.journal.incomplete))
         self._tick()

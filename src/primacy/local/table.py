@@ -118,8 +118,16 @@ def to_toml(table: Table) -> str:
 
 
 def _section(name: str, row: dict[str, Any]) -> list[str]:
-    body = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in row.items()]
-    return [f"[{name}]", *body, ""]
+    return [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in row.items()), ""]
+
+
+def _value(value: Any) -> str:
+    """Return a value as TOML: as JSON writes it, but for tables."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_value(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(each) for each in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _nodes_text(table: Table) -> str:

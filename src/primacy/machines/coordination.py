@@ -61,7 +61,7 @@ class PeerSaid(Input, frozen=True, kw_only=True):
 
     node: str
     incarnation: str
-    message: peer_wire.Progress | peer_wire.EndNode | peer_wire.Leave
+    message: peer_wire.ToCoordinator
 
 
 class MembersChanged(Input, frozen=True, kw_only=True):
@@ -107,6 +107,7 @@ class ServiceEntry(Struct, frozen=True):
     local: bool = False
     restart_in_place: bool = False
     volatile: bool = False  # `memory` durability
+    callbacks: tuple[host_wire.Callback, ...] = ()  # registered for the service, beside what it registers itself
 
 
 # ---- effects ----
@@ -142,7 +143,7 @@ class TellNode(Struct, frozen=True):
     """Send to a node's coordinator (None: to all). A `Progress` to all is sent again to every node that joins."""
 
     node: str | None
-    message: peer_wire.Progress | peer_wire.EndNode | peer_wire.Leave
+    message: peer_wire.ToCoordinator
 
 
 class Publish(Struct, frozen=True):
@@ -166,10 +167,16 @@ class End(Struct, frozen=True):
     reason: str
 
 
+class Abandon(Struct, frozen=True):
+    """End this life of the node at once, as if its processes had died: nobody here may go on."""
+
+    reason: str
+
+
 class Wake(Struct, frozen=True):
     """Give a `Tick` at this instant at the latest."""
 
     at_ns: int
 
 
-Effect = Spawn | KillHost | ToHost | Feed | TellNode | Publish | Answer | End | Wake
+Effect = Spawn | KillHost | ToHost | Feed | TellNode | Publish | Answer | End | Abandon | Wake

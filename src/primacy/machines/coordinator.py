@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from primacy.machines import host_wire, membership, peer_wire
 from primacy.machines.coordination import (
+    Abandon,
     Asked,
     Effect,
     Feed,
@@ -167,6 +168,9 @@ class Coordinator:
                 self.departure.quiesced(service, message)
             case host_wire.Stopped():
                 pass  # its journal is synced; what is waited for is the end of its process
+            case host_wire.Progress(term=term, acknowledged=acknowledged):
+                if term == self.term and acknowledged < 0 and self.record and self.record.ready_vice is None:
+                    self.servers.progressed(service, message.sequence, message.synced)
             case host_wire.Note(kind=kind, text=text):
                 note = ServiceNote(term=self.term, node=self.node, service=service, kind=kind, text=text)
                 self.emit(Publish(note))
@@ -202,6 +206,7 @@ class Coordinator:
                         peer = self.peer(server.service, vice)
                         self.emit(ToHost(server.service, host_wire.Appoint(term, appointment, peer)))
             case membership.ViceReady(term=term, appointment=appointment):
+                self.servers.mirrored()
                 self.primaries(host_wire.Ready(term, appointment))
             case membership.Alone(term=term):
                 self.primaries(host_wire.Alone(term))
@@ -217,6 +222,8 @@ class Coordinator:
             return
         if purpose is Purpose.HANDOVER and self._may_renew():
             self._renew()  # nobody can take over
+        elif purpose is Purpose.HANDOVER and self.record is not None and self.record.ready_vice is None:
+            self.emit(Abandon(f"{self._lost_primary}, and what it kept in memory is nowhere else"))
         elif purpose in (Purpose.HANDOVER, Purpose.RENEW):
             self._rescue_asked = False
             self._retry_ns = self.now_ns + RETRY_NS
@@ -224,6 +231,7 @@ class Coordinator:
     def _became(self, place: membership.Became) -> None:
         self._cancel_term()
         self.place = place
+        self.servers.mirrored()
         self._lost_primary, self._rescue_asked = "", False
         self._appointment = place.record.appointment
         self._joined = set()
@@ -286,10 +294,9 @@ class Coordinator:
             self.feed(hand_over)
 
     def _may_renew(self) -> bool:
-        """With `memory` durability what was acknowledged is surely with a ready vice, but perhaps not on this disk:
-        then nobody but that vice may go on."""
-        ready = self.record is not None and self.record.ready_vice is not None
-        return not ready or not any(s.row.volatile and s.process != "open" for s in self.servers.centralized)
+        """With `memory` durability what was acknowledged may be on no disk of this node: then it may not go on."""
+        lost = [s for s in self.servers.centralized if s.process != "open"]
+        return all(s.kept or not s.row.volatile for s in lost)
 
     def _renew(self) -> None:
         self.servers.start_now()

@@ -68,6 +68,17 @@ def described(service: type[Any], *, reserved: set[str], local: bool) -> Descrip
     return found
 
 
+def coroutines(service: type[Any]) -> set[str]:
+    """Return the names of what may run as a callback: the coroutines of the class, whoever registers them."""
+    names = [name for name in dir(service) if not name.startswith("_")]
+    functions: list[Any] = [getattr(service, name, None) for name in names]
+    return {
+        name
+        for name, function in zip(names, functions, strict=True)
+        if hasattr(function, "__code__") and is_coroutine(name, function)
+    }
+
+
 def _add(found: Description, name: str, where: str, function: Callable[..., Any], marks: Marks) -> None:
     waits = is_coroutine(where, function)
     if marks.kind in ("operation", "query"):

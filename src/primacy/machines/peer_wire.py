@@ -70,6 +70,7 @@ class Tell(Wire, frozen=True):
     reasons: list[str]
 
 
+ToCoordinator = Progress | EndNode | Leave
 Message = Greeting | Progress | EndNode | Leave | Ask | Tell
 
 encode = msgspec.msgpack.Encoder().encode

@@ -39,6 +39,8 @@ class Server:
     initialized: bool = False
     assigned: tuple[str, int, int] | None = None  # (role, term, appointment) as told to this process
     position: tuple[int, int] | None = None  # journal's last (term, sequence) when it was opened
+    alone_at: int = -1  # its last entry when it was first heard to be alone in this term
+    kept: bool = False  # all up to there is on disk, and what came later is synced before it is answered
     incomplete: bool = False  # the journal may lack acknowledged entries: it can only join a primary
     callbacks: list[Callback] = field(default_factory=list)
     started_ns: int = 0
@@ -68,14 +70,15 @@ class Servers:
     # ---- what happened to processes ----
 
     def opened(self, service: str, message: Opened) -> None:
-        """A host is up: its service registers itself with its callbacks."""
+        """A host is up: its service registers itself with its callbacks, the table adds its own."""
         server = self.by_service[service]
         if server.process != "starting":
             return
         server.process = "open"
-        server.callbacks = message.callbacks
+        server.callbacks = [*message.callbacks, *server.row.callbacks]
         server.position = (message.term, message.sequence)
         server.incomplete = message.incomplete
+        server.alone_at, server.kept = -1, False
         server.error = ""
 
     def exited(self, service: str, reason: str) -> ServerState:
@@ -95,6 +98,18 @@ class Servers:
             server.error = reason
         self.change(server, ServerState.SPARE)
         return ServerState.SPARE if expected else before
+
+    def mirrored(self) -> None:
+        """Replies rest on the vice's memory from now on, or may have until now."""
+        for server in self.centralized:
+            server.alone_at, server.kept = -1, False
+
+    def progressed(self, service: str, sequence: int, synced: int) -> None:
+        """A primary that is alone says how much of its journal is on disk."""
+        server = self.by_service[service]
+        if server.alone_at < 0:
+            server.alone_at = sequence
+        server.kept = server.kept or synced >= server.alone_at
 
     def start_now(self) -> None:
         """Nobody else takes over: what ended here is started without a pause."""

@@ -45,6 +45,9 @@ class Place(Protocol):
     def greet(self, agent: Agent, node: str, message: Message) -> None:
         """Send a hello to a node."""
 
+    def give_up(self, agent: Agent) -> None:
+        """End this life of the node."""
+
     def agent_broken(self, agent: Agent, error: Exception) -> None:
         """The agent has found a bug in its own code."""
 
@@ -325,18 +328,15 @@ class Agent(Process):
         """A swap of this master's own did not come to anything."""
         term = self.monitor.term
         if self._lost_term == term and self.monitor.role == "master":
-            if purpose is Purpose.HANDOVER and self._may_renew():
+            if self.monitor.volatile:
+                self.place.give_up(self)  # what this node has on disk may lack what was acknowledged
+            elif purpose is Purpose.HANDOVER:
                 self.feed(cmm.Renew(now_ns=self.clock.now_ns, term=term, cause=LOST))
-            elif purpose in (Purpose.HANDOVER, Purpose.RENEW):
+            elif purpose is Purpose.RENEW:
                 self.timer(self.scheduler.now_ns + RETRY_NS, self._rescue, term)
         elif purpose is Purpose.HANDOVER and self._quiescing:
             self._quiescing = 0
             self._tell(Host.resume, term)
-
-    def _may_renew(self) -> bool:
-        """With `memory` durability nobody but a ready vice surely has what was acknowledged."""
-        record = self.monitor.record
-        return not self.monitor.volatile or record is None or record.ready_vice is None
 
     # ---- what the host says ----
 

@@ -112,7 +112,8 @@ def _plans(options: argparse.Namespace, mutant: Mutant) -> Iterator[Plan]:
     seeds = range(options.seed, options.seed + options.runs)
     if mutant.scenario:
         for seed in seeds[:_SCENARIO_RUNS]:
-            yield scenarios.plan(mutant.scenario, seed)
+            plan = scenarios.plan(mutant.scenario, seed)
+            yield msgspec.structs.replace(plan, **{k: v for k, v in mutant.focus.items() if k != "nodes"})
     for seed in seeds:
         yield plan_of(seed, nodes=options.nodes, focus=mutant.focus)
 

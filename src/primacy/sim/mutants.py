@@ -123,6 +123,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "A1 alone replies unsynced, dies, A2 forms without the write: lost write",
         (Edit(MIRROR, "        if self._disk or not self.is_ready:\n", "        if self._disk:\n"),),
         {"durability": "memory", "availability": True},
+        scenario="alone-and-slow",
     ),
     Mutant(
         "conflict-is-defeat",

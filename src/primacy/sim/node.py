@@ -308,6 +308,11 @@ class Node:
             self.keys[node] = other.agent.member.incarnation
             other.keys[self.id] = agent.member.incarnation
 
+    def give_up(self, agent: Agent) -> None:
+        """The agent ends this life of the node; its guardian does the rest."""
+        self.cluster.watcher.note(self.id, "lost the state in its primary's memory: this life ends")
+        self.agent_crash("sent", 0, 100 * MS)
+
     def agent_broken(self, agent: Agent, error: Exception) -> None:
         """The agent ends because of a bug; its guardian does the rest."""
         self.cluster.watcher.bug(agent.name, error)

@@ -87,6 +87,15 @@ def filtered(source: random.Random) -> list[Fault]:
     return [Fault(2000, "filter", "master", "vice", for_ms=source.randint(1500, 4000))]
 
 
+def alone_and_slow(source: random.Random) -> list[Fault]:
+    """The vice is gone for long, and the disk of the master that goes on alone is slow; then that one dies, too."""
+    return [
+        Fault(1990, "disk", "master", for_ms=4000, amount=500.0),
+        Fault(2000, "crash", "vice", what="sent", for_ms=3500),
+        Fault(2000 + source.randint(100, 1500), "crash", "master", what="sent", for_ms=50),
+    ]
+
+
 SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
     scenario.__name__.replace("_", "-"): scenario
     for scenario in (
@@ -97,6 +106,7 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
         slow_echoes,
         beats_come_back,
         filtered,
+        alone_and_slow,
     )
 }
 
