@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 _TESTS = Path(__file__).parent
 _SEED_BITS = 32
@@ -25,6 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not text.isdecimal():
         raise pytest.UsageError(f"SEED={text!r} is not a whole number; give the one that a run has printed")
     os.environ["SEED"] = text
+    slow_machines_are_fine = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("primacy", **slow_machines_are_fine)
+    settings.load_profile("primacy")
     if config.getoption("hypothesis_seed", default=None) is None:
         config.option.hypothesis_seed = text
 
