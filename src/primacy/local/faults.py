@@ -51,16 +51,18 @@ def freeze(node_directory: Path, known: Sequence[Process] = ()) -> list[Process]
 
     Stopping repeats until a look at the whole system finds none of them that runs: a process may have been
     started while the others were stopped. `known`: processes that a caller has found before, stopped
-    without looking first.
+    without looking first. A process that was told to stop and waits in the kernel (for a disk, or for a child
+    that was stopped between fork and exec) counts as stopped: it does nothing more before it is continued.
     """
     guardian = known[0] if known else _guardian(node_directory)
     guardian.send(signal.SIGSTOP)
     for process in known[1:]:
         process.send(signal.SIGSTOP)
+    told = {process.pid for process in known}
     deadline_s = time.monotonic() + FREEZE_LIMIT_S
     while True:
         others = descendants(guardian)
-        running = [each for each in others if not each.frozen]
+        running = [each for each in others if not each.frozen and not (each.pid in told and each.state == "D")]
         if not running and guardian.frozen:
             return [guardian, *others]
         if not guardian.alive:
@@ -72,15 +74,17 @@ def freeze(node_directory: Path, known: Sequence[Process] = ()) -> list[Process]
             )
         for process in running:
             process.send(signal.SIGSTOP)
+            told.add(process.pid)
         time.sleep(_LOOK_AGAIN_S)
 
 
 def thaw(node_directory: Path) -> list[Process]:
     """Continue all processes of a node, the guardian last, and return those that were stopped."""
-    stopped = [each for each in processes_of(node_directory) if each.frozen]
+    processes = processes_of(node_directory)
+    stopped = [each for each in processes if each.frozen]
     if not stopped:
         raise Refused([f"{node_directory.name} is not frozen"])
-    for process in reversed(stopped):
+    for process in reversed(processes):  # those that wait in the kernel have the stop still before them
         process.send(signal.SIGCONT)
     return stopped
 
