@@ -392,6 +392,7 @@ class Node:
         self.peers.close()
         self.port.close()
         self.hosts.close()
+        await self.peers.wait_closed()
         await self.ledger.close()
         self.events.close()
 

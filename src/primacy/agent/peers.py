@@ -8,6 +8,7 @@ nothing about roles.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import ssl
@@ -24,6 +25,7 @@ from primacy.machines.messages import WIRE_MAX, WIRE_MIN
 from primacy.machines.peer_wire import Ask, EndNode, Greeting, Leave, Progress, Tell
 
 REDIAL_S = 0.1
+PART_S = 0.5
 INCARNATION = re.compile("[0-9a-f]{32}")
 
 Address = tuple[str, int]
@@ -121,6 +123,14 @@ class PeerStreams:
         for peer in self._peers.values():
             if peer.stream is not None:
                 peer.stream.close()
+
+    async def wait_closed(self) -> None:
+        """After `close`: wait until the farewells have left; a frozen peer is not waited for for long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PART_S):
+                for peer in self._peers.values():
+                    if peer.stream is not None:
+                        await peer.stream.wait_closed()
 
     def _dial(self, node: str) -> None:
         peer = self._peers[node]
