@@ -55,8 +55,7 @@ class Agent:
 
     async def close(self) -> None:
         """This life ends."""
-        self.peers.close()
-        await self.peers.wait_closed()
+        await self.peers.close()
         self.listener.close()
         await self.listener.wait_closed()
         await until(lambda: not self.listener.connections, "all connections are gone")

@@ -116,21 +116,17 @@ class PeerStreams:
             if peer.stream is not None:
                 peer.stream.set_link(index, up)
 
-    def close(self) -> None:
-        """End all streams in order."""
+    async def close(self) -> None:
+        """End all streams in order: the farewells leave, but a frozen peer is not waited for for long."""
         self._closed = True
         self._tasks.cancel()
-        for peer in self._peers.values():
-            if peer.stream is not None:
-                peer.stream.close()
-
-    async def wait_closed(self) -> None:
-        """After `close`: wait until the farewells have left; a frozen peer is not waited for for long."""
+        streams = [peer.stream for peer in self._peers.values() if peer.stream is not None]
+        for stream in streams:
+            stream.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PART_S):
-                for peer in self._peers.values():
-                    if peer.stream is not None:
-                        await peer.stream.wait_closed()
+                for stream in streams:
+                    await stream.wait_closed()
 
     def _dial(self, node: str) -> None:
         peer = self._peers[node]
