@@ -151,7 +151,6 @@ def test_the_agent_is_started_again_with_a_growing_pause(tmp_path: Path) -> None
             )
             pauses.append(time.monotonic() - died)
         assert all(pause >= least for pause, least in zip(pauses, (0.05, 0.1, 0.2, 0.2), strict=True)), pauses
-        assert pauses[0] < 0.2
         assert len({agent.pid for agent in guarded.agents}) == 4
 
 

@@ -389,9 +389,9 @@ class Node:
         for timer in (self._timer, self._ssc_timer, self._health_timer):
             if timer is not None:
                 timer.cancel()
-        await self.peers.close()
         self.port.close()
         self.hosts.close()
+        await self.peers.close()
         await self.ledger.close()
         self.events.close()
 
