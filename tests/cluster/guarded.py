@@ -184,7 +184,7 @@ class Guarded:
         path = json.loads(record.read_text())["cgroup"] if record.exists() else None
         if path is not None and os.path.exists(path):
             wait_until(lambda: not Path(path, "cgroup.procs").read_text(), "the cgroup is empty")
-            os.rmdir(path)
+            wait_until(lambda: _removed(path), "the cgroup is removed")
 
     def next_agent(self) -> Agent:
         """Return the agent that the guardian has started, when it has connected."""
@@ -241,3 +241,14 @@ class Guarded:
 
     def wait_log(self, words: str) -> None:
         wait_until(lambda: words in self.log(), f"the log says {words!r}")
+
+
+def _removed(path: str) -> bool:
+    """Remove a cgroup; the kernel may still be busy with the last process of it."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
