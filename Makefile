@@ -26,6 +26,7 @@ test: $(VENV)/.test ## every rung of the tests; SEED=n replays a run, PHASE="uni
 
 check: $(VENV)/.dev ## ruff, mypy --strict, import contracts, house rules
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m pytest -q tests/rules

@@ -57,7 +57,9 @@ class Recording(Cluster):
             case m.SwapRecord(record=record):
                 vice = f"vice {record.vice.node}" if record.vice else "no vice"
                 ready = " (ready)" if record.ready_vice else ""
-                self.note(f"{node} -> ledger   swap: term {record.term}, master {record.master.node}, {vice}{ready}")
+                self.note(
+                    f"{node} -> ledger   swap: term {record.term}, master {record.master.node}, {vice}{ready}"
+                )
             case m.Seal():
                 self.note(f"{node}   seals itself: acknowledges nothing of this term any more")
             case m.Read():
@@ -96,8 +98,12 @@ def _switchover() -> str:
     cluster = Recording(N1, N2, N3)
     cluster.formed()
     cluster.on = True
-    cluster.note("n1   quiesces its primaries (calls are held), runs its levels downwards, drains the mirrors")
-    cluster.give("n1", m.HandOver(now_ns=cluster.now_ns, term=1, in_step=True, cause="asked for by an operator"))
+    cluster.note(
+        "n1   quiesces its primaries (calls are held), runs its levels downwards, drains the mirrors"
+    )
+    cluster.give(
+        "n1", m.HandOver(now_ns=cluster.now_ns, term=1, in_step=True, cause="asked for by an operator")
+    )
     return _block(cluster.lines)
 
 
@@ -155,7 +161,9 @@ DRAWN: dict[str, Callable[[], str]] = {
 
 def current(text: str) -> str:
     """Return a page with its drawn parts as the code has them now."""
-    return _MARK.sub(lambda found: f"<!-- drawn: {found['name']} -->\n{DRAWN[found['name']]()}\n<!-- end -->", text)
+    return _MARK.sub(
+        lambda found: f"<!-- drawn: {found['name']} -->\n{DRAWN[found['name']]()}\n<!-- end -->", text
+    )
 
 
 def stale() -> list[str]:

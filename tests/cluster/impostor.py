@@ -61,7 +61,7 @@ class Impostor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.streams.close()
+        await self.streams.close()
         self._listener.close()
         await self._listener.wait_closed()
         for sock in self._sockets:

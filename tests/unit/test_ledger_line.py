@@ -75,7 +75,12 @@ async def test_every_question_has_one_answer() -> None:
     line.read()
     await until(lambda: len(line.answers) == 4)
     revision = line.ledger.store.revision
-    assert line.answers == [(0, None), (SwapAnswer.DONE, revision), (SwapAnswer.CONFLICT, 0), (revision, RECORD)]
+    assert line.answers == [
+        (0, None),
+        (SwapAnswer.DONE, revision),
+        (SwapAnswer.CONFLICT, 0),
+        (revision, RECORD),
+    ]
     assert line.told == []
     await line.line.close()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 from primacy.errors import Refused
+from primacy.guardian_leftovers import RECORD_NAME
 from primacy.local import faults, nodes
 from primacy.local.layout import Layout
 from primacy.local.processes import processes_of
@@ -53,6 +55,43 @@ def test_a_node_that_runs_or_is_frozen_is_not_started(tmp_path: Path) -> None:
         faults.freeze(layout.node("n1"))
         with pytest.raises(Refused, match="thaw"):
             nodes.start(layout, "n1")
+
+
+_LATE = """
+import json, os, pathlib, sys, time
+from primacy import guardian_process
+time.sleep(0.3)
+record = {
+    "pid": os.getpid(),
+    "start_time": guardian_process.start_time(os.getpid()),
+    "boot_id": pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+}
+(pathlib.Path(sys.argv[2]) / "guardian.json.new").write_text(json.dumps(record))
+os.rename(sys.argv[2] + "/guardian.json.new", sys.argv[2] + "/" + NAME)
+time.sleep(60)
+"""
+
+
+def test_a_guardian_that_starts_just_now_is_stopped_too(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path)
+    source = str(Path(nodes.__file__).parents[2])
+    code = f"import sys; sys.path.insert(0, {source!r}); NAME = {RECORD_NAME!r}\n{_LATE}"
+    started = nodes.start(layout, "n1", [sys.executable, "-c", code])
+    try:
+        assert nodes.running(layout) == []  # nobody can find it yet
+        nodes.wait_known(layout, [started])
+        assert nodes.running(layout) == ["n1"]
+        assert nodes.stop(layout, ["n1"], pytest.fail) == []
+        assert started.process.wait(10) == -signal.SIGTERM
+    finally:
+        started.process.kill()
+
+
+def test_a_guardian_that_ended_is_not_waited_for(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path)
+    started = nodes.start(layout, "n1", [sys.executable, "-c", ""])
+    started.process.wait(10)
+    nodes.wait_known(layout, [started], limit_s=1e9)
 
 
 def test_stopping_asks_the_guardian(tmp_path: Path) -> None:

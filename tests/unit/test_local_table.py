@@ -36,7 +36,11 @@ def test_an_unknown_profile_is_refused() -> None:
 def test_what_is_written_is_read_back_as_the_same_table(tmp_path: Path) -> None:
     rows = [Callback("failover", "b", 3, retries=2), Callback("shutdown", "c", timeout_s=0.5)]
     called = Service(python="m:D", callbacks=rows)
-    services = {"inventory": _ROW, "odd-one": Service(python="m:C", path='/a "b"\\ü', local=True), "called": called}
+    services = {
+        "inventory": _ROW,
+        "odd-one": Service(python="m:C", path='/a "b"\\ü', local=True),
+        "called": called,
+    }
     written = table.generate(2, "wan", services, port=20000)
     file = tmp_path / "cluster.toml"
     file.write_text(table.to_toml(written), encoding="utf-8")

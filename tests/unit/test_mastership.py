@@ -305,11 +305,14 @@ def test_a_recorded_master_whose_journal_was_set_aside_forms_nothing() -> None:
     record = Mastership(4, Member("n1", "f" * 32), None, 9, "x", Member("n1", "f" * 32))
     cluster = Cluster(N1, N2, N3)
     cluster.revision, cluster.record = 7, record
-    cluster.give("n1", m.Health(now_ns=cluster.now_ns, able=False, healthy=True, appointment=0, complete=False))
+    cluster.give(
+        "n1", m.Health(now_ns=cluster.now_ns, able=False, healthy=True, appointment=0, complete=False)
+    )
     cluster.run(3 * TIMING.formation_ms)
     assert cluster.record == record
     cluster.give(
-        "n1", m.Health(now_ns=cluster.now_ns, able=False, healthy=True, appointment=0, positions={"s": (4, 2)})
+        "n1",
+        m.Health(now_ns=cluster.now_ns, able=False, healthy=True, appointment=0, positions={"s": (4, 2)}),
     )
     cluster.run(3 * TIMING.formation_ms)
     assert cluster.record.master == N1

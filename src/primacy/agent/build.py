@@ -46,7 +46,8 @@ def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns
 def _registered(row: Service) -> tuple[Callback, ...]:
     """Return the callbacks that the table registers for a service."""
     return tuple(
-        Callback(c.function, c.level, c.name, c.timeout_s, c.on_failure, c.retries, c.delay_s) for c in row.callbacks
+        Callback(c.function, c.level, c.name, c.timeout_s, c.on_failure, c.retries, c.delay_s)
+        for c in row.callbacks
     )
 
 

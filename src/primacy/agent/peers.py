@@ -210,7 +210,9 @@ class PeerStreams:
             self._send(peer, peer_wire.encode(Tell(ask.id, kind, result, reasons)))
 
         def failed(error: BaseException) -> None:
-            why = f"{ask.verb}: an error of the agent of {self._me.node} ({type(error).__name__}); see its log"
+            why = (
+                f"{ask.verb}: an error of the agent of {self._me.node} ({type(error).__name__}); see its log"
+            )
             self._send(peer, peer_wire.encode(Tell(ask.id, "failed", None, [why])))
 
         self._tasks.start(work(), failed)

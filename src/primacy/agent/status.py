@@ -130,7 +130,9 @@ def _troubles(node: Node) -> list[str]:
         if server.error:
             found.append(f"{server.service}: {server.error}")
         if server.incomplete and not server.used:
-            found.append(f"{server.service}: its journal was set aside: this node can only join a master, not form")
+            found.append(
+                f"{server.service}: its journal was set aside: this node can only join a master, not form"
+            )
         silent_ns = node.hosts.silent_ns(server.service, now_ns())
         if silent_ns > HOST_SILENT_NS:
             found.append(f"{server.service}: its host has not answered for {silent_ns / 1e9:.1f} s")

@@ -71,17 +71,18 @@ class Wanted:
 
 async def up_and_stay(layout: Layout, wanted: Wanted, detach: bool, limit_s: float, as_json: bool) -> int:
     """Bring the cluster into service; unless detached, show it until interrupted and stop it in order."""
+    started: list[Started] = []
     with _interrupted() as stop:
-        bringing = asyncio.create_task(bring(layout, wanted, limit_s))
+        bringing = asyncio.create_task(bring(layout, wanted, limit_s, started))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([bringing, stopping], return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not bringing.done():
             bringing.cancel()
             await asyncio.gather(bringing, return_exceptions=True)
-            await bring_up.stop_all(layout, say, "primacy up was interrupted")
+            await bring_up.stop_all(layout, say, "primacy up was interrupted", started)
             return common.INTERRUPTED
-        in_force, started, outcome = bringing.result()
+        in_force, outcome = bringing.result()
         code = await _judge(layout, in_force, started, outcome, as_json)
         if detach or code not in (common.OK, common.NO_PRIMARY):
             return code
@@ -96,22 +97,27 @@ async def up_and_stay(layout: Layout, wanted: Wanted, detach: bool, limit_s: flo
         )
 
 
-async def bring(layout: Layout, wanted: Wanted, limit_s: float) -> tuple[Table, list[Started], Outcome]:
-    """Make the cluster if there is none, start its nodes, wait until it is in service."""
+async def bring(
+    layout: Layout, wanted: Wanted, limit_s: float, started: list[Started]
+) -> tuple[Table, Outcome]:
+    """Make the cluster if there is none, start its nodes, wait until it is in service.
+
+    `started` gets the guardians as soon as they are started, so that a caller who is interrupted can stop them.
+    """
     if layout.exists:
         in_force = await bring_up.table_in_force(layout)
         wanted.check_against(in_force, layout)
         await import_check.check(in_force.services)
-        started = bring_up.start_all(layout, in_force)
-        return in_force, started, await bring_up.wait_in_service(layout, in_force, started, limit_s)
+        started += bring_up.start_all(layout, in_force)
+        return in_force, await bring_up.wait_in_service(layout, in_force, started, limit_s)
     from primacy.local.create import create  # brings cryptography along
 
     with ports.lock():
         in_force = wanted.new_table()
         checking = asyncio.create_task(import_check.check(in_force.services))
         await create(layout, in_force, checking)  # it works while keys are made
-        started = bring_up.start_all(layout, in_force)
-        return in_force, started, await bring_up.wait_in_service(layout, in_force, started, limit_s)
+        started += bring_up.start_all(layout, in_force)
+        return in_force, await bring_up.wait_in_service(layout, in_force, started, limit_s)
 
 
 async def start_one(layout: Layout, node: str, limit_s: float) -> tuple[dict[str, Any] | None, list[str]]:
@@ -138,6 +144,7 @@ async def _judge(
 ) -> int:
     """Tell what came of bringing the cluster up, and return the exit code."""
     if outcome.ended and (not outcome.in_service or common.CONFIGURATION in outcome.ended.values()):
+        await asyncio.to_thread(nodes.wait_known, layout, started)
         await asyncio.to_thread(nodes.stop, layout, [each.node for each in started], say)
         codes = ", ".join(f"{node} with {code}" for node, code in outcome.ended.items())
         code = common.CONFIGURATION if common.CONFIGURATION in outcome.ended.values() else common.FAILED

@@ -86,11 +86,15 @@ async def wait_in_service(
     return outcome
 
 
-async def stop_all(layout: Layout, say: Callable[[str], None], reason: str) -> list[str]:
+async def stop_all(
+    layout: Layout, say: Callable[[str], None], reason: str, started: Sequence[Started] = ()
+) -> list[str]:
     """Stop all nodes in order: by the cluster's own function where it can, else each guardian.
 
-    Returns the nodes that had to be killed.
+    `started` are guardians that this process may have started only just now. Returns the nodes that had to
+    be killed.
     """
+    await asyncio.to_thread(nodes.wait_known, layout, started)
     if not nodes.running(layout):
         return []
     limit_s = 0.0  # how long to wait for what was not asked of the guardians

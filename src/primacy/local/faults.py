@@ -62,7 +62,9 @@ def freeze(node_directory: Path, known: Sequence[Process] = ()) -> list[Process]
     deadline_s = time.monotonic() + FREEZE_LIMIT_S
     while True:
         others = descendants(guardian)
-        running = [each for each in others if not each.frozen and not (each.pid in told and each.state == "D")]
+        running = [
+            each for each in others if not each.frozen and not (each.pid in told and each.state == "D")
+        ]
         if not running and guardian.frozen:
             return [guardian, *others]
         if not guardian.alive:

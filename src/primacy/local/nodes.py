@@ -25,6 +25,7 @@ from primacy.local.processes import guardian_of, processes_of
 
 GUARDIAN_ARGV = (sys.executable, "-m", "primacy.guardian")
 STOP_LIMIT_S = 15.0
+KNOWN_LIMIT_S = 5.0
 _LOOK_AGAIN_S = 0.01
 _KEPT_PARAMETERS = ("stop_grace_s",)  # of the environment's boot parameters only these hold for every node
 
@@ -57,6 +58,15 @@ def start(layout: Layout, node: str, argv: Sequence[str] = GUARDIAN_ARGV) -> Sta
             start_new_session=True,
         )
     return Started(node, process, offset)
+
+
+def wait_known(layout: Layout, started: Sequence[Started], limit_s: float = KNOWN_LIMIT_S) -> None:
+    """Wait until each of these guardians is found in its directory or has ended: nobody can stop it before."""
+    deadline_s = time.monotonic() + limit_s
+    while time.monotonic() < deadline_s and any(
+        each.process.poll() is None and guardian_of(layout.node(each.node)) is None for each in started
+    ):
+        time.sleep(_LOOK_AGAIN_S)
 
 
 def running(layout: Layout) -> list[str]:

@@ -173,7 +173,10 @@ class Departure:
 
     def _stopped(self, written: bool) -> None:
         if self._request is not None:
-            result = {"stopped": list(self._ssc.members) if self._all else [self._ssc.node], "recorded": written}
+            result = {
+                "stopped": list(self._ssc.members) if self._all else [self._ssc.node],
+                "recorded": written,
+            }
             self._ssc.emit(Answer(self._request, "done", result))
             self._request = None
         if self._all:

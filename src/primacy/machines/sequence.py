@@ -173,7 +173,9 @@ class Sequence:
         self._levels[self._index + 1 :] = [n for n in self._levels[self._index + 1 :] if self._by_level[n]]
         self._completed = [s for s in self._completed if s.service != service]
         if self._undo is not None:
-            self._undo = [kept for group in self._undo if (kept := [s for s in group if s.service != service])]
+            self._undo = [
+                kept for group in self._undo if (kept := [s for s in group if s.service != service])
+            ]
         waited = [r.step for r in self._running.values() if r.step.service == service and not r.undo]
         waited += [step for _, step, _ in self._retries if step.service == service]
         self._running = {run: r for run, r in self._running.items() if r.step.service != service}

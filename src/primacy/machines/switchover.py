@@ -127,7 +127,9 @@ class Switchover:
             self.phase = "waiting"
             self._deadline_ns = self._ssc.now_ns + SERVE_NS_MAX
         elif self._ssc.role == "master" and self._ssc.term == self._term:
-            self._undo(_NOT_CHANGED if outcome is Outcome.NOT_WRITTEN else "another change of the record came first")
+            self._undo(
+                _NOT_CHANGED if outcome is Outcome.NOT_WRITTEN else "another change of the record came first"
+            )
         else:
             self._end(False, "another change of the record came first")
 
