@@ -214,7 +214,7 @@ async def written(live: Live) -> dict[str, Any]:
 
 
 def spoil(journal: Path, how: str) -> None:
-    """Make a journal truncated, corrupt or newer."""
+    """Make a journal truncated, corrupt, newer, or delete it."""
     if how == "newer":
         database = sqlite3.connect(journal)
         database.execute(f"PRAGMA user_version={NEWER}")
@@ -222,6 +222,9 @@ def spoil(journal: Path, how: str) -> None:
         return
     for beside in ("-wal", "-shm"):  # a host that did not end in order has left them, and they would mend it
         journal.with_name(journal.name + beside).unlink(missing_ok=True)
+    if how == "deleted":
+        journal.unlink()
+        return
     whole = journal.read_bytes()
     assert len(whole) > 8192
     broken = {"truncated": whole[: len(whole) // 2], "corrupt": whole[:4096] + b"\xff" * 4096 + whole[8192:]}
@@ -259,7 +262,12 @@ async def test_a_journal_that_is_newer_than_the_code_is_refused(make_live: MakeL
     await asyncio.to_thread(up_refused, live, [str(journal), str(NEWER), "newer"], part=part)
 
 
-async def test_a_node_whose_journal_is_broken_leaves_formation_to_the_others(make_live: MakeLive) -> None:
+@pytest.mark.parametrize(
+    ("how", "kind"), [("truncated", "journal set aside"), ("deleted", "journal missing")]
+)
+async def test_a_node_whose_journal_is_lost_leaves_formation_to_the_others(
+    make_live: MakeLive, how: str, kind: str
+) -> None:
     """The recorded master has lost its journal and its vice is away: nobody begins with less than was acknowledged."""
     live = make_live(count=2)
     await live.start()
@@ -269,9 +277,9 @@ async def test_a_node_whose_journal_is_broken_leaves_formation_to_the_others(mak
             await cluster.service("logbook").append(log="a", name=str(number))
     await asyncio.to_thread(live.end)  # all at once, without an orderly stop
     master, vice = status["master"], status["vice"]
-    spoil(live.layout.node(master) / "services" / "logbook" / "journal.db", "truncated")
+    spoil(live.layout.node(master) / "services" / "logbook" / "journal.db", how)
     live.start_node(master)
-    await wait_for(lambda: live.of_kind("ServiceNote", kind="journal set aside"), "the journal is set aside")
+    await wait_for(lambda: live.of_kind("ServiceNote", kind=kind), kind)
     formation_s = 3 * live.table_in_force.times.formation_ms / 1000
     await asyncio.sleep(formation_s)
     assert live.of_kind("MasterElected", node=master, term=status["term"] + 1) == []

@@ -101,7 +101,7 @@ def test_a_snapshot_of_another_history_is_not_held(journal: Journal) -> None:
 
 
 def test_a_received_snapshot_replaces_everything(journal: Journal) -> None:
-    journal.mark(incomplete=True)
+    journal.forget_all()
     journal.write(batch(1, 1, 5))
     journal.add_snapshot(snapshot(journal, 5))
     entry = SnapshotEntry(20, "snapshot-20", [(1, 1, 3), (4, 4, 20)])
@@ -113,14 +113,12 @@ def test_a_received_snapshot_replaces_everything(journal: Journal) -> None:
     again.close()
 
 
-def test_the_mark_of_incompleteness_stays(journal: Journal) -> None:
-    journal.mark(incomplete=True)
+def test_the_mark_of_incompleteness_stays(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, "inventory", incomplete=True)
+    assert journal.incomplete
     again = reopened(journal)
     assert again.incomplete
-    again.mark(incomplete=False)
-    last = reopened(again)
-    assert not last.incomplete
-    last.close()
+    again.close()
 
 
 def test_forgetting_all_leaves_an_incomplete_journal(journal: Journal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from primacy.host.server import Server
 from primacy.machines import host_wire
 from primacy.machines.call_wire import DONE, Reply
-from primacy.machines.host_wire import Alone, Members, Opened, Progress, Serve, Stopped
+from primacy.machines.host_wire import Alone, Members, Note, Opened, Progress, Serve, Stopped
 from tests.unit.hosting import Sink, pair
 from tests.unit.waiting import wait_until
 
@@ -46,7 +47,7 @@ async def test_it_never_begins_a_term_that_its_journal_knows(tmp_path: Path) -> 
 
 async def test_an_incomplete_journal_only_joins(tmp_path: Path) -> None:
     async with pair(tmp_path) as hosts:
-        hosts.b.core.journal.mark(incomplete=True)
+        hosts.b.core.journal.forget_all()
         hosts.b.assign(5, "primary")
         assert hosts.b.failed[0][0] == "incomplete"
         sink = Sink()
@@ -55,6 +56,23 @@ async def test_an_incomplete_journal_only_joins(tmp_path: Path) -> None:
         await hosts.join(1, 1)
         assert not hosts.b.core.journal.incomplete
         assert hosts.b.service.state == hosts.a.service.state
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_journal_that_was_deleted_is_not_taken_for_a_new_one(tmp_path: Path, whole: bool) -> None:
+    async with pair(tmp_path) as hosts:
+        assert not hosts.b.core.journal.incomplete
+        directory = hosts.b.core.journal.directory
+    for made_anew in ("authority", "keys"):
+        shutil.rmtree(tmp_path / made_anew)
+    if whole:
+        shutil.rmtree(directory)
+    else:
+        (directory / "journal.db").unlink()
+    async with pair(tmp_path) as hosts:
+        assert hosts.b.core.journal.incomplete
+        assert not hosts.a.core.journal.incomplete
+        assert "journal missing" in [note.kind for note in hosts.b.of(Note)]
 
 
 @pytest.mark.parametrize("durability", ["disk", "memory"])

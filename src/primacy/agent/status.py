@@ -131,7 +131,7 @@ def _troubles(node: Node) -> list[str]:
             found.append(f"{server.service}: {server.error}")
         if server.incomplete and not server.used:
             found.append(
-                f"{server.service}: its journal was set aside: this node can only join a master, not form"
+                f"{server.service}: its journal was set aside or is missing: this node can only join a master, not form"
             )
         silent_ns = node.hosts.silent_ns(server.service, now_ns())
         if silent_ns > HOST_SILENT_NS:

@@ -1,4 +1,8 @@
-"""A service's directory on one node: one process at a time, and what cannot be used is kept aside."""
+"""A service's directory on one node: one process at a time, and what cannot be used is kept aside.
+
+A file beside the directory remembers that it had a journal. So a journal that somebody deleted, alone or with its
+directory, is not taken for one that never was: what it held may be the only copy of acknowledged operations.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,22 @@ def set_aside(directory: Path) -> Path:
         path.rename(place / path.name)
     sync_directory(directory)
     return place
+
+
+def had_journal(directory: Path) -> bool:
+    """Was there ever a journal in this directory?"""
+    return _mark(directory).exists()
+
+
+def remember_journal(directory: Path) -> None:
+    """Note durably that there is a journal in this directory."""
+    if not had_journal(directory):
+        _mark(directory).touch()
+        sync_directory(directory.parent)
+
+
+def _mark(directory: Path) -> Path:
+    return directory.with_name(f"{directory.name}.had-journal")
 
 
 def lock(path: Path, service: str) -> int:

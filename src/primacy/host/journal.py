@@ -42,6 +42,12 @@ _encode = msgspec.msgpack.Encoder().encode
 _runs: msgspec.msgpack.Decoder[list[Run]] = msgspec.msgpack.Decoder(list[Run])
 
 
+def missing(directory: Path) -> bool:
+    """Is there no journal in this directory?"""
+    path = directory / "journal.db"
+    return not path.exists() or not path.stat().st_size
+
+
 class SnapshotEntry(msgspec.Struct, frozen=True):
     """A snapshot that the journal knows: the state after entry `sequence`, in a file beside the journal."""
 
@@ -67,15 +73,15 @@ class Journal:
         self.wal_fd = -1
 
     @classmethod
-    def open(cls, directory: Path, service: str) -> Journal:
-        """Open or make the journal in `directory`.
+    def open(cls, directory: Path, service: str, *, incomplete: bool = False) -> Journal:
+        """Open or make the journal in `directory`. incomplete: a new one takes the place of one that is lost.
 
         JournalError when what is there cannot be used; ConfigError when it is newer than this code, or in use.
         """
         directory.mkdir(parents=True, exist_ok=True)
         journal = cls(directory, service)
         try:
-            journal._connect()
+            journal._connect(incomplete)
         except (sqlite3.Error, msgspec.DecodeError, OSError) as error:
             journal.close()
             raise JournalError(f"journal {journal.path}: {error}") from error
@@ -84,8 +90,8 @@ class Journal:
             raise
         return journal
 
-    def _connect(self) -> None:
-        fresh = not self.path.exists() or not self.path.stat().st_size
+    def _connect(self, incomplete: bool) -> None:
+        fresh = missing(self.directory)
         self._database = database = sqlite3.connect(
             self.path, isolation_level=None, timeout=5.0, check_same_thread=False, cached_statements=32
         )
@@ -93,9 +99,12 @@ class Journal:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("PRAGMA synchronous=NORMAL")
             header = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT};"
-            database.executescript(f"BEGIN; {header} {_SCHEMA} COMMIT;")
+            database.executescript(f"BEGIN; {header} {_SCHEMA}")
             self._set("service", _encode(self.service))
             self._set("base", _encode([]))
+            if incomplete:
+                self._set("incomplete", b"\xc3")
+            database.execute("COMMIT")
         else:
             self._check_header()
         database.execute("PRAGMA journal_mode=WAL")
@@ -291,19 +300,6 @@ class Journal:
             self._set("incomplete", b"\xc3")
         self.runs, self.kept, self.last, self.incomplete = [], 0, 0, True
         self._forget(self.snapshots)
-
-    def mark(self, incomplete: bool) -> None:
-        """Note durably whether this journal may lack entries that were acknowledged (its predecessor was set
-        aside).
-        """
-        if incomplete == self.incomplete:
-            return
-        with self._transaction() as database:
-            if incomplete:
-                self._set("incomplete", b"\xc3")
-            else:
-                database.execute("DELETE FROM meta WHERE key = 'incomplete'")
-        self.incomplete = incomplete
 
     def close(self) -> None:
         """Close the file; the next opening finds everything that was written."""

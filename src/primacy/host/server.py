@@ -20,8 +20,8 @@ from primacy.channel import close_all
 from primacy.errors import ConfigError, JournalError
 from primacy.host.callbacks import Callbacks
 from primacy.host.calls import Calls
-from primacy.host.directory import set_aside
-from primacy.host.journal import Journal, SnapshotEntry
+from primacy.host.directory import had_journal, remember_journal, set_aside
+from primacy.host.journal import Journal, SnapshotEntry, missing
 from primacy.host.primary import PrimaryServer
 from primacy.host.secondary import SecondaryServer
 from primacy.host.snapshots import Snapshots, read_file
@@ -93,22 +93,25 @@ class Core:
         self.tell(host_wire.Note(kind, text[:8_000]))
 
     def open_journal(self, on_synced: Any, on_failed: Any) -> None:
-        """Open the journal; one that cannot be used is set aside, and this server can only join then.
+        """Open the journal; in the place of one that cannot be used, or was deleted, a new one can only join.
 
         One that is newer than this code, or another process's, is left as it is: the node must not start with it.
         """
-        directory = Path(self.open.directory)
+        directory, service = Path(self.open.directory), self.open.service
+        lost = had_journal(directory) and missing(directory)
+        if lost:
+            self.note("journal missing", f"{directory} has lost its journal; this server joins from its peer")
         try:
-            self.journal = Journal.open(directory, self.open.service)
+            self.journal = Journal.open(directory, service, incomplete=lost)
         except ConfigError as error:
             self.fail(REFUSED, str(error))
         except JournalError as error:
             if not (directory / "journal.db").exists():
                 raise
             place = set_aside(directory)
-            self.journal = Journal.open(directory, self.open.service)
-            self.journal.mark(incomplete=True)
+            self.journal = Journal.open(directory, service, incomplete=True)
             self.note("journal set aside", f"{error}; it is kept in {place}; this server joins from its peer")
+        remember_journal(directory)
         loop = asyncio.get_running_loop()
         self.worker = Worker(loop, f"disk of {self.open.service}")
         self.syncer = Syncer(self.journal, self.worker, on_synced, on_failed)

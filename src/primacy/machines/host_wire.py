@@ -188,7 +188,7 @@ class Opened(Wire, frozen=True):
     """The service is imported and its journal recovered: its callbacks, and the journal's last (term, sequence).
 
     incomplete: the journal may lack entries that were acknowledged (what was there before could not be used, and was
-    set aside): this server can only join a primary.
+    set aside, or is gone): this server can only join a primary.
     """
 
     service: str

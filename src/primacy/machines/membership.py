@@ -89,7 +89,7 @@ class TableChanged(Input, frozen=True, kw_only=True):
 class Health(Input, frozen=True, kw_only=True):
     """This node's own servers. able: initialized, may be appointed. healthy: as vice they mirror (in `appointment`).
 
-    complete: no journal was set aside. A node with an incomplete one takes no part in formation: it can only join.
+    complete: no journal was set aside or lost. A node with an incomplete one takes no part in formation: it only joins.
     """
 
     able: bool
