@@ -1,6 +1,6 @@
 """How long from the death of an agent to the first obituary: real processes, real datagrams.
 
-    python -m bench.agent_death [--runs 50] [--hosts 3] [--megabytes 0] [--busy 0]
+    python bench/agent_death.py [--runs 50] [--hosts 3] [--megabytes 0] [--busy 0]
 
 A guardian watches over an agent with hosts, each with a grandchild that has a session of its own and no
 parent any more. The agent is killed with SIGKILL; the clock stops when the first obituary has arrived at the
@@ -19,7 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.cluster.guarded import Guarded, is_gone
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from tests.cluster.guarded import Guarded, is_gone  # noqa: E402
 
 
 def measure(guarded: Guarded, run: int, hosts: int, megabytes: int) -> float:
