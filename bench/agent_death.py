@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.cluster.guarded import Guarded, is_gone  # noqa: E402
+from tests.cluster.guarded import Guarded, is_gone
 
 
 def measure(guarded: Guarded, run: int, hosts: int, megabytes: int) -> float:

@@ -214,7 +214,7 @@ class Running:
     def serves(self) -> bool:
         """Whether this node is a master that serves its term."""
         node = self.node
-        return node.monitor.role == "master" and node.coordinator.serving_term == node.monitor.term
+        return node.monitor.role == "master" and node.coordinator.serving.own_term == node.monitor.term
 
     async def close(self) -> None:
         """The process ends."""

@@ -90,6 +90,16 @@ class Rig:
         self.open_hosts()
         self.become("master", "formation", record(1))
 
+    @classmethod
+    def of_vice(cls, callbacks: dict[str, list[h.Callback]]) -> Rig:
+        """Return the rig of a vice whose master serves term 1."""
+        rig = cls(callbacks)
+        rig.open_hosts()
+        rig.cmm(m.Adopted(1, record(1, N2)))
+        rig.cmm(m.Served(1))
+        rig.become("vice", "appointment", record(1, N2, N1, appointment=4))
+        return rig
+
     def run(self, ms: float) -> None:
         """Let time pass."""
         for _ in range(max(1, int(ms // 5))):
@@ -127,7 +137,7 @@ class Rig:
             "lease_held": True,
             "swap_open": False,
             "members": ("n1", "n2", "n3"),
-            "eligible": ("n1", "n2", "n3"),
+            "nodes": tuple(m.NodeEntry(n) for n in ("n1", "n2", "n3")),
         }
         return c.Facts(**(known | changed))
 

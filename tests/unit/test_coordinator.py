@@ -9,8 +9,7 @@ from primacy.machines.coordinator import Coordinator
 from primacy.machines.events import InService, LevelCompleted, ServerDied
 from primacy.machines.ids import ServerState
 from primacy.machines.peer_wire import EndNode, Leave, Progress
-from primacy.machines.swap import Outcome, Purpose
-from tests.unit.ssc_tools import N1, N2, N3, Rig, record
+from tests.unit.ssc_tools import N1, N2, Rig, record
 
 INIT = {
     "naming": [h.Callback("initialize", 1, "first"), h.Callback("failover", 1, "take_over")],
@@ -85,26 +84,8 @@ def test_vice_becomes_secondary_of_the_master() -> None:
     assert rig.ssc.servers.by_service["stock"].state is ServerState.SECONDARY
 
 
-def _vice() -> Rig:
-    rig = Rig(INIT)
-    rig.open_hosts()
-    rig.cmm(m.Adopted(1, record(1, N2)))
-    rig.cmm(m.Served(1))
-    rig.become("vice", "appointment", record(1, N2, N1, appointment=4))
-    return rig
-
-
-def test_failover_promotes_the_same_processes_and_runs_the_sequence() -> None:
-    rig = _vice()
-    rig.become("master", "failover", record(2, N1, appointment=5))
-    assert rig.told("stock", h.Assign)[-1] == h.Assign(2, "primary")
-    assert rig.runs[-2].name == "take_over"
-    assert rig.told("stock", h.Serve)[-1] == h.Serve(2)
-    assert len([e for e in rig.effects if isinstance(e, c.Spawn)]) == 3
-
-
 def test_a_server_that_held_a_role_rejoins_in_a_new_process() -> None:
-    rig = _vice()
+    rig = Rig.of_vice(INIT)
     rig.become("vice", "appointment", record(1, N2, N1, appointment=6))
     assert {e.service for e in rig.effects if isinstance(e, c.KillHost)} == {"naming", "stock"}
     for service in ("naming", "stock"):
@@ -126,54 +107,14 @@ def test_after_a_switchover_the_old_primary_goes_on_as_it_is() -> None:
 
 
 def test_after_a_switchover_the_new_primary_waits_for_the_old_one() -> None:
-    rig = _vice()
+    rig = Rig.of_vice(INIT)
     rig.become("master", "switchover", record(2, N1, N2, ready=True, appointment=5, by=N2), clean=True)
     assign = rig.told("stock", h.Assign)[-1]
     assert (assign.role, assign.appointment, assign.peer.member) == ("primary", 5, N2)
 
 
-def test_death_of_a_primarys_host_hands_over_at_once() -> None:
-    rig = Rig()
-    rig.master()
-    rig.exit("stock")
-    assert [(e.term, e.in_step) for e in rig.fed(m.HandOver)] == [(1, False)]
-    assert "switchover" in rig.events(ServerDied)[-1].action
-
-
-def test_with_nobody_to_hand_over_to_the_master_goes_on_in_a_new_term() -> None:
-    rig = Rig()
-    rig.master()
-    rig.exit("stock")
-    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
-    assert rig.fed(m.Renew)[-1].term == 1
-    rig.become("master", "restart", record(2, N1, appointment=2))
-    assert rig.ssc.serving_term == 1
-    rig.say("stock", h.Opened("stock", [], 1, 9))
-    assert rig.told("stock", h.Assign)[-1] == h.Assign(2, "primary")
-    assert rig.told("naming", h.Assign)[-1] == h.Assign(2, "primary")
-    assert rig.ssc.serving_term == 2
-
-
-def test_a_ledger_that_does_not_answer_is_asked_again() -> None:
-    rig = Rig()
-    rig.master()
-    rig.exit("stock")
-    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
-    rig.cmm(m.Closed(Purpose.RENEW, Outcome.NOT_WRITTEN))
-    rig.run(100)
-    assert len(rig.fed(m.HandOver)) >= 2
-
-
-def test_restart_in_place_renews_without_asking_the_vice() -> None:
-    rig = Rig(services=(c.ServiceEntry("naming"), c.ServiceEntry("stock", restart_in_place=True)))
-    rig.master()
-    rig.exit("stock")
-    assert rig.fed(m.Renew)
-    assert not rig.fed(m.HandOver)
-
-
 def test_death_of_a_secondarys_host_withdraws_the_vices_health() -> None:
-    rig = _vice()
+    rig = Rig.of_vice(INIT)
     rig.exit("stock")
     health = rig.fed(m.Health)[-1]
     assert (health.healthy, health.appointment) == (False, 4)
@@ -192,17 +133,6 @@ def test_joined_is_told_when_every_service_has_joined() -> None:
     assert not rig.fed(m.Joined)
     rig.say("stock", h.Joined(1, 2, 5))
     assert rig.fed(m.Joined)[-1].appointment == 2
-
-
-def test_local_services_reattach_once_for_each_term() -> None:
-    rig = _vice()
-    assert [r.name for r in rig.runs].count("reattach") == 1
-    rig.cmm(m.Served(1))
-    assert [r.name for r in rig.runs].count("reattach") == 1
-    rig.cmm(m.Adopted(9, record(2, N3, N1, appointment=5)))
-    rig.cmm(m.Served(2))
-    assert [r.name for r in rig.runs].count("reattach") == 2
-    assert rig.told("door", h.Primaries)[-1].node == "n3"
 
 
 def test_a_host_that_dies_again_and_again_waits_longer_each_time() -> None:
@@ -226,12 +156,12 @@ def test_a_callback_that_fails_in_initialize_ends_its_host() -> None:
     rig.open_hosts()
     rig.become("master", "formation", record(1))
     assert c.KillHost("stock") in rig.effects
-    assert rig.ssc.serving_term == 0
+    assert rig.ssc.serving.own_term == 0
     rig.fail = {}
     rig.exit("stock")
     rig.run(300)
     rig.say("stock", h.Opened("stock", rig.callbacks["stock"], 0, 0))
-    assert rig.ssc.serving_term == 1
+    assert rig.ssc.serving.own_term == 1
 
 
 def test_messages_of_other_coordinators() -> None:
@@ -256,14 +186,6 @@ def test_an_ineligible_node_runs_local_servers_only() -> None:
     assert [e.service for e in effects if isinstance(e, c.Spawn)] == ["door"]
 
 
-def test_news_of_a_newer_term_begins_no_function_of_the_old_place() -> None:
-    rig = _vice()
-    rig.become("master", "failover", record(2, N1, appointment=5))
-    ran = len(rig.runs)
-    rig.cmm(m.Adopted(9, record(3, N2, N1, ready=True, appointment=6)))
-    assert len(rig.runs) == ran
-
-
 def test_the_reason_of_a_dead_host_is_one_sentence_whatever_its_last_words_were() -> None:
     rig = Rig()
     rig.master()
@@ -284,42 +206,3 @@ def test_a_node_whose_journal_was_set_aside_takes_no_part_in_formation() -> None
     rig.run(200)
     rig.say("stock", h.Opened("stock", [], 3, 9))
     assert rig.fed(m.Health)[-1].complete
-
-
-def test_with_memory_durability_only_the_ready_vice_may_go_on() -> None:
-    rig = Rig(services=(c.ServiceEntry("naming"), c.ServiceEntry("stock", volatile=True)))
-    rig.master()
-    rig.cmm(m.Adopted(9, record(1, N1, N2, ready=True, appointment=2)))
-    rig.exit("stock")
-    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
-    assert not rig.fed(m.Renew)
-    rig.run(100)
-    assert len(rig.fed(m.HandOver)) >= 2
-
-
-def _volatile() -> Rig:
-    rig = Rig(services=(c.ServiceEntry("naming"), c.ServiceEntry("stock", volatile=True)))
-    rig.master()
-    rig.cmm(m.Adopted(9, record(1, N1, N2, ready=True, appointment=2)))
-    rig.cmm(m.ViceReady(1, 2))
-    rig.cmm(m.Adopted(10, record(1, N1, appointment=2)))
-    rig.cmm(m.Alone(1))
-    return rig
-
-
-def test_with_memory_durability_nobody_goes_on_for_what_may_be_on_no_disk() -> None:
-    rig = _volatile()
-    rig.say("stock", h.Progress(1, 20, -1, 12))
-    rig.exit("stock")
-    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
-    assert not rig.fed(m.Renew)
-    assert any(isinstance(e, c.Abandon) for e in rig.effects)
-
-
-def test_with_memory_durability_a_lone_master_goes_on_once_all_is_on_disk() -> None:
-    rig = _volatile()
-    rig.say("stock", h.Progress(1, 20, -1, 12))
-    rig.say("stock", h.Progress(1, 30, -1, 25))
-    rig.exit("stock")
-    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
-    assert rig.fed(m.Renew)

@@ -113,7 +113,7 @@ def test_a_server_whose_callback_fails_for_good_is_no_use(service: str) -> None:
     server = rig.ssc.servers.by_service[service]
     assert "no licence" in server.error
     assert not server.initialized
-    assert rig.ssc.serving_term == 0
+    assert rig.ssc.serving.own_term == 0
 
 
 def test_the_barrier_is_open_for_the_master_and_where_it_serves() -> None:

@@ -60,7 +60,7 @@ def test_a_failure_is_told_and_a_take_over_goes_on() -> None:
     failed = rig.events(CallbackFailed)[-1]
     assert (failed.service, failed.callback, failed.level) == ("naming", "low", 1)
     assert "no disk" in failed.reason
-    assert rig.ssc.serving_term == 2
+    assert rig.ssc.serving.own_term == 2
 
 
 def test_a_host_that_says_nothing_is_given_up_though_nothing_else_happens() -> None:
@@ -70,7 +70,7 @@ def test_a_host_that_says_nothing_is_given_up_though_nothing_else_happens() -> N
     rig.become("master", "failover", record(2, N1, appointment=3))
     due_ns = rig.now_ns + 2 * SECOND + SILENCE_NS
     assert rig.now_ns < _last_wake_ns(rig) <= due_ns
-    while rig.ssc.serving_term != 2:
+    while rig.ssc.serving.own_term != 2:
         assert _last_wake_ns(rig) > rig.now_ns
         rig.now_ns = _last_wake_ns(rig)
         assert rig.now_ns <= due_ns
@@ -86,7 +86,7 @@ def test_a_new_place_cancels_what_was_begun_for_the_old_one() -> None:
     rig.become("member", "deposed", record(3, N2, by=N2, appointment=4))
     assert rig.told("naming", h.Cancel) == [h.Cancel(run)]
     rig.say("naming", h.Ran(run, "done"))
-    assert rig.ssc.serving_term == 1 or rig.ssc.serving_term == 0
+    assert rig.ssc.serving.own_term == 1 or rig.ssc.serving.own_term == 0
     assert FUNCTION not in rig.ssc.runs
 
 

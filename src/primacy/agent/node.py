@@ -381,7 +381,7 @@ class Node:
             lease_held=monitor.master.lease.held(now_ns()),
             swap_open=monitor.swap is not None,
             members=self.members,
-            eligible=tuple(n.id for n in self.entries if n.eligible),
+            nodes=self.entries,
         )
 
     async def close(self) -> None:

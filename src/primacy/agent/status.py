@@ -14,7 +14,7 @@ HOST_SILENT_NS = 2_000 * MS
 def in_service(node: Node) -> bool:
     """Whether the master is known to serve its term."""
     if node.monitor.role == "master":
-        return node.coordinator.serving_term == node.monitor.term
+        return node.coordinator.serving.own_term == node.monitor.term
     return node.monitor.served_term == node.monitor.term > 0
 
 

@@ -70,6 +70,22 @@ class MembersChanged(Input, frozen=True, kw_only=True):
     nodes: tuple[str, ...]
 
 
+class RecordChanged(Input, frozen=True, kw_only=True):
+    """A record of the ledger other than the mastership, as it stands since `revision` (value None: deleted)."""
+
+    key: str
+    revision: int
+    value: bytes | None
+
+
+class KeySwapped(Input, frozen=True, kw_only=True):
+    """The ledger's answer to the `SwapKey` with this token; exactly one for each."""
+
+    token: int
+    answer: membership.SwapAnswer
+    revision: int = 0
+
+
 class Facts(Struct, frozen=True):
     """What the membership monitor knows at the moment of a request: the inputs of its preconditions."""
 
@@ -81,11 +97,22 @@ class Facts(Struct, frozen=True):
     lease_held: bool
     swap_open: bool
     members: tuple[str, ...]
-    eligible: tuple[str, ...]
+    nodes: tuple[membership.NodeEntry, ...]
+
+    @property
+    def eligible(self) -> tuple[str, ...]:
+        """The eligible nodes of the table."""
+        return tuple(n.id for n in self.nodes if n.eligible)
+
+    @property
+    def available(self) -> tuple[str, ...]:
+        """The eligible nodes that are not kept back."""
+        return tuple(n.id for n in self.nodes if n.eligible and n.available)
 
 
 class Asked(Input, frozen=True, kw_only=True):
-    """An operator's request for a function. verb: switchover (to, reason) | shutdown (node or None, reason)."""
+    """An operator's request for a function of the cluster. verb: see preconditions.py; arguments: node (None: all, or
+    for switchover the vice), reason, dry_run, and `operation`, the id under which it is known."""
 
     id: int
     verb: str
@@ -135,6 +162,15 @@ class ToHost(Struct, frozen=True):
     page_term: int | None = None
 
 
+class SwapKey(Struct, frozen=True):
+    """Swap a record of the ledger other than the mastership (value None deletes it); answered by one `KeySwapped`."""
+
+    token: int
+    key: str
+    expect: int
+    value: bytes | None
+
+
 class Feed(Struct, frozen=True):
     """Give this input to the membership monitor."""
 
@@ -181,4 +217,4 @@ class Wake(Struct, frozen=True):
     at_ns: int
 
 
-Effect = Spawn | KillHost | ToHost | Feed | TellNode | Publish | Answer | End | Abandon | Wake
+Effect = Spawn | KillHost | ToHost | SwapKey | Feed | TellNode | Publish | Answer | End | Abandon | Wake

@@ -3,15 +3,14 @@
 It follows what the membership monitor says of this node's place, keeps every server on its way to what it should be
 (servers.py), runs callback sequences level by level (runs.py), and drives the functions that an operator asks for
 (switchover.py, departure.py). Initialization is master first: each other node starts a level when the master has
-completed it. The master serves when its last level is complete; then it says so, and every node's local services
-run the reconnect sequence at one time.  Pure; one input at a time, effects in the order to obey them.
+completed it. When a master's last level is complete it serves, and every node reconnects (serving.py).  Pure; one
+input at a time, effects in the order to obey them.
 """
 
 from __future__ import annotations
 
 from primacy.machines import host_wire, membership, peer_wire
 from primacy.machines.coordination import (
-    Abandon,
     Asked,
     Effect,
     Feed,
@@ -30,17 +29,16 @@ from primacy.machines.coordination import (
     Wake,
 )
 from primacy.machines.departure import Departure
-from primacy.machines.events import InService, ServiceNote
-from primacy.machines.ids import MS, Member, ServerState
+from primacy.machines.events import ServiceNote
+from primacy.machines.ids import Member, ServerState
 from primacy.machines.initialization import Initialization
 from primacy.machines.records import Mastership, brief
-from primacy.machines.runs import Frame, Runs
-from primacy.machines.sequence import plan
+from primacy.machines.rescue import Rescue
+from primacy.machines.runs import Runs
 from primacy.machines.servers import Server, Servers
+from primacy.machines.serving import Serving
 from primacy.machines.swap import Outcome, Purpose
 from primacy.machines.switchover import Switchover
-
-RETRY_NS = 50 * MS
 
 
 class Coordinator:
@@ -62,7 +60,6 @@ class Coordinator:
         self.me, self.node, self.addresses = me, me.node, addresses
         self.now_ns = now_ns
         self.place: membership.Became | None = None
-        self.serving_term = 0
         self.members: tuple[str, ...] = (me.node,)
         centralized = [Server(s.id, s) for s in services if not s.local and runs_servers]
         self.servers = Servers(self, centralized, [Server(s.id, s) for s in services if s.local])
@@ -70,17 +67,13 @@ class Coordinator:
         self.switchover = Switchover(self)
         self.departure = Departure(self)
         self.initialization = Initialization(self)
-        self._began_term = 0  # the term whose failover or switchover sequence was begun
+        self.serving = Serving(self)
+        self.rescue = Rescue(self)
         self.record: Mastership | None = None
         self.broken_appointment = 0  # as vice: a server of this appointment was lost
         self._joined: set[str] = set()
         self._appointment = 0
-        self._lost_primary = ""  # why the master has to hand over or renew its term at once
-        self._rescue_asked = False
-        self._retry_ns = 0
         self._health: tuple[bool, bool, int, bool, bool] | None = None
-        self.served_term = 0  # the last term whose master is known to have served
-        self._reconnected_term = 0
         self._out: list[Effect] = []
         self._wake_ns = 0
 
@@ -100,7 +93,7 @@ class Coordinator:
                 self._peer_said(event)
             case MembersChanged(nodes=nodes):
                 self.members = nodes
-                self._tell_members()
+                self.serving.tell_members()
             case Asked():
                 self._asked(event)
             case Terminate(reason=reason, facts=facts):
@@ -183,8 +176,7 @@ class Coordinator:
         self.departure.stopped(service)
         if before is ServerState.PRIMARY and not self.departure.under_way:
             self.switchover.interrupted(f"the host of {service} {reason}")
-            self._lost_primary = f"the host of {service} on {self.node} {reason}"
-            self._rescue_asked, self._retry_ns = False, self.now_ns
+            self.rescue.begin(f"the host of {service} on {self.node} {reason}")
             action = "restart in place" if server.row.restart_in_place else "switchover to the vice at once"
             self.servers.died(server, reason, action)
         elif before is not ServerState.SPARE and not self.departure.under_way:
@@ -211,36 +203,23 @@ class Coordinator:
             case membership.Alone(term=term):
                 self.primaries(host_wire.Alone(term))
             case membership.Served(term=term):
-                self.served(term)
+                self.serving.served(term)
             case membership.Closed(purpose=purpose, outcome=outcome):
                 self._closed(purpose, outcome)
 
     def _closed(self, purpose: Purpose, outcome: Outcome) -> None:
         self.switchover.closed(purpose, outcome)
         self.departure.closed(purpose, outcome)
-        if not self._rescue_asked or outcome is Outcome.DONE:
-            return
-        if purpose is Purpose.HANDOVER and self._may_renew():
-            self._renew()  # nobody can take over
-        elif purpose is Purpose.HANDOVER and self.record is not None and self.record.ready_vice is None:
-            self.emit(Abandon(f"{self._lost_primary}, and what it kept in memory is nowhere else"))
-        elif purpose in (Purpose.HANDOVER, Purpose.RENEW):
-            self._rescue_asked = False
-            self._retry_ns = self.now_ns + RETRY_NS
+        self.rescue.closed(purpose, outcome)
 
     def _became(self, place: membership.Became) -> None:
-        self._cancel_term()
+        self.serving.cancel()
         self.place = place
         self.servers.mirrored()
-        self._lost_primary, self._rescue_asked = "", False
+        self.rescue.forget()
         self._appointment = place.record.appointment
         self._joined = set()
         self.switchover.became(place)
-
-    def _cancel_term(self) -> None:
-        """What was begun for the former place ends: its callbacks are cancelled."""
-        for key in ("failover", "switchover"):
-            self.runs.cancel(key)
 
     def _peer_said(self, event: PeerSaid) -> None:
         message = event.message
@@ -272,97 +251,9 @@ class Coordinator:
         self.initialization.proceed()
         if self.record is None or self.record.stopped is None:
             self.servers.settle()
-        self._rescue()
-        self._serve()
-        self._reconnect()
+        self.rescue.proceed()
+        self.serving.proceed()
         self._report_health()
-
-    def _rescue(self) -> None:
-        """A primary's host died: hand over at once; when nobody can take over, go on here in a new term."""
-        if not self._lost_primary or self.role != "master" or self._rescue_asked:
-            return
-        if self.now_ns < self._retry_ns:
-            self.wake(self._retry_ns)
-            return
-        self._rescue_asked = True
-        if any(s.row.restart_in_place and s.process != "open" for s in self.servers.centralized):
-            self._renew()
-        else:
-            hand_over = membership.HandOver(
-                now_ns=self.now_ns, term=self.term, in_step=False, cause=self._lost_primary
-            )
-            self.feed(hand_over)
-
-    def _may_renew(self) -> bool:
-        """With `memory` durability what was acknowledged may be on no disk of this node: then it may not go on."""
-        lost = [s for s in self.servers.centralized if s.process != "open"]
-        return all(s.kept or not s.row.volatile for s in lost)
-
-    def _renew(self) -> None:
-        self.servers.start_now()
-        self.feed(membership.Renew(now_ns=self.now_ns, term=self.term, cause=self._lost_primary))
-
-    def _serve(self) -> None:
-        """As master with every server primary: run the sequence that made it so, then serve."""
-        place = self.place
-        if place is None or place.role != "master" or self._began_term == self.term or self._lost_primary:
-            return
-        if place.record.term != self.term:
-            return  # a newer record is known; what it makes of this node is told next
-        if not self.servers.all_assigned():
-            return
-        self._began_term = self.term
-        if place.how == "formation":
-            self._serves("initialize")
-            return
-        function = "switchover" if place.how == "switchover" else "failover"
-        record = place.record
-        old_master = record.by.node if record.by != self.me else None
-        frame = Frame(record.cause, "secondary", "primary", peer=old_master, clean=place.clean)
-        self.runs.begin(
-            function,
-            function,
-            plan(function, self.servers.callbacks(self.servers.centralized)),
-            frame,
-            lambda _: self._serves(function),
-        )
-
-    def _serves(self, function: str) -> None:
-        self.serving_term = self.term
-        self.primaries(host_wire.Serve(self.term))
-        self.feed(membership.Serving(now_ns=self.now_ns, term=self.term))
-        self.emit(Publish(InService(term=self.term, node=self.node, function=function)))
-        self._tell_members()
-        self.served(self.term)
-
-    def _tell_members(self) -> None:
-        if self.role == "master":
-            self.primaries(host_wire.Members(list(self.members)))
-
-    def served(self, term: int) -> None:
-        """The master of this term serves."""
-        self.served_term = max(self.served_term, term)
-        self.switchover.served(term)
-
-    def _reconnect(self) -> None:
-        """Once for each term that serves: tell the local services of the primaries, and let them reattach."""
-        term = self.served_term
-        if term <= self._reconnected_term or not self.initialization.complete:
-            return
-        self._reconnected_term = term
-        self.runs.cancel("reconnect")
-        local = [s for s in self.servers.local if s.ready]
-        for server in local:
-            self.emit(ToHost(server.service, self._primaries_message(term)))
-        steps = plan("reconnect", self.servers.callbacks(local))
-        if steps:
-            frame = Frame(f"term {term} serves", "available", "available")
-            self.runs.begin("reconnect", "reconnect", steps, frame, lambda _: None)
-
-    def _primaries_message(self, term: int) -> host_wire.Primaries:
-        assert self.record is not None
-        master = self.record.master.node
-        return host_wire.Primaries(term, master, self.addresses.get(master, {}))
 
     def feed(self, event: membership.Input) -> None:
         """Give an input to the membership monitor."""

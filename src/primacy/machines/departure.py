@@ -145,7 +145,7 @@ class Departure:
         self._deadline_ns = self._ssc.now_ns + STOP_NS_MAX
         self._waiting = {s.service for s in self._ssc.servers.centralized if s.process == "open"}
         self._ssc.primaries(host_wire.Quiesce(self._ssc.term))
-        if not self._waiting or self._ssc.serving_term != self._ssc.term:
+        if not self._waiting or self._ssc.serving.own_term != self._ssc.term:
             self._stopped(False)
 
     def _switched(self, done: bool, why: str) -> None:

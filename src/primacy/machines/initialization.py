@@ -81,7 +81,7 @@ class Initialization:
     def _barrier(self) -> int:
         """The highest level that may start now; 0: no master is known that has begun."""
         ssc = self._ssc
-        if ssc.role == "master" or (ssc.record is not None and ssc.served_term == ssc.term):
+        if ssc.role == "master" or (ssc.record is not None and ssc.serving.term == ssc.term):
             return EVERY_LEVEL
         return self._level(ssc.record.master) if ssc.record is not None else 0
 

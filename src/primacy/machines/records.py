@@ -16,6 +16,9 @@ from primacy.machines.ids import Member
 
 FORMAT = 1
 MASTERSHIP = "mastership"
+OPERATION = "operation"
+NODES = "nodes/"
+ENDED_KEPT = 16
 CAUSE_BYTES_MAX = 300
 """A cause is a sentence; a record has to fit into a datagram, whatever an operator or a traceback says."""
 
@@ -73,11 +76,56 @@ class NodeRecord(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
 
-R = TypeVar("R", Mastership, NodeRecord)
+class Operation(msgspec.Struct, frozen=True):
+    """One function of the cluster, from its intent to its outcome.
+
+    id: chosen by who asks, so that asking again is the same request. node: the node that it is about. by: whose
+    coordinator accepted it, in which term. outcome: empty while it is in progress; done | refused | failed, with all
+    reasons and the result afterwards.
+    """
+
+    id: str
+    function: str
+    node: str
+    reason: str
+    by: str
+    term: int
+    options: dict[str, str] = {}
+    outcome: str = ""
+    reasons: tuple[str, ...] = ()
+    result: dict[str, str | int | float] = {}
+
+
+class Operations(msgspec.Struct, frozen=True):
+    """The function in progress, and the last ones that ended, the newest last."""
+
+    current: Operation | None = None
+    ended: tuple[Operation, ...] = ()
+    format: int = FORMAT
+
+    def known(self, id: str) -> Operation | None:
+        """The operation with this id, if it is in progress or was among the last that ended."""
+        if self.current is not None and self.current.id == id:
+            return self.current
+        return next((each for each in self.ended if each.id == id), None)
+
+    def with_outcome(
+        self, outcome: str, reasons: tuple[str, ...], result: dict[str, str | int | float]
+    ) -> Operations:
+        """These operations when the current one has ended so."""
+        assert self.current is not None
+        ended = msgspec.structs.replace(
+            self.current, outcome=outcome, reasons=tuple(brief(r) for r in reasons), result=result
+        )
+        return Operations(None, (*self.ended, ended)[-ENDED_KEPT:])
+
+
+R = TypeVar("R", Mastership, NodeRecord, Operations)
 
 _encoder = msgspec.json.Encoder()
 _mastership = msgspec.json.Decoder(Mastership)
 _node = msgspec.json.Decoder(NodeRecord)
+_operations = msgspec.json.Decoder(Operations)
 
 
 def brief(text: str) -> str:
@@ -92,7 +140,7 @@ def brief(text: str) -> str:
     return data[: CAUSE_BYTES_MAX - 3].decode("utf-8", "ignore") + "..."
 
 
-def encode(record: Mastership | NodeRecord) -> bytes:
+def encode(record: Mastership | NodeRecord | Operations) -> bytes:
     """Return the record as JSON bytes."""
     return _encoder.encode(record)
 
@@ -115,6 +163,15 @@ def decode_node(data: bytes, node: str) -> NodeRecord:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"ledger key nodes/{node}", repr(data[:80]), f"a node record ({error})") from error
     return _known(record, f"nodes/{node}")
+
+
+def decode_operations(data: bytes) -> Operations:
+    """Return the functions in `data`; ConfigError when the record is damaged or of a newer format."""
+    try:
+        record = _operations.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"ledger key {OPERATION}", repr(data[:80]), f"operations ({error})") from error
+    return _known(record, OPERATION)
 
 
 def _known(record: R, key: str) -> R:

@@ -98,7 +98,7 @@ class Switchover:
         busy = f"a switchover is in progress ({self.phase})" if self.phase else ""
         if self._ssc.departure.under_way:
             busy = "this node is shutting down"
-        return reasons_against(facts, to, self._ssc.serving_term == self._ssc.term, busy)
+        return reasons_against(facts, to, self._ssc.serving.own_term == self._ssc.term, busy)
 
     def begin(self, facts: Facts, cause: str, ended: Ended) -> None:
         """Begin; the preconditions hold. `ended` is called once, with the true outcome."""
