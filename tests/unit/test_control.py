@@ -99,7 +99,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=10,
 )
-NAMES = st.sampled_from(["to", "node", "reason", "dry_run", "other"])
+NAMES = st.sampled_from(["to", "node", "reason", "dry_run", "then", "other"])
 
 
 @given(verb=st.sampled_from(["switchover", "shutdown"]), arguments=st.dictionaries(NAMES, VALUES))
@@ -109,7 +109,8 @@ def test_what_passes_the_check_is_what_the_machines_take(verb: str, arguments: d
         assert all(0 < len(line) < 200 for line in wrong)
         return
     target = "to" if verb == "switchover" else "node"
-    assert set(passed) == {target, "reason", "dry_run"}
+    assert set(passed) == {target, "reason", "dry_run", *(["then"] if verb == "shutdown" else [])}
+    assert passed.get("then", "") in ("", "halt", "reboot")
     assert passed[target] is None or (isinstance(passed[target], str) and passed[target])
     assert isinstance(passed["reason"], str)
     assert len(passed["reason"]) <= REASON_LENGTH_MAX
@@ -125,7 +126,7 @@ def test_a_value_is_shown_short(value: Any) -> None:
 
 def test_all_nodes_are_never_meant_by_leaving_the_node_out() -> None:
     assert checked("shutdown", {}) == (
-        {"node": None, "reason": "", "dry_run": False},
+        {"node": None, "reason": "", "dry_run": False, "then": ""},
         ["node: say which one (null: all nodes)"],
     )
     assert checked("shutdown", {"node": None})[1] == []

@@ -1,7 +1,8 @@
 """What operators, clients and other agents may ask of this agent, and its answers.
 
 Verbs of callers with a client's credential: subscribe, status, events, switchover, shutdown, link, sequence, ping.
-Verbs among agents: those, passed on to the master, and `local`, a node's own part of `status`. A function of the
+Verbs among agents: those, passed on to the master; `local`, a node's own part of `status`; `system`, whether it can
+halt or reboot its machine. A function of the
 cluster is carried out by the master's coordinator; every other agent passes it on, so a caller may ask any node.
 
 Whatever a caller sends, each request has exactly one answer: arguments are checked here, before any machine sees
@@ -16,11 +17,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from primacy.agent import status
+from primacy.agent import status, system_level
 from primacy.agent.node import Node
 from primacy.agent.tasks import Tasks
 from primacy.cgtp.stream import FRAME_BYTES_MAX, Stream
 from primacy.errors import WireError
+from primacy.guardian_message import THEN
 from primacy.lease_page import now_ns
 from primacy.machines import control_wire, coordination
 from primacy.machines.control_wire import EventPushed, Request, Response, Topology
@@ -152,6 +154,8 @@ class Control:
     async def _answer_peer(self, node: str, verb: str, arguments: dict[str, Any]) -> Outcome:
         if verb == "local":
             return "done", status.local(self._node), []
+        if verb == system_level.VERB:
+            return system_level.answer(self._node.boot, arguments)
         if verb in ("status", "switchover", "shutdown"):
             if self._node.monitor.role != "master":
                 return "unavailable", None, [f"{self._node.me.node} is not master"]
@@ -172,6 +176,9 @@ class Control:
             return "refused", None, wrong
         if node.monitor.role != "master":
             return await self._pass_on(verb, arguments)
+        system, unable = await system_level.ask(node, arguments[target], arguments.get("then", ""))
+        if unable:
+            return "refused", None, unable
         number = next(self._ids)
         future = self._asked[number] = asyncio.get_running_loop().create_future()
         node.post(
@@ -184,7 +191,8 @@ class Control:
             return "failed", None, [f"{verb} has not ended within {FUNCTION_S_MAX:g} s; see `primacy status`"]
         finally:
             self._asked.pop(number, None)
-        return answer.kind, answer.result, list(answer.reasons)
+        result = {**answer.result, "system": system} if system and answer.kind == "done" else answer.result
+        return answer.kind, result, list(answer.reasons)
 
     async def _pass_on(self, verb: str, arguments: dict[str, Any]) -> Outcome:
         master = self._node.facts().master
@@ -313,7 +321,12 @@ def checked(verb: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[
         wrong.append(f"reason: want at most {REASON_LENGTH_MAX} characters, got {len(reason)}")
     if not isinstance(dry_run, bool | None):
         wrong.append(f"dry_run: want true or false, got {shown(dry_run)}")
-    return {target: which, "reason": reason or "", "dry_run": bool(dry_run)}, wrong
+    found = {target: which, "reason": reason or "", "dry_run": bool(dry_run)}
+    if verb == "shutdown":
+        found["then"] = then = arguments.get("then") or ""
+        if not isinstance(then, str) or then not in THEN:
+            wrong.append(f"then: want halt, reboot or nothing, got {shown(then)}")
+    return found, wrong
 
 
 def shown(value: Any) -> str:
