@@ -5,9 +5,9 @@ machine whose agent or guardian is stuck, stopped or starved is reset, instead o
 silence that the agent itself has announced, and then the device's own time-out. A new agent has the same silence to
 say its first word; only the first one of all has `FIRST_SILENCE_S`.
 
-An orderly end disarms the device by the letter V (the kernel's "magic close"; a driver built with `nowayout` ignores
-it). An end with processes that cannot be killed does not: then the reset is the only way to end them. Nor does the
-death of the guardian.
+An end at which every process of the node is dead disarms the device, by the letter V (the kernel's "magic close"; a
+driver built with `nowayout` ignores it). An end with processes that cannot be killed does not: then the reset is the
+only way to end them. Nor does the death of the guardian.
 
 Never blocks: the device is opened so, and what it does not take is reported once and tried again. The time-out is
 set where the device answers (linux/watchdog.h); standard library only.

@@ -1,6 +1,7 @@
 """The agent's sign of life to its guardian: "my loop turns". The guardian feeds the watchdog as long as it comes.
 
-Sent from a timer of the loop that beats, so a loop that is blocked or starved sends none. A word on the channel, never
+Sent from a timer of the loop that beats, so a loop that is blocked or starved sends none; one that waits for its ledger
+is alive, and no reset of the machine would bring the ledger back. A word on the channel, never
 waited for; none at all where the node has no watchdog.
 """
 
