@@ -196,6 +196,10 @@ def test_an_agent_that_falls_silent_starves_the_watchdog(tmp_path: Path, device:
         assert device.eaten() == b""
         agent.say({"do": "alive", "silence_s": 60})
         wait_until(device.eaten, "it is fed again")
+        os.kill(agent.pid, signal.SIGKILL)
+        agent = guarded.next_agent()
+        agent.say({"do": "alive", "silence_s": 60})
+        wait_until(device.eaten, "the next life of the agent feeds it, too")
         agent.say({"do": "stop"})
         agent.say_bytes(b"!exit 0")
         assert guarded.process.wait(DEADLINE_S) == 0

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from primacy import guardian_message
 from primacy.agent import system_level
+from primacy.machines import peer_wire
 from tests.unit.agent_tools import Running, Site
 from tests.unit.cgtp_tools import until
 
@@ -82,6 +85,10 @@ async def test_the_agent_ends_with_the_word_for_the_machine(pair: Site) -> None:
     await until(other.node.ended.is_set, "the agent ends")
     assert other.node.then == "halt"
     assert master.node.then == ""
+
+
+def test_guardian_and_agents_know_the_same_words() -> None:
+    assert get_args(peer_wire.Then) == guardian_message.THEN
 
 
 async def test_what_a_caller_wants_of_the_machine_is_checked(pair: Site) -> None:

@@ -41,8 +41,8 @@ def switchover(
 @click.command()
 @click.argument("node", required=False)
 @click.option("--all", "everything", is_flag=True, help="The whole cluster.")
-@click.option("--halt", "then", flag_value="halt", help="Halt the machine when its node has left.")
-@click.option("--reboot", "then", flag_value="reboot", help="Reboot the machine when its node has left.")
+@click.option("--halt", is_flag=True, help="Halt the machine when its node has left.")
+@click.option("--reboot", is_flag=True, help="Reboot the machine when its node has left.")
 @click.option("--dry-run", is_flag=True, help="Only tell whether it can be done, and every reason why not.")
 @click.option("--reason", default="an operator asked for it", help="For the events.")
 @directory_option
@@ -51,7 +51,8 @@ def switchover(
 def shutdown(
     node: str | None,
     everything: bool,
-    then: str | None,
+    halt: bool,
+    reboot: bool,
     dry_run: bool,
     reason: str,
     directory: str | None,
@@ -67,12 +68,15 @@ def shutdown(
     the whole shutdown before it begins. Nodes made by `primacy up` only write the command to their log.
 
     \b
-    Exit codes: 0 done (or with --dry-run: possible); 3 refused, with all reasons; 4 there is no such
-    role now; 5 the agent that was asked went away.
+    Exit codes: 0 done (or with --dry-run: possible); 3 refused, with all reasons;
+    4 there is no such role now; 5 the agent that was asked went away.
     """
     if (node is None) != everything:
         raise click.UsageError("name a NODE, or give --all")
-    found = common.run_async(_shutdown(directory, node, then or "", dry_run, reason, deadline_s))
+    if halt and reboot:
+        raise click.UsageError("--halt or --reboot, not both")
+    then = "halt" if halt else "reboot" if reboot else ""
+    found = common.run_async(_shutdown(directory, node, then, dry_run, reason, deadline_s))
     if as_json:
         print_json(found)
     else:
