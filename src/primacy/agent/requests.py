@@ -12,6 +12,8 @@ import itertools
 import os
 from typing import Any
 
+import msgspec
+
 from primacy.agent import system_level
 from primacy.agent.node import Node
 from primacy.guardian_message import THEN
@@ -57,8 +59,8 @@ class Requests:
         except TimeoutError:
             return "failed", None, [f"{verb} has not ended within {FUNCTION_S_MAX:g} s; see `primacy status`"]
         answer: dict[str, Any] = dict(ended.result) | {"duration_ms": (now_ns() - began_ns) / MS}
-        if result and result.get("system"):
-            answer["system"] = result["system"]
+        if "system" in ended.options:
+            answer["system"] = msgspec.json.decode(ended.options["system"])
         if "stopped" in answer:
             answer["stopped"] = [answer["stopped"]]
         if ended.outcome == "done" and ended.reasons:
@@ -104,6 +106,8 @@ class Requests:
         system, unable = await system_level.ask(node, arguments.get("node"), arguments.get("then") or "")
         if unable:
             return "refused", None, unable
+        if system:
+            arguments = arguments | {"system": msgspec.json.encode(system).decode()}
         future = self._asked[number] = asyncio.get_running_loop().create_future()
         node.post(
             coordination.Asked(now_ns=now_ns(), id=number, verb=verb, arguments=arguments, facts=node.facts())

@@ -79,8 +79,7 @@ class Functions:
         else:
             why = arguments.get("reason") or "asked for by an operator"
             options = {"to": event.facts.vice} if verb == "switchover" else {}
-            if arguments.get("then"):
-                options = {"then": arguments["then"]}
+            options |= {name: arguments[name] for name in ("then", "system") if arguments.get(name)}
             about = node if node is not None and verb != "switchover" else event.facts.master
             operation = Operation(id, verb, about, brief(why), ssc.node, ssc.term, options)
             self._write_intent(operation, [event.id])
