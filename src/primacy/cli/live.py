@@ -19,9 +19,10 @@ from primacy.cli import render
 from primacy.cli.common import is_terminal
 from primacy.client import connect
 from primacy.errors import CallError, ConfigError
-from primacy.local.event_files import Event, EventFiles
+from primacy.local.event_files import EventFiles
 from primacy.local.layout import Layout
 from primacy.local.status import local_status
+from primacy.machines.timeline import Event
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

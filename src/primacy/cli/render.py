@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from primacy.local.event_files import Event, term_of
+from primacy.machines.timeline import Event, term_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

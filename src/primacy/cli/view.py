@@ -13,8 +13,9 @@ from primacy.cli import common, render
 from primacy.cli.common import deadline_option, directory_option, is_terminal, json_option, print_json
 from primacy.errors import NoPrimary
 from primacy.local import layout as layouts
-from primacy.local.event_files import Event, EventFiles
+from primacy.local.event_files import EventFiles
 from primacy.local.layout import Layout
+from primacy.machines.timeline import Event
 
 FOLLOW_AGAIN_S = 0.1
 
