@@ -139,6 +139,23 @@ def test_a_large_file_is_put_aside(tmp_path: Path) -> None:
     assert len(path.read_bytes().splitlines()) == 1
 
 
+def test_a_file_that_was_put_aside_is_remembered_too(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    first = _log(path)
+    for number in range(3):
+        first.publish(_stop(str(number)))
+    first.close()
+    path.replace(tmp_path / "events.old.jsonl")
+    second = _log(path)
+    second.publish(_stop("second"))
+    second.close()
+    third = _log(path)
+    third.close()
+    assert [e["number"] for e in third.since(0, 10)] == [1, 2, 3, 4]
+    assert third.last == second.last
+    assert [e["number"] for e in third.after(2)] == [3, 4]
+
+
 def test_a_disk_that_refuses_costs_lines_and_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from primacy.machines import events
 from primacy.machines.events import Stamped
-from primacy.machines.timeline import MASTER_FIRST, Event, kind_of, merge, taken, term_of
+from primacy.machines.timeline import MASTER_FIRST, Event, following, kind_of, merge, taken, term_of
 
 FIRST, SECOND = "1" * 32, "2" * 32
 
@@ -148,6 +148,26 @@ def test_causes_that_contradict_each_other_cost_no_event() -> None:
     n1 = [at("n1", 10, events.ObituaryHeard(term=1, node="n2", incarnation=SECOND), life=FIRST)]
     n2 = [at("n2", 20, events.ObituaryHeard(term=1, node="n1", incarnation=FIRST), life=SECOND)]
     assert [node for node, _, _ in order(n1, n2, [at("n3", 5, elected("n3", 2))])] == ["n1", "n2", "n3"]
+
+
+@pytest.mark.parametrize(
+    ("number", "life", "expected"),
+    [
+        (0, "", [1, 2, 3, 4, 5]),
+        (3, "", [4, 5]),
+        (9, "", []),
+        (3, SECOND, [4, 5]),
+        (4, SECOND, [5]),
+        (3, FIRST, [4, 5]),
+        (5, FIRST, [4, 5]),
+        (2, FIRST, [3, 4, 5]),
+        (7, "9" * 32, [1, 2, 3, 4, 5]),
+    ],
+)
+def test_what_follows_an_event(number: int, life: str, expected: list[int]) -> None:
+    told = [at("n1", n, link("n1", 1), n, FIRST if n <= 3 else SECOND) for n in range(1, 6)]
+    assert [event["number"] for event in following(told, number, life)] == expected
+    assert following([], number, life) == []
 
 
 # ---- for whatever happens ----

@@ -53,6 +53,21 @@ def taken(value: Any) -> Event | None:
     return event if all(isinstance(event[name], kind) for name, kind in kinds.items()) else None
 
 
+def following(told: Sequence[Event], number: int, life: str = "") -> list[Event]:
+    """Return those of a node's events, oldest first, that come after the one with this number.
+
+    life: the incarnation that published it. A node that crashed may have lost its last events and numbered others like
+    them: with the life the place is after its last event up to that number; when none is known any more, before all.
+    """
+    by_number = not life or (bool(told) and told[-1]["incarnation"] == life)
+    found: list[Event] = []
+    for event in reversed(told):
+        if event["number"] <= number and (by_number or event["incarnation"] == life):
+            break
+        found.append(event)
+    return found[::-1]
+
+
 def merge(streams: Iterable[Sequence[Event]]) -> list[Event]:
     """Return the events of several nodes, one stream for each in its own order, as one sequence in causal order."""
     kept = [list(stream) for stream in streams]
