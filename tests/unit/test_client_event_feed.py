@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from primacy.cgtp.tls import client_context
-from primacy.client.event_feed import EventFeed
+from primacy.client.event_feed import EventFeed, Heard
 from primacy.machines.control_wire import EventPushed, Request, Response, encode
 from primacy.machines.timeline import Event, following
 from tests.unit.cgtp_tools import until
@@ -52,11 +52,13 @@ class Reader:
 
     def __init__(self, fake: FakeCluster) -> None:
         self.heard: list[tuple[str, int]] = []
-        self.feed = EventFeed("n1", fake.agents["n1"].addresses, client_context(fake.client), lambda: None)
+        self.all = Heard()
+        tls = client_context(fake.client)
+        self.feed = EventFeed("n1", fake.agents["n1"].addresses, tls, self.all, lambda: None)
 
     async def hears(self, *expected: tuple[str, int]) -> None:
         def there() -> bool:
-            self.heard += [(event["incarnation"], event["number"]) for event in self.feed.take()]
+            self.heard += [(event["incarnation"], event["number"]) for event in self.all.take()]
             return len(self.heard) >= len(expected)
 
         await until(there, f"{expected} are heard")
@@ -134,7 +136,7 @@ async def test_what_was_read_elsewhere_is_not_heard_again(fake: FakeCluster, rea
     agent.die()
     for _ in range(4):
         node.publish()
-    reader.feed.accept(node.events[:3])
+    reader.all.accept(node.events[:3])
     await reader.hears(*numbers("a", 1, 2, 3))
     await agent.start()
     await reader.hears(*numbers("a", 1, 2, 3, 4, 5))

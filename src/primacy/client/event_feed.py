@@ -25,21 +25,46 @@ LOOK_AGAIN_S = 1.0
 """A page is asked for even when nothing was pushed: pushes are dropped rather than waited for."""
 
 
+class Heard:
+    """What was heard of one node's events, from wherever: each once, in the node's order."""
+
+    def __init__(self) -> None:
+        self.after, self.life = 0, ""  # the event that was heard last
+        self._events: list[Event] = []
+
+    def accept(self, events: Iterable[Event]) -> bool:
+        """Take those that were not heard yet; `events` are in the node's order. Return whether there were any."""
+        fresh = following(list(events), self.after, self.life)
+        if fresh:
+            self.after, self.life = fresh[-1]["number"], fresh[-1]["incarnation"]
+            self._events += fresh
+        return bool(fresh)
+
+    def pass_to(self, number: Any, life: Any) -> None:
+        """Go on after this event: what lies before and was not told cannot be told."""
+        if isinstance(number, int) and isinstance(life, str):
+            self.after, self.life = number, life
+
+    def take(self) -> list[Event]:
+        """Return the events that nobody has taken yet."""
+        found, self._events = self._events, []
+        return found
+
+
 class EventFeed:
-    """Hears one node. on_news: there are events to take, or it is known how the node answers."""
+    """Hears one node's agent. on_news: something was heard, or it is known how the node answers."""
 
     def __init__(
         self,
         node: str,
         addresses: Sequence[Address],
         tls: ssl.SSLContext,
+        heard: Heard,
         on_news: Callable[[], None],
     ) -> None:
-        self.node = node
+        self.node, self._heard = node, heard
         self.caught_up = False
-        """Everything that the agent had when it was asked last is here."""
-        self._events: list[Event] = []
-        self._after, self._life = 0, ""  # the event that was heard last
+        """Everything that the agent had when it was asked last was heard."""
         self._on_news = on_news
         self._asked = 0  # the request that has no answer yet
         self._number = 0
@@ -48,18 +73,10 @@ class EventFeed:
         self._kept = Kept(addresses, tls, Identity("node", node))
         self._kept.begin(self._dialed, self._arrived, self._gone)
 
-    def take(self) -> list[Event]:
-        """Return the events that nobody has taken yet."""
-        found, self._events = self._events, []
-        return found
-
-    def accept(self, events: Iterable[Event]) -> None:
-        """Take those of the node's events that were not heard yet; oldest first."""
-        for event in following(list(events), self._after, self._life):
-            self._after, self._life = event["number"], event["incarnation"]
-            self._events.append(event)
-        if self._events:
-            self._on_news()
+    @property
+    def addresses(self) -> list[Address]:
+        """Where the agent is dialed."""
+        return self._kept.addresses
 
     @property
     def up(self) -> bool:
@@ -93,7 +110,7 @@ class EventFeed:
         """Ask for the events after the last one; they are pushed, too, from the first answer on."""
         self._number += 1
         self._asked = self._number
-        where = {"after": self._after, "life": self._life, "order": "oldest", "follow": True}
+        where = {"after": self._heard.after, "life": self._heard.life, "order": "oldest", "follow": True}
         self._kept.send(encode(Request(self._asked, "events", where)))
 
     def _ask_again(self) -> None:
@@ -120,8 +137,8 @@ class EventFeed:
             self._on_news()
             return
         self._refused = ""
-        self.accept(event for event in map(taken, page["events"]) if event is not None)
-        self._after, self._life = _number(page.get("after")), str(page.get("life", ""))
+        self._heard.accept(event for event in map(taken, page["events"]) if event is not None)
+        self._heard.pass_to(page.get("after"), page.get("life"))
         if page.get("more"):
             self._ask()
             return
@@ -130,10 +147,11 @@ class EventFeed:
         self._on_news()
 
     def _pushed(self, event: Event | None) -> None:
-        if event is None or (event["number"], event["incarnation"]) != (self._after + 1, self._life):
+        heard = self._heard
+        if event is None or (event["number"], event["incarnation"]) != (heard.after + 1, heard.life):
             self._ask()
-            return
-        self.accept([event])
+        elif heard.accept([event]):
+            self._on_news()
 
     def _gone(self, reason: str) -> None:
         self.caught_up = False
@@ -141,7 +159,3 @@ class EventFeed:
         if self._look is not None:
             self._look.cancel()
         self._on_news()
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
