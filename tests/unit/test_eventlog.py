@@ -41,7 +41,7 @@ def test_an_event_is_kept_written_and_told(tmp_path: Path) -> None:
     assert written == log.since(0, 10)
     assert told == written[:1]
     assert [e["number"] for e in written] == [1, 2]
-    assert written[0]["sentence"] == "n1 starts as 11111111"
+    assert written[0]["sentence"] == "n1 starts a new life, 11111111"
     assert (written[0]["node"], written[0]["event"]["event"]) == ("n1", "NodeStarted")
 
 

@@ -30,7 +30,7 @@ LATEST_S = 0.5
 LOOK_AGAIN_S = 0.25
 """How often the files of nodes that do not answer are looked at."""
 CONNECT_S = 2.0
-PART_S = 1.0
+PART_S = 0.3
 
 
 class EventSource:

@@ -33,7 +33,7 @@ Row = tuple[Event, bool]  # the event, and whether the story tells it
     "--limit", "--last", "limit", type=click.IntRange(0), metavar="N", help="Only the last N of these."
 )
 @directory_option
-@deadline_option(5.0)
+@deadline_option(3.0)
 @json_option
 def events(
     follow: bool,

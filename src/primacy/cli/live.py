@@ -22,6 +22,7 @@ from primacy.errors import CallError, ConfigError
 from primacy.local.event_files import EventFiles
 from primacy.local.layout import Layout
 from primacy.local.status import local_status
+from primacy.machines.story import Story
 from primacy.machines.timeline import Event
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Watcher:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._files = EventFiles(layout)
+        self._story = Story()
         self.status: dict[str, Any] = {}
         self.events: list[Event] = []
         self.fresh: list[Event] = []
@@ -63,7 +65,7 @@ class Watcher:
 
     def _note(self, status: dict[str, Any]) -> None:
         self.status = status
-        new = self._files.read()
+        new = [event for event in self._files.read() if self._story.tells(event)]
         self.fresh = [*self.fresh, *new][-EVENTS_KEPT:]
         self.events = [*self.events, *new][-EVENTS_KEPT:]
         self.changed.set()

@@ -179,7 +179,7 @@ class FunctionBegan(Base, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.node} begins {self.function}: {self.cause}"
+        return f"{self.node} begins its levels of {self.function}: {self.cause}"
 
 
 class FunctionEnded(Base, frozen=True, kw_only=True):
@@ -193,8 +193,10 @@ class FunctionEnded(Base, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return the event in words."""
+        if self.outcome == "completed":
+            return f"{self.node} completed its levels of {self.function} in {self.duration_ms:.1f} ms"
         why = f": {'; '.join(self.reasons)}" if self.reasons else ""
-        return f"{self.function} of {self.node} {self.outcome} after {self.duration_ms:.1f} ms{why}"
+        return f"{self.function} on {self.node} {self.outcome} after {self.duration_ms:.1f} ms{why}"
 
 
 class CallbackFailed(Base, frozen=True, kw_only=True):
