@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from primacy.agent.eventlog import EventLog
-from primacy.agent.quoting import shown
+from primacy.agent.requests import shown
 from primacy.cgtp.stream import FRAME_BYTES_MAX
 from primacy.machines.timeline import Event
 
