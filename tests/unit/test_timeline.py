@@ -109,6 +109,33 @@ def test_a_vice_mirrors_after_its_appointment_and_is_in_step_after_that() -> Non
         ]
 
 
+def test_an_operation_begins_before_its_parts_and_ends_after_them() -> None:
+    """The master of term 1 begins it and dies; that of term 2 ends it."""
+    o = {"function": "demote", "operation": "o"}
+    n1 = [
+        at("n1", 500, elected("n1", 1)),
+        at("n1", 510, events.OperationBegan(term=1, node="n3", reason="", **o)),
+    ]
+    n2 = [
+        at("n2", 900, elected("n2", 2)),
+        at("n2", 905, events.OperationEnded(term=2, node="n3", outcome="done", **o)),
+    ]
+    n3 = [
+        at("n3", 10, events.FunctionBegan(term=1, node="n3", cause="", **o)),
+        at("n3", 11, events.LevelCompleted(term=1, node="n3", level=1, **o)),
+        at("n3", 990, events.FunctionEnded(term=2, node="n3", outcome="completed", **o)),
+    ]
+    assert [kind for _, kind, _ in order(n1, n2, n3)] == [
+        "MasterElected",
+        "OperationBegan",
+        "FunctionBegan",
+        "LevelCompleted",
+        "MasterElected",
+        "FunctionEnded",
+        "OperationEnded",
+    ]
+
+
 def test_a_claim_stands_at_the_end_of_the_term_that_it_ends() -> None:
     claim = events.ClaimBegan(term=2, node="n2", cause="test", silence_ns=5)
     n1 = [at("n1", 100, elected("n1", 1)), at("n1", 900, link("n1", 1))]

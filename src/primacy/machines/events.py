@@ -157,12 +157,13 @@ class NodeChanged(Base, frozen=True, kw_only=True):
 
 
 class LevelCompleted(Base, frozen=True, kw_only=True):
-    """All callbacks of one level have completed on a node."""
+    """All callbacks of one level have completed on a node. operation: of the cluster, that it belongs to, if any."""
 
     node: str
     function: str
     level: int
     services: list[str] = []
+    operation: str = ""
 
     def sentence(self) -> str:
         """Return the event in words."""
@@ -171,11 +172,12 @@ class LevelCompleted(Base, frozen=True, kw_only=True):
 
 
 class FunctionBegan(Base, frozen=True, kw_only=True):
-    """A function begins on a node."""
+    """A function begins on a node. operation: of the cluster, that it belongs to, if any."""
 
     node: str
     function: str
     cause: str
+    operation: str = ""
 
     def sentence(self) -> str:
         """Return the event in words."""
@@ -190,6 +192,7 @@ class FunctionEnded(Base, frozen=True, kw_only=True):
     outcome: str
     reasons: list[str] = []
     duration_ms: float = 0.0
+    operation: str = ""
 
     def sentence(self) -> str:
         """Return the event in words."""
@@ -209,7 +212,7 @@ class OperationBegan(Base, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.function} of {self.node} was accepted: {self.reason}"
+        return f"{self.function} of {self.node} begins: {self.reason}"
 
 
 class OperationEnded(Base, frozen=True, kw_only=True):

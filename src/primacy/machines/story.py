@@ -19,7 +19,7 @@ GAP_TOLD_MS = 100.0
 DETAILS = {
     "LevelCompleted": "always: the end of the function sums its levels up",
     "ServerChanged": "always: it follows from the functions and from who is master",
-    "FunctionBegan": "of initialize and reconnect",
+    "FunctionBegan": "of initialize and reconnect, and as a part of an operation, whose beginning is told",
     "FunctionEnded": "of reconnect, when it was completed",
     "ObituaryHeard": "when another node has told this death before",
     "NodeChanged": "when the node's death or start, or another node, has told it before",
@@ -48,7 +48,7 @@ class Story:
             case "LevelCompleted" | "ServerChanged":
                 return False
             case "FunctionBegan":
-                return said.get("function") not in ("initialize", "reconnect")
+                return said.get("function") not in ("initialize", "reconnect") and not said.get("operation")
             case "FunctionEnded":
                 return said.get("function") != "reconnect" or said.get("outcome") != "completed"
             case "MasterElected":

@@ -152,10 +152,13 @@ def _causes(streams: list[list[Event]]) -> Iterator[tuple[Place, Place]]:
     ]
     first = _First()
     last: dict[str, Place] = {}  # of each life of a node
+    parts: dict[Any, dict[int, Place]] = {}  # of an operation: the end of what each node ran for it
     masters: dict[int, int] = {}
     for place, event, said in places:
         first.note(place, event, said)
         last[str(event.get("incarnation", ""))] = place
+        if said.get("event") == "FunctionEnded" and said.get("operation"):
+            parts.setdefault(said["operation"], {})[place[0]] = place
         if said.get("event") == "MasterElected":
             masters.setdefault(term_of(event), place[0])
     told: set[tuple[int, int]] = set()
@@ -177,6 +180,10 @@ def _causes(streams: list[list[Event]]) -> Iterator[tuple[Place, Place]]:
             yield from _pair(first.of("ViceAppointed", term, event.get("node")), place)
         if kind == "ViceInStep":
             yield from _pair(first.of("secondary", term, said.get("node")), place)
+        if operation := said.get("operation"):  # begun by the master, run on its node, ended by a master
+            yield from _pair(first.of("OperationBegan", operation), place)
+            if kind == "OperationEnded":
+                yield from ((part, place) for part in parts.get(operation, {}).values())
 
 
 class _First:
@@ -191,6 +198,8 @@ class _First:
         match kind:
             case "MasterElected" | "InService":
                 self._keep((kind, term), place)
+            case "OperationBegan":
+                self._keep((kind, said.get("operation")), place)
             case "LevelCompleted":
                 self._keep((kind, term, place[0], said.get("function"), said.get("level")), place)
             case "ViceAppointed":
