@@ -99,7 +99,9 @@ def test_a_vice_mirrors_after_its_appointment_and_is_in_step_after_that() -> Non
         at("n1", 510, events.ViceAppointed(term=1, node="n2", appointment=1)),
         at("n1", 520, events.ViceInStep(term=1, node="n2", appointment=1)),
     ]
-    changed = events.ServerChanged(term=1, node="n2", service="s", old="available", new="secondary")
+    changed = events.ServerChanged(
+        term=1, node="n2", service="s", old="available", new="secondary", appointment=1
+    )
     for wall_ns in (5, 505, 900):
         assert [kind for _, kind, _ in order(n1, [at("n2", wall_ns, changed)])] == [
             "MasterElected",
@@ -107,6 +109,22 @@ def test_a_vice_mirrors_after_its_appointment_and_is_in_step_after_that() -> Non
             "ServerChanged",
             "ViceInStep",
         ]
+
+
+def test_a_vice_by_switchover_mirrors_without_having_been_appointed() -> None:
+    """It is appointed later in the same term, and that is another matter."""
+    n1 = [
+        at("n1", 500, elected("n1", 2)),
+        at("n1", 700, events.ViceAppointed(term=2, node="n2", appointment=5)),
+    ]
+    changed = events.ServerChanged(
+        term=2, node="n2", service="s", old="primary", new="secondary", appointment=3
+    )
+    assert [kind for _, kind, _ in order(n1, [at("n2", 510, changed)])] == [
+        "MasterElected",
+        "ServerChanged",
+        "ViceAppointed",
+    ]
 
 
 def test_an_operation_begins_before_its_parts_and_ends_after_them() -> None:

@@ -249,12 +249,13 @@ class CallbackFailed(Base, frozen=True, kw_only=True):
 
 
 class ServerChanged(Base, frozen=True, kw_only=True):
-    """A server of a service changed its state on a node."""
+    """A server of a service changed its state on a node. appointment: of the vice, when it mirrors from now on."""
 
     node: str
     service: str
     old: str
     new: str
+    appointment: int = 0
 
     def sentence(self) -> str:
         """Return the event in words."""

@@ -177,9 +177,9 @@ def _causes(streams: list[list[Event]]) -> Iterator[tuple[Place, Place]]:
         if said.get("function") == "reconnect":  # begins when the master serves
             yield from _pair(first.of("InService", term), place)
         if kind == "ServerChanged" and said.get("new") == "secondary":
-            yield from _pair(first.of("ViceAppointed", term, event.get("node")), place)
+            yield from _pair(first.of("ViceAppointed", said.get("appointment"), said.get("node")), place)
         if kind == "ViceInStep":
-            yield from _pair(first.of("secondary", term, said.get("node")), place)
+            yield from _pair(first.of("ServerChanged", said.get("appointment"), said.get("node")), place)
         if operation := said.get("operation"):  # begun by the master, run on its node, ended by a master
             yield from _pair(first.of("OperationBegan", operation), place)
             if kind == "OperationEnded":
@@ -203,9 +203,9 @@ class _First:
             case "LevelCompleted":
                 self._keep((kind, term, place[0], said.get("function"), said.get("level")), place)
             case "ViceAppointed":
-                self._keep((kind, term, said.get("node")), place)
+                self._keep((kind, said.get("appointment"), said.get("node")), place)
             case "ServerChanged" if said.get("new") == "secondary":
-                self._keep(("secondary", term, event.get("node")), place)
+                self._keep((kind, said.get("appointment"), said.get("node")), place)
 
     def of(self, *about: Any) -> Place | None:
         """Return the place, or None when nobody has said it."""
