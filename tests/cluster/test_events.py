@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,7 +163,9 @@ async def test_a_node_pages_forward_through_all_its_lives(live: Live) -> None:
             assert lives == sum(kind_of(event) == "NodeStarted" for event in told)
 
 
-async def test_the_events_of_a_node_that_is_down_are_there(live: Live) -> None:
+async def test_the_events_of_a_node_that_is_down_are_read_here_and_told_as_missing_elsewhere(
+    live: Live, tmp_path: Path
+) -> None:
     async with live.client() as cluster:
         before = await live.whole(cluster, members=3)
     down = before["vice"]
@@ -172,6 +175,13 @@ async def test_the_events_of_a_node_that_is_down_are_there(live: Live) -> None:
     assert {event["node"] for event in found} == set(live.layout.nodes())
     only = await asyncio.to_thread(shown, live, "--node", down, "--limit", "3")
     assert named(only) == named([e for e in found if e["node"] == down][-3:])
+    shutil.copy(live.layout.client_file, tmp_path)
+    shutil.copytree(live.layout.credential, tmp_path / live.layout.credential.name)
+    elsewhere = await asyncio.to_thread(run_cli, "events", "--dir", str(tmp_path), "--all", "--json")
+    assert elsewhere.returncode == 0
+    assert elsewhere.stderr.startswith(f"the events of {down} are missing: ")
+    assert len(elsewhere.stderr.splitlines()) == 1
+    assert named(parsed(elsewhere.stdout)) == named([e for e in found if e["node"] != down])
     live.start_node(down)
     async with live.client() as cluster:
         await live.whole(cluster, members=3)

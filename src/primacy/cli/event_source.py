@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Callable
 from types import TracebackType
 
@@ -113,8 +114,9 @@ class EventSource:
         cluster: Cluster = await self._stack.enter_async_context(
             common.connected(self._directory, deadline_s)
         )
-        cluster.on_change(self._reconcile)
-        self._reconcile(cluster.topology)
+        tls = client_context(settings.find(self._directory).tls)
+        cluster.on_change(lambda topology: self._reconcile(topology, tls))
+        self._reconcile(cluster.topology, tls)
 
     async def _connect_again(self) -> None:
         """Until an agent answers: no node ran, perhaps, when the operator began to follow."""
@@ -123,10 +125,9 @@ class EventSource:
                 await self._connect(CONNECT_S)
             await asyncio.sleep(LOOK_AGAIN_S)
 
-    def _reconcile(self, topology: Topology) -> None:
+    def _reconcile(self, topology: Topology, tls: ssl.SSLContext) -> None:
         """Hear every node of the cluster where it listens now."""
         self._topology = topology
-        tls = client_context(settings.find(self._directory).tls)
         wanted = {entry.id: [(host, port) for host, port in entry.agent] for entry in topology.nodes}
         for node in [node for node, feed in self._feeds.items() if feed.addresses != wanted.get(node)]:
             self._feeds.pop(node).close()
