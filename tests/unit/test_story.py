@@ -75,6 +75,15 @@ def test_a_death_is_told_once_and_what_follows_from_it_not_at_all() -> None:
     ) == [True, True, False, False, False]
 
 
+def test_a_node_that_has_said_that_it_stops_is_not_told_as_dead() -> None:
+    stops = events.NodeStopped(node="n2", cause="")
+    assert told(("n2", stops), obituary("n1", "n2", "n2"), obituary("n1", "n2", "2" * 32)) == [
+        True,
+        False,
+        True,
+    ]
+
+
 def test_the_death_of_the_next_life_is_news() -> None:
     assert told(obituary("n2", "n1"), obituary("n2", "n1", "2" * 32)) == [True, True]
 

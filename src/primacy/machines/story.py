@@ -21,7 +21,7 @@ DETAILS = {
     "ServerChanged": "always: it follows from the functions and from who is master",
     "FunctionBegan": "of initialize and reconnect, and as a part of an operation, whose beginning is told",
     "FunctionEnded": "of reconnect, when it was completed",
-    "ObituaryHeard": "when another node has told this death before",
+    "ObituaryHeard": "when another node has told this death before, or the node itself that it stops",
     "NodeChanged": "when the node's death or start, or another node, has told it before",
     "LinkChanged": "when no other link goes on (then the node is unreachable), or it is not the master's word",
     "FormationWaits": "while it passes by itself, or a master lives",
@@ -57,8 +57,11 @@ class Story:
             case "NodeStarted":
                 self._went(str(said.get("node")))
                 self._came(str(said.get("node")))
-            case "NodeStopped" | "MasterDeposed":
-                self._went(str(said.get("node")), gone=said.get("event") == "NodeStopped")
+            case "NodeStopped":
+                self._buried.add(str(event.get("incarnation")))
+                self._went(str(said.get("node")))
+            case "MasterDeposed":
+                self._went(str(said.get("node")), gone=False)
             case "ObituaryHeard":
                 life = str(said.get("incarnation"))
                 news = life not in self._buried
