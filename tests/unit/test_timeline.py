@@ -338,6 +338,12 @@ def test_what_is_no_event_is_not_taken(value: Any) -> None:
     assert taken(value) is None
 
 
+@pytest.mark.parametrize("wall_ns", [-1, 1 << 62, 10**40])
+def test_a_clock_that_nobody_can_read_costs_the_time_only(wall_ns: int) -> None:
+    event = at("n1", wall_ns, link("n1", 1))
+    assert taken(event) == event | {"wall_ns": 0}
+
+
 def test_an_event_is_taken_with_all_that_a_reader_counts_on() -> None:
     event = at("n1", 5, link("n1", 1))
     assert taken(event) == event

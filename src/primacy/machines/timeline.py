@@ -25,6 +25,7 @@ Key = tuple[int, int, int]  # term, wall clock, stream
 
 MASTER_FIRST = frozenset({"initialize"})
 """Functions in which every node waits, level by level, until the master has completed the level."""
+WALL_NS_MAX = 1 << 62  # in the year 2116; a clock beyond it is damage
 
 
 def inner(event: Event) -> dict[str, Any]:
@@ -50,7 +51,9 @@ def taken(value: Any) -> Event | None:
         return None
     event = {"node": "", "incarnation": "", "number": 0, "wall_ns": 0, "event": {}, "sentence": "", **value}
     kinds = {"node": str, "incarnation": str, "number": int, "wall_ns": int, "event": dict, "sentence": str}
-    return event if all(isinstance(event[name], kind) for name, kind in kinds.items()) else None
+    if not all(isinstance(event[name], kind) for name, kind in kinds.items()):
+        return None
+    return event if 0 <= event["wall_ns"] < WALL_NS_MAX else event | {"wall_ns": 0}
 
 
 def following(told: Sequence[Event], number: int, life: str = "") -> list[Event]:
@@ -144,7 +147,7 @@ def _beginnings(streams: list[list[Event]]) -> dict[int, int]:
 
 
 def _causes(streams: list[list[Event]]) -> Iterator[tuple[Place, Place]]:
-    """Yield (cause, effect): pairs of events of which the first has surely happened before the second."""
+    """Yield (cause, effect): the first event brought the second about, or tells of the record that did."""
     places = [
         ((number, index), event, inner(event))
         for number, stream in enumerate(streams)
