@@ -126,6 +126,24 @@ def timer(seconds: float) -> Callable[[Handler], Handler]:
     return mark
 
 
+def health(*, period: float = 5.0, timeout: float = 2.0, failures: int = 3) -> Callable[[Handler], Handler]:
+    """Run the coroutine every `period` seconds on the serving primary; it raises when the service is not well.
+
+    timeout: seconds for one check. failures: so many in a row count as a failure of the server, and the recovery
+    ladder begins: restart in place, switchover, ... A secondary is judged by its mirror, and has no other check.
+    """
+    where = f"@health(period={period}, timeout={timeout}, failures={failures})"
+    if not (period > 0 and timeout > 0 and failures >= 1):
+        raise ConfigError(where, "one that is too small", "more than 0 s each, and at least one failure")
+
+    def mark(handler: Handler) -> Handler:
+        marks = mark_kind(handler, "health")
+        marks.seconds, marks.timeout_s, marks.failures = float(period), float(timeout), int(failures)
+        return handler
+
+    return mark
+
+
 # ---- contexts ----
 
 
@@ -199,6 +217,14 @@ class TimerContext(Protocol):
 
     def silent_sessions(self, seconds: float) -> list[int]:
         """Return the sessions without a sign of life for so long (counted anew when a primary takes over)."""
+
+
+class HealthContext(msgspec.Struct, frozen=True):
+    """What a health check gets."""
+
+    term: int
+    service_name: str
+    node: str
 
 
 # ---- what is derived from ----

@@ -58,6 +58,7 @@ HOST_WORDS = st.one_of(
     st.builds(h.Joined, SMALL, SMALL, SMALL),
     st.builds(h.Quiesced, SMALL, SMALL, SMALL),
     st.builds(h.MirrorStalled, SMALL, SMALL),
+    st.builds(h.Unhealthy, SMALL, SMALL, st.text(max_size=3)),
     st.builds(h.Note, st.just("x"), st.just("y")),
     st.builds(h.Stopped, SMALL, SMALL),
 )
@@ -83,7 +84,7 @@ FACTS = st.builds(
     lease_held=st.booleans(),
     swap_open=st.booleans(),
     members=NODES,
-    eligible=NODES,
+    nodes=NODES.map(lambda nodes: tuple(m.NodeEntry(node) for node in nodes)),
 )
 TARGETS = st.none() | st.sampled_from(["n1", "n2", "n9"])
 COMMON = {"reason": st.just(""), "dry_run": st.booleans()}

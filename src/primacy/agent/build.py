@@ -34,7 +34,14 @@ def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns
     return Coordinator(
         me,
         tuple(
-            ServiceEntry(s, row.local, row.restart_in_place, row.durability == "memory", _registered(row))
+            ServiceEntry(
+                s,
+                row.local,
+                row.restart_in_place,
+                row.durability == "memory",
+                _registered(row),
+                row.recovery.limits(),
+            )
             for s, row in ((s, table.service(s)) for s in [*table.centralized(), *local])
         ),
         {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes},

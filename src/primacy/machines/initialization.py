@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from primacy.machines.coordination import KillHost, TellNode
+from primacy.machines.coordination import TellNode
 from primacy.machines.ids import Member
 from primacy.machines.peer_wire import Progress
 from primacy.machines.runs import Frame
@@ -71,12 +71,6 @@ class Initialization:
         steps = plan(FUNCTION, {server.service: server.callbacks})
         frame = Frame("its host was started again", "spare", "available")
         self._ssc.runs.begin(key, FUNCTION, steps, frame, ended, quiet=True)
-
-    def failed(self, service: str, reason: str) -> None:
-        """A callback did not complete: end the host; it starts again after a while."""
-        server = self._ssc.servers.by_service[service]
-        server.error, server.process = reason, "failing"
-        self._ssc.emit(KillHost(service))
 
     def _barrier(self) -> int:
         """The highest level that may start now; 0: no master is known that has begun."""
