@@ -76,7 +76,7 @@ def test_a_callback_runs_once_for_each_term_function_and_level() -> None:
 
 def test_a_switchover_that_is_asked_for_again_says_so() -> None:
     rig = Rig({"naming": [h.Callback("switchover", 2, "a")], "stock": [h.Callback("switchover", 1, "b")]})
-    rig.master()
+    rig.pair()
     rig.fail = {"b": "no"}
     for _ in range(2):
         rig.ask("switchover")
@@ -172,7 +172,7 @@ def test_an_undone_sequence_ends_once_with_its_reasons(quiet: bool) -> None:
 
 def test_an_undo_exchanges_the_states() -> None:
     rig = Rig({"naming": [h.Callback("switchover", 2, "a")], "stock": [h.Callback("switchover", 1, "b")]})
-    rig.master()
+    rig.pair()
     rig.fail = {"b": "no"}
     rig.ask("switchover")
     contexts = [(r.name, r.context.old_state, r.context.new_state) for r in rig.runs]

@@ -69,7 +69,7 @@ class Recovery:
         self._judged[service] = rung = self._judge(server, server.state, server.since_ns)
         record = ssc.record
         facts = _facts(ssc)
-        if rung is not Rung.SWITCHOVER or record is None or ssc.switchover.reasons(facts, None):
+        if rung is not Rung.SWITCHOVER or record is None or ssc.switchover.reasons(facts):
             ssc.servers.fail(server, f"was ended: {text}")
             return
         self._open[service] = text

@@ -34,6 +34,11 @@ class Serving:
         """Whether the present term's sequence has begun here: a server that comes later is not in it."""
         return self._began_term == self._ssc.term
 
+    @property
+    def serves(self) -> bool:
+        """Whether this node is master and serves its term."""
+        return self._ssc.role == "master" and self.own_term == self._ssc.term
+
     def cancel(self) -> None:
         """This node's place is another one: the sequence of the former one ends."""
         for key in ("failover", "switchover"):
