@@ -104,7 +104,8 @@ RECOVERY_FIELDS = {
     "pause_s": "how long a server rests when it has failed a third time in a row (or once more than `restarts`); "
     "doubled with each further failure. Its node takes no role meanwhile",
     "pause_s_max": "the longest such rest",
-    "node_out": "after so many failures in a row this life of the node ends, with all its roles; 0: never",
+    "node_out": "with so many failures in a row this life of the node ends, with all its roles, and a new one begins, "
+    "which goes on counting; 0: never",
 }
 
 

@@ -145,6 +145,38 @@ def test_node_out_ends_this_life_of_the_node() -> None:
     assert any(isinstance(e, c.Abandon) and "stock" in e.reason for e in rig.effects)
 
 
+def test_what_a_life_that_ended_has_counted_goes_on_in_the_next() -> None:
+    rig = _master(Limits(node_out=2))
+    _alone(rig)
+    _opens(rig)
+    rig.exit("stock")
+    assert rig.ssc.recovery.counts() == {"stock": (2, 0)}
+    stock = c.ServiceEntry("stock", recovery=Limits(node_out=2))
+    services = (c.ServiceEntry("naming"), stock, c.ServiceEntry("door", local=True))
+    following = Rig(services=services, failures={"stock": (3, 1), "gone": (9, 9)})
+    following.open_hosts()
+    following.cmm(m.Adopted(1, record(1, N2)))
+    following.cmm(m.Served(1))
+    assert not following.fed(m.Health)[-1].able
+    following.run(1_100)
+    assert following.fed(m.Health)[-1].able
+    following.exit("stock")
+    assert _steps(following)[-1][0] == 4
+
+
+def test_a_hand_over_that_nobody_could_take_does_not_count() -> None:
+    rig = _master(Limits(switchovers=1))
+    for _ in range(3):
+        _alone(rig)
+        rig.run(3_000)
+        _opens(rig)
+        if rig.fed(m.Renew)[-1].term == rig.ssc.term:
+            _renewed(rig)
+    assert [step[1] for step in _steps(rig)] == ["switchover"] * 3
+    rig.exit("stock")
+    assert rig.fed(m.HandOver)[-1].term == rig.ssc.term
+
+
 # ---- failed: kept back ----
 
 

@@ -47,7 +47,7 @@ class Server:
         ),
         (Limits(restarts=UNLIMITED), [("restart", 0), ("restart", 0), ("restart", 1), ("restart", 2)]),
         (Limits(switchovers=0), [("failed", 0), ("failed", 0), ("failed", 1)]),
-        (Limits(node_out=2), [("switchover", 0), ("node out", 0), ("node out", 1)]),
+        (Limits(node_out=2), [("switchover", 0), ("node out", 0), ("switchover", 1), ("switchover", 2), ("failed", 4)]),
     ],
 )  # fmt: skip
 def test_a_primary_climbs_the_ladder(limits: Limits, want: list[tuple[str, float]]) -> None:
@@ -86,6 +86,22 @@ def test_a_secondary_is_only_started_again_and_its_node_rests_longer_each_time()
     assert pauses[:FREE_FAILURES] == [0] * FREE_FAILURES
     assert pauses == sorted(pauses)
     assert pauses[-1] == 60
+
+
+def test_a_new_life_goes_on_counting() -> None:
+    limits = Limits(switchovers=1)
+    server = Server(limits)
+    server.history.recall(limits, 4, 1, server.now_ns)
+    assert server.history.until_ns - server.now_ns == 2 * SECOND
+    assert server.fail() == (Rung.FAILED, 4)
+
+
+def test_a_rest_does_not_count_as_good_health() -> None:
+    server = Server(Limits(switchovers=0, window_ns=SECOND // 10, pause_ns_max=60 * SECOND))
+    for _ in range(12):
+        _, pause_s = server.fail(lived_s=0.05)
+        server.now_ns += int(pause_s * SECOND)
+    assert pause_s == 60
 
 
 def test_an_escalated_failure_leaves_the_restart_out() -> None:

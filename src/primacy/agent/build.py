@@ -27,8 +27,14 @@ def monitor(me: Member, cluster: str, table: Table, entries: tuple[NodeEntry, ..
     )
 
 
-def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns: int) -> Coordinator:
-    """Return the services coordinator of this life of the node."""
+def coordinator(
+    me: Member,
+    table: Table,
+    entries: tuple[NodeEntry, ...],
+    now_ns: int,
+    failures: dict[str, tuple[int, int]] | None = None,
+) -> Coordinator:
+    """Return the services coordinator of this life of the node. failures: what the last life has told of servers."""
     local = [s for s, row in table.services.items() if row.local]
     return Coordinator(
         me,
@@ -47,6 +53,7 @@ def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns
         now_ns,
         nodes=entries,
         auto_promote=table.cluster.auto_promote,
+        failures=failures,
     )
 
 

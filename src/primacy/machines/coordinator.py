@@ -64,6 +64,7 @@ class Coordinator:
         *,
         nodes: tuple[membership.NodeEntry, ...] = (),
         auto_promote: bool = True,
+        failures: dict[str, tuple[int, int]] | None = None,
     ) -> None:
         self.me, self.node, self.addresses = me, me.node, addresses
         self.now_ns = now_ns
@@ -81,7 +82,7 @@ class Coordinator:
         self.initialization = Initialization(self)
         self.serving = Serving(self)
         self.rescue = Rescue(self)
-        self.recovery = Recovery(self)
+        self.recovery = Recovery(self, failures or {})
         self.record: Mastership | None = None
         self.broken_appointment = 0  # as vice: a server of this appointment was lost
         self._joined: set[str] = set()

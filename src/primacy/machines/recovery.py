@@ -30,14 +30,23 @@ IN_PLACE = "restart in place"
 class Recovery:
     """The recovery of this node's servers."""
 
-    def __init__(self, coordinator: Coordinator) -> None:
+    def __init__(self, coordinator: Coordinator, failures: dict[str, tuple[int, int]]) -> None:
+        """failures: by service, how many in a row an earlier life of the node has counted, and the hand-overs."""
         self._ssc = coordinator
         self._histories: dict[str, History] = {}
+        for service, counts in failures.items():
+            server = coordinator.servers.by_service.get(service)
+            if server is not None:
+                self._history(service).recall(server.row.limits, *counts, coordinator.now_ns)
         self._judged: dict[
             str, Rung | None
         ] = {}  # before its host has ended; None: the step was applied already
         self._escalated: set[str] = set()
         self._open: dict[str, str] = {}  # a hand-over that is not settled: why, by service
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """What a next life of this node is to know."""
+        return {s: (h.failures, h.switchovers) for s, h in self._histories.items()}
 
     # ---- failures ----
 
@@ -51,6 +60,7 @@ class Recovery:
             case Meaning.CUT_SHORT:
                 self._ssc.departure.cut_short()
             case Meaning.NODE_OUT:
+                self._judge(server, server.state, server.since_ns)
                 self._node_out(service, text)
             case Meaning.RESTARTED | Meaning.RECOVERED | Meaning.HANDED_ON | Meaning.ENDED:
                 if meaning is Meaning.HANDED_ON:
@@ -113,6 +123,7 @@ class Recovery:
         for service, reason in self._open.items():
             server = self._ssc.servers.by_service[service]
             if place.role == "master":
+                self._histories[service].switchovers -= 1
                 where = f"kept back {self._pause_text(server)}" if server.held else IN_PLACE
                 applied = f"{where}: nobody could take over"
             else:
@@ -145,8 +156,11 @@ class Recovery:
 
     # ---- inside ----
 
+    def _history(self, service: str) -> History:
+        return self._histories.setdefault(service, History())
+
     def _judge(self, server: Server, state: ServerState, since_ns: int) -> Rung:
-        history = self._histories.setdefault(server.service, History())
+        history = self._history(server.service)
         limits = server.row.limits
         history.failed(limits, state, since_ns, self._ssc.now_ns)
         primary = state is ServerState.PRIMARY and self._ssc.role == "master"
@@ -183,13 +197,12 @@ class Recovery:
         self._ssc.emit(Abandon(f"{service}: {reason}"))
 
     def _publish(self, service: str, reason: str, recommended: str, applied: str) -> None:
-        history = self._histories.get(service)
         event = RecoveryStep(
             term=self._ssc.term,
             node=self._ssc.node,
             service=service,
             reason=reason,
-            failures=history.failures if history is not None else 1,
+            failures=self._history(service).failures,
             recommended=recommended,
             applied=applied,
         )

@@ -4,9 +4,10 @@
                                 └──▶ node out, where the configuration says so
 
 Failures count until the server has lived for a whole window in the state in which it had failed, or in a higher one,
-or has not failed at all for ten windows.  So a node that could not run a service, and gets the mastership back from
-one that could not either, does not hand it over for ever: when its hand-overs are used up it keeps the mastership, and
-tries the service again after a pause that doubles up to a limit.  Pure; times are nanoseconds of the node's own clock.
+or has not failed at all for ten windows after its last rest.  So a node that could not run a service, and gets the
+mastership back from one that could not either, does not hand it over for ever: when its hand-overs are used up it keeps
+the mastership, and tries the service again after a pause that doubles up to a limit.  Pure; times are nanoseconds of
+the node's own clock.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Rung(Enum):
 
 class Limits(Struct, frozen=True):
     """[services.x.recovery] of the table. restarts: of a primary in place before anything else; switchovers: hand-overs
-    before the server is kept back as failed; node_out: failures that end this life of the node (0: never)."""
+    before the server is kept back as failed; node_out: the failure that ends this life of the node (0: none)."""
 
     restarts: int = 0
     window_ns: int = 60 * SECOND
@@ -58,11 +59,17 @@ class History:
     def failed(self, limits: Limits, state: ServerState, since_ns: int, now_ns: int) -> None:
         """Count one more failure, of a server that was in this state since then."""
         lived = now_ns - since_ns >= limits.window_ns and _ORDER[state] >= _ORDER[self.worst]
-        if lived or now_ns - self.last_ns >= FORGET_WINDOWS * limits.window_ns:
+        if lived or now_ns - max(self.last_ns, self.until_ns) >= FORGET_WINDOWS * limits.window_ns:
             self.failures, self.switchovers, self.worst = 0, 0, ServerState.OFFLINE
         self.failures += 1
         self.last_ns = now_ns
         self.worst = max(self.worst, state, key=_ORDER.__getitem__)
+        self.until_ns = now_ns + self.pause_ns(limits)
+
+    def recall(self, limits: Limits, failures: int, switchovers: int, now_ns: int) -> None:
+        """Begin with what an earlier life of the node has counted."""
+        self.failures, self.switchovers, self.worst = failures, switchovers, ServerState.PRIMARY
+        self.last_ns = now_ns
         self.until_ns = now_ns + self.pause_ns(limits)
 
     def pause_ns(self, limits: Limits) -> int:
@@ -73,7 +80,7 @@ class History:
 
     def rung(self, limits: Limits, *, primary: bool, escalated: bool) -> Rung:
         """Return what the last failure calls for, and note a hand-over. primary: of a server whose place is primary."""
-        if limits.node_out and self.failures >= limits.node_out:
+        if self.failures == limits.node_out:
             return Rung.NODE_OUT
         if not primary or (self.failures <= limits.restarts and not escalated):
             return Rung.RESTART
