@@ -73,7 +73,8 @@ def on(
     """Run the method in `level` of a function's callback sequence; stack several to run it in several.
 
     timeout: seconds for one try. on_failure: refuse | retry (`retries` times, `delay` seconds apart) |
-    restart (the server) | escalate (to the node). Raise `primacy.Refused([...])` to refuse in words.
+    restart (the server) | escalate (to the vice, or to the node): what each of them means in each function stands in
+    `primacy.machines.policies`. Raise `primacy.Refused([...])` to refuse in words.
     """
     where = f"@on({function!r}, level={level})"
     if function not in set(Function):

@@ -34,7 +34,6 @@ def live(make_shared: MakeLive) -> Live:
     """A cluster in service."""
     path = str(__file__).rpartition("/")[0]
     shared = make_shared(
-        profile="carrier",
         services={
             "failing": Service(python=f"{FILE}:Failing", path=path, recovery=RECOVERY),
             "follower": Service(python=f"{FILE}:Follower", path=path, local=True),
@@ -42,6 +41,30 @@ def live(make_shared: MakeLive) -> Live:
     )
     asyncio.run(shared.start())
     return shared
+
+
+@pytest.fixture(autouse=True)
+def _whole(live: Live) -> None:
+    """Begin with all nodes and without faults, whatever became of the test before."""
+    heal(live)
+    for node in live.layout.nodes():
+        if node not in nodes.running(live.layout):
+            live.start_node(node)
+
+
+async def all_ready(live: Live, cluster: Cluster) -> dict[str, Any]:
+    """Wait until there are a master, a ready vice and an available third, with all their servers; return the status."""
+    await live.whole(cluster, members=3)
+    places = ["available", "primary", "secondary"]
+    return await live.status(
+        cluster,
+        lambda s: (
+            s["vice_ready"]
+            and sorted(each["servers"].get("failing", "") for each in s["nodes"]) == places
+            and all(each["local"].get("follower") == "running" for each in s["nodes"])
+        ),
+        "every server is ready",
+    )
 
 
 def fault(live: Live, node: str, name: str, kind: str) -> None:
@@ -92,7 +115,7 @@ async def test_giving_up_is_undone_whatever_fails_and_a_host_that_ends_is_a_prim
     live: Live, kind: str
 ) -> None:
     async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
+        before = await all_ready(live, cluster)
         since = Since(live)
         fault(live, before["master"], "failing.switchover.secondary.refuse", kind)
         why = await switch(cluster)
@@ -111,7 +134,7 @@ async def test_giving_up_is_undone_whatever_fails_and_a_host_that_ends_is_a_prim
 
 async def test_giving_up_tries_again_where_the_callback_says_so(live: Live) -> None:
     async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
+        before = await all_ready(live, cluster)
         since = Since(live)
         fault(live, before["master"], "failing.switchover.secondary.retry", "raise")
         assert await switch(cluster) == ""
@@ -123,7 +146,7 @@ async def test_giving_up_tries_again_where_the_callback_says_so(live: Live) -> N
 @pytest.mark.parametrize("policy", ["restart", "escalate"])
 async def test_giving_up_may_cost_the_primary_its_place_at_once(live: Live, policy: str) -> None:
     async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
+        before = await all_ready(live, cluster)
         since = Since(live)
         fault(live, before["master"], f"failing.switchover.secondary.{policy}", "raise")
         assert "the device is away" in await switch(cluster)
@@ -150,7 +173,7 @@ async def test_a_new_primary_that_cannot_take_over_hands_the_mastership_on(
     live: Live, kind: str, policy: str
 ) -> None:
     async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
+        before = await all_ready(live, cluster)
         since = Since(live)
         stays = policy.endswith("!")  # with retry: the second try fails, too
         policy = policy.removesuffix("!")
@@ -167,7 +190,7 @@ async def test_a_new_primary_that_cannot_take_over_hands_the_mastership_on(
 
 async def test_a_server_that_cannot_be_initialized_is_started_again(live: Live) -> None:
     async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
+        before = await all_ready(live, cluster)
         since = Since(live)
         fault(live, before["vice"], "failing.initialize.available.refuse", "raise")
         kill_host(live, before["vice"], "failing")
@@ -179,7 +202,7 @@ async def test_a_server_that_cannot_be_initialized_is_started_again(live: Live) 
 
 async def test_an_initialization_that_escalates_ends_this_life_of_the_node(live: Live) -> None:
     async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
+        before = await all_ready(live, cluster)
         since = Since(live)
         fault(live, before["vice"], "failing.initialize.available.escalate", "refuse")
         kill_host(live, before["vice"], "failing")
@@ -194,7 +217,7 @@ async def test_an_initialization_that_escalates_ends_this_life_of_the_node(live:
 )
 async def test_a_node_that_shuts_down_leaves_whatever_fails(live: Live, kind: str, policy: str) -> None:
     async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
+        before = await all_ready(live, cluster)
         since = Since(live)
         [third] = [each["id"] for each in before["nodes"] if each["role"] == "available"]
         fault(live, third, f"failing.shutdown.offline.{policy}", kind)
@@ -208,7 +231,7 @@ async def test_a_node_that_shuts_down_leaves_whatever_fails(live: Live, kind: st
 
 async def test_a_local_service_that_cannot_reattach_is_started_again_or_costs_its_node(live: Live) -> None:
     async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
+        before = await all_ready(live, cluster)
         since = Since(live)
         [third] = [each["id"] for each in before["nodes"] if each["role"] == "available"]
         was = hosts_of(live.layout.node(third))["follower"]
@@ -225,7 +248,7 @@ async def test_a_local_service_that_cannot_reattach_is_started_again_or_costs_it
 
 async def test_a_primary_that_is_not_well_is_handed_over_in_order(live: Live) -> None:
     async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
+        before = await all_ready(live, cluster)
         since = Since(live)
         fault(live, before["master"], "sick", "")
         [step] = await since.some(
@@ -241,7 +264,7 @@ async def test_a_primary_that_is_not_well_is_handed_over_in_order(live: Live) ->
 async def test_a_service_that_runs_nowhere_ends_failed_and_the_others_serve(live: Live) -> None:
     """Taking over ends its process on every node: the mastership stops moving, and naming serves."""
     async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
+        before = await all_ready(live, cluster)
         since = Since(live)
         for node in live.layout.nodes():
             for function in ("switchover", "failover"):
