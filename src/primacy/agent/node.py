@@ -61,7 +61,7 @@ class Node:
         self.me = Member(boot.node, os.urandom(16).hex())
         self.started_ns = now_ns()
         self.ended = asyncio.Event()
-        self.reason = ""
+        self.reason = self.then = ""
         self.refused = False
         self.opened: set[str] = set()
         self.events = EventLog(self.me, Path(boot.directory) / "events.jsonl")
@@ -233,8 +233,8 @@ class Node:
                 failure_file.keep(Path(self.boot.directory), self.coordinator.recovery.counts())
                 self.events.close(LAST_EVENTS_S)
                 os._exit(EXIT_ABANDONED)
-            case coordination.End(reason=reason):
-                self.reason = reason
+            case coordination.End(reason=reason, then=then):
+                self.reason, self.then = reason, then
                 self.ended.set()
 
     # ---- what comes in ----
