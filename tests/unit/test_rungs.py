@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from primacy.machines.ids import SECOND, ServerState
 from primacy.machines.rungs import FORGET_WINDOWS, FREE_FAILURES, UNLIMITED, History, Limits, Rung
@@ -102,6 +104,40 @@ def test_a_rest_does_not_count_as_good_health() -> None:
         _, pause_s = server.fail(lived_s=0.05)
         server.now_ns += int(pause_s * SECOND)
     assert pause_s == 60
+
+
+@given(
+    lives_s=st.lists(st.floats(0.01, 59.9), min_size=1, max_size=5),
+    nodes=st.integers(1, 4),
+    limits=st.builds(
+        Limits,
+        restarts=st.integers(0, 3),
+        switchovers=st.integers(0, 3),
+        node_out=st.sampled_from([0, 0, 2, 4]),
+    ),
+    seconds_to_join=st.floats(0.0, 70.0),
+)
+def test_a_service_that_runs_nowhere_makes_the_mastership_move_a_limited_number_of_times(
+    lives_s: list[float], nodes: int, limits: Limits, seconds_to_join: float
+) -> None:
+    """Whatever each life lasts, while it is shorter than the window, and whoever is ready to take over."""
+    servers = [Server(limits) for _ in range(nodes)]
+    master, moves, last_move, now_ns = 0, 0, 0, START_NS
+    for failure in range(300):
+        server, lived_s = servers[master], lives_s[failure % len(lives_s)]
+        server.now_ns = now_ns
+        rung, pause_s = server.fail(lived_s=lived_s)
+        now_ns = server.now_ns
+        able = [n for n, s in enumerate(servers) if n != master and s.history.until_ns <= now_ns]
+        if rung in (Rung.SWITCHOVER, Rung.NODE_OUT) and able and lived_s >= seconds_to_join:
+            master, moves, last_move = able[0], moves + 1, failure
+            continue
+        if rung is Rung.SWITCHOVER:
+            server.history.switchovers -= 1  # nobody could take over
+        now_ns += int(pause_s * SECOND)
+    assert moves <= nodes * (limits.switchovers + (1 if limits.node_out else 0))
+    if seconds_to_join <= min(lives_s):
+        assert last_move <= nodes * (limits.restarts + limits.switchovers + 2)
 
 
 def test_an_escalated_failure_leaves_the_restart_out() -> None:

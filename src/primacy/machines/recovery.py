@@ -102,7 +102,7 @@ class Recovery:
             ssc.rescue.begin(
                 f"the host of {service} on {ssc.node} {reason}", in_place=rung is not Rung.SWITCHOVER
             )
-        if before is not ServerState.SPARE:
+        if before not in (ServerState.OFFLINE, ServerState.SPARE):
             ssc.servers.died(server, reason, _ACTIONS[rung, before is ServerState.PRIMARY])
         if rung is Rung.NODE_OUT:
             self._node_out(service, reason)
