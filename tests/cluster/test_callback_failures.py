@@ -36,6 +36,7 @@ def live(make_shared: MakeLive) -> Live:
     shared = make_shared(
         services={
             "failing": Service(python=f"{FILE}:Failing", path=path, recovery=RECOVERY),
+            "steady": Service(python="cluster_services.py:Logbook", path=path, recovery=Recovery(restarts=1)),
             "follower": Service(python=f"{FILE}:Follower", path=path, local=True),
         },
     )
@@ -204,12 +205,14 @@ async def test_an_initialization_that_escalates_ends_this_life_of_the_node(live:
     async with live.client() as cluster:
         before = await all_ready(live, cluster)
         since = Since(live)
-        fault(live, before["vice"], "failing.initialize.available.escalate", "refuse")
+        fault(live, before["vice"], "failing.initialize.available.escalate", "refuse!")
         kill_host(live, before["vice"], "failing")
+        steps = await since.some(2, "RecoveryStep", before["vice"], recommended="node out")
+        heal(live)
+        assert {step["event"]["applied"] for step in steps} == {"node out"}
+        assert len({step["incarnation"] for step in steps}) == len(steps)
         after = await live.whole(cluster, members=3, without=life(before, before["vice"]))
         assert after["term"] == before["term"]
-        [step] = await since.some(1, "RecoveryStep", before["vice"], recommended="node out")
-        assert step["event"]["applied"] == "node out"
 
 
 @pytest.mark.parametrize(
@@ -286,6 +289,27 @@ async def test_a_service_that_runs_nowhere_ends_failed_and_the_others_serve(live
         after = await live.whole(cluster, members=3)
         assert after["master"] == settled
         assert await cluster.service("failing").add() > 0
+
+
+async def test_a_primary_is_restarted_in_place_as_often_as_configured_and_then_handed_over(
+    live: Live,
+) -> None:
+    async with live.client() as cluster:
+        before = await all_ready(live, cluster)
+        since = Since(live)
+        kill_host(live, before["master"], "steady")
+        await since.some(1, "RecoveryStep", before["master"], service="steady")
+        after = await all_ready(live, cluster)
+        assert (after["term"], after["master"]) == (before["term"] + 1, before["master"])
+        kill_host(live, before["master"], "steady")
+        await since.some(2, "RecoveryStep", before["master"], service="steady")
+        last = await live.whole(cluster, members=3)
+        assert (last["term"], last["master"]) == (after["term"] + 1, after["vice"])
+        steps = await since.some(2, "RecoveryStep", before["master"], service="steady")
+        assert [(step["event"]["failures"], step["event"]["recommended"]) for step in steps] == [
+            (1, "restart"),
+            (2, "switchover"),
+        ]
 
 
 def kill_host(live: Live, node: str, service: str) -> None:
