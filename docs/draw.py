@@ -27,6 +27,7 @@ from primacy.machines import messages  # noqa: E402
 from primacy.machines.events import Event  # noqa: E402
 from primacy.machines.ids import MS  # noqa: E402
 from primacy.machines.policies import TABLE  # noqa: E402
+from primacy.machines.story import DETAILS  # noqa: E402
 from primacy.machines.swap import Purpose  # noqa: E402
 from primacy.machines.timing import PROFILES  # noqa: E402
 from tests.unit.cmm_tools import N1, N2, N3, Cluster  # noqa: E402
@@ -173,6 +174,11 @@ def _recovery() -> str:
     return "\n".join(["| `[services.ID.recovery]` | default | what it is |", "| --- | --- | --- |", *rows])
 
 
+def _details() -> str:
+    rows = [f"| `{kind}` | {when} |" for kind, when in sorted(DETAILS.items())]
+    return "\n".join(["| event | it is a detail |", "| --- | --- |", *rows])
+
+
 def _block(lines: list[str]) -> str:
     return "\n".join(["```text", *lines, "```"])
 
@@ -188,6 +194,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "events": _events,
     "failures": _failures,
     "recovery": _recovery,
+    "details": _details,
 }
 
 
