@@ -45,7 +45,7 @@ def _common(function: Any) -> Any:
             "--profile", type=click.Choice(["carrier", "lan", "wan"]), default="lan", show_default=True
         ),
         click.option(
-            "--nodes", type=click.IntRange(2, 16), default=3, show_default=True, help="How many nodes."
+            "--nodes", type=click.IntRange(2, 64), default=3, show_default=True, help="How many nodes."
         ),
     ):
         function = decorator(function)

@@ -29,6 +29,9 @@ COMMANDS = {
     "events": Command("primacy.cli.view:events", "What happened, on all nodes, in causal order."),
     "switchover": Command("primacy.cli.functions:switchover", "Hand mastership over to the vice, in order."),
     "shutdown": Command("primacy.cli.functions:shutdown", "Shut a node down in order, or all."),
+    "sequence": Command(
+        "primacy.cli.sequence:sequence", "The plan of a function: levels, callbacks, barriers."
+    ),
     "start": Command("primacy.cli.cluster:start", "Start a node that does not run."),
     "kill": Command("primacy.cli.cluster:kill", "Try a fault on a node: crash, power, freeze, thaw."),
     "link": Command("primacy.cli.functions:link", "Take a link of a node down, or up again."),

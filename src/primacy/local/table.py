@@ -21,7 +21,7 @@ from primacy.errors import ConfigError
 from primacy.local.ports import free_base
 
 LINKS = ("127.0.0.1", "127.0.0.2")
-NODES_MAX = 16
+NODES_MAX = 64
 
 
 def generate(nodes: int, profile: str, services: dict[str, Service], port: int | None = None) -> Table:

@@ -16,7 +16,7 @@ from primacy.machines.coordination import Answer, Asked, End, Facts, KillHost, P
 from primacy.machines.events import NodeStopped
 from primacy.machines.ids import SECOND
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import patience_ns, plan
+from primacy.machines.sequence import Wait, patience_ns, plan
 from primacy.machines.swap import Outcome, Purpose
 
 if TYPE_CHECKING:
@@ -136,6 +136,23 @@ class Departure:
                 return
         if self.phase not in ("", "ended"):
             self._ssc.wake(self._deadline_ns)
+
+    def waits(self) -> list[Wait]:
+        """Who is waited for before the callbacks, and after them."""
+        match self.phase:
+            case "leaving":
+                what = ["the master to let this vice go"]
+            case "quiescing":
+                what = [
+                    f"{service} to finish the calls that it has accepted" for service in sorted(self._waiting)
+                ]
+            case "recording":
+                what = ["the ledger to record the orderly stop"]
+            case "ending":
+                what = [f"the host of {service} to end" for service in sorted(self._waiting)]
+            case _:
+                what = []
+        return [Wait(each, 0, self._deadline_ns) for each in what]
 
     # ---- phases ----
 

@@ -13,7 +13,7 @@ from primacy.machines.coordination import KillHost, TellNode
 from primacy.machines.ids import Member
 from primacy.machines.peer_wire import Progress
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import EVERY_LEVEL, plan
+from primacy.machines.sequence import EVERY_LEVEL, Wait, plan
 from primacy.machines.servers import Server
 
 if TYPE_CHECKING:
@@ -57,6 +57,16 @@ class Initialization:
             on_level=lambda level: self._tell(level, False),
             barrier=barrier,
         )
+
+    def waits(self) -> list[Wait]:
+        """Who is waited for before the first level: hosts that start, then the master."""
+        ssc = self._ssc
+        if self.complete or FUNCTION in ssc.runs:
+            return []
+        starting = [s for s in ssc.servers.by_service.values() if s.process != "open"]
+        if starting:
+            return [Wait(f"the host of {s.service} to start", s.started_ns) for s in starting]
+        return [Wait("the master to complete its first level" if ssc.record is not None else "a master")]
 
     def opened(self, server: Server) -> None:
         """A process was started after the node's initialization: initialize it by itself."""

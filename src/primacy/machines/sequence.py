@@ -69,12 +69,21 @@ class Undone(Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
+class Wait(Struct, frozen=True):
+    """Somebody that is waited for: `what`, since when, and until when at most (0: not known, or for ever)."""
+
+    what: str
+    since_ns: int = 0
+    until_ns: int = 0
+
+
 SequenceEffect = RunCallback | CancelCallback | LevelComplete | Trouble | Finished | Undone
 
 
 @dataclass(slots=True)
 class _Running:
     step: Step
+    began_ns: int
     deadline_ns: int
     attempts: int
     undo: bool
@@ -127,6 +136,7 @@ class Sequence:
         self._levels = sorted(by_level, reverse=descending)
         self._index = -1
         self._begun = False
+        self._reached_ns = 0  # when the level was reached: it may have waited for its barrier since
         self._running: dict[int, _Running] = {}
         self._retries: list[tuple[int, Step, int]] = []  # (at_ns, step, attempts so far)
         self._completed: list[Step] = []
@@ -139,10 +149,26 @@ class Sequence:
         return self._levels[self._index] if 0 <= self._index < len(self._levels) else None
 
     def waits_for(self) -> list[str]:
-        """Who this sequence waits for: `service.callback`, or the barrier."""
-        if self._begun or self.level is None:
-            return [f"{r.step.service}.{r.step.callback.name}" for r in self._running.values()]
-        return [f"the master to complete level {self.level}"]
+        """Who this sequence waits for, in words only."""
+        return [wait.what for wait in self.waits()]
+
+    def waits(self) -> list[Wait]:
+        """Who this sequence waits for: `service.callback`, one that is to be tried again, or the barrier."""
+        if not self._begun and self.level is not None:
+            return [Wait(f"the master to complete level {self.level}", self._reached_ns)]
+        found = [
+            Wait(
+                f"{'the undoing of ' if r.undo else ''}{r.step.service}.{r.step.callback.name}",
+                r.began_ns,
+                r.began_ns + _ns(r.step.callback.timeout_s),
+            )
+            for r in self._running.values()
+        ]
+        again = [
+            (f"{step.service}.{step.callback.name} to be tried again", at_ns)
+            for at_ns, step, _ in self._retries
+        ]
+        return found + [Wait(what, 0, at_ns) for what, at_ns in again]
 
     def start(self, now_ns: int) -> list[SequenceEffect]:
         """Begin with the first level."""
@@ -224,7 +250,7 @@ class Sequence:
 
     def _next_level(self, now_ns: int) -> list[SequenceEffect]:
         self._index += 1
-        self._begun = False
+        self._begun, self._reached_ns = False, now_ns
         if self._index >= len(self._levels):
             self.ended = True
             return [Finished()]
@@ -242,7 +268,7 @@ class Sequence:
     def _run(self, step: Step, now_ns: int, attempts: int, *, undo: bool) -> RunCallback:
         run = next(self._ids)
         deadline_ns = now_ns + _ns(step.callback.timeout_s) + SILENCE_NS
-        self._running[run] = _Running(step, deadline_ns, attempts + 1, undo)
+        self._running[run] = _Running(step, now_ns, deadline_ns, attempts + 1, undo)
         return RunCallback(run, step, undo)
 
     def _proceed(self, now_ns: int) -> list[SequenceEffect]:

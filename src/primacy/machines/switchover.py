@@ -16,7 +16,7 @@ from primacy.machines import host_wire, membership
 from primacy.machines.coordination import Answer, Asked, Facts
 from primacy.machines.ids import MS, SECOND
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import patience_ns, plan
+from primacy.machines.sequence import Wait, patience_ns, plan
 from primacy.machines.swap import Outcome, Purpose
 
 if TYPE_CHECKING:
@@ -166,6 +166,21 @@ class Switchover:
             self._ssc.runs.abort(FUNCTION, "its time is over")
         else:
             self._undo(f"not quiesced in time: {', '.join(sorted(self._waiting))}")
+
+    def waits(self) -> list[Wait]:
+        """Who is waited for between the levels, since the switchover was begun."""
+        match self.phase:
+            case "quiescing" | "draining":
+                what = [
+                    f"{service} to finish the calls that it has accepted" for service in sorted(self._waiting)
+                ]
+            case "swapping":
+                return [Wait(f"the ledger to name {self._to} master", self._began_ns)]
+            case "waiting":
+                what = [f"{self._to} to serve"]
+            case _:
+                what = []  # its callbacks are waited for
+        return [Wait(each, self._began_ns, self._deadline_ns) for each in what]
 
     # ---- phases ----
 
