@@ -89,6 +89,13 @@ def test_a_service_that_cannot_be_meant_is_refused(word: str) -> None:
 def test_two_services_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="shop is there already"):
         table.services_of(["a:Shop", "b:Shop"])
+    with pytest.raises(ConfigError, match="shop is there already"):
+        table.services_of(["a:Shop"], ["b:Shop"])
+
+
+def test_local_services_are_named_as_such() -> None:
+    rows = table.services_of(["a:Shop"], ["b:Door"])
+    assert [(name, row.local) for name, row in rows.items()] == [("shop", False), ("door", True)]
 
 
 def test_differences_are_told_in_words() -> None:

@@ -24,6 +24,12 @@ from primacy.local import layout as layouts
     "--service", "services", multiple=True, metavar="FILE.py:Class", help="A service to run; may be repeated."
 )
 @click.option(
+    "--local",
+    multiple=True,
+    metavar="FILE.py:Class",
+    help="A local service, to run on every node; may be repeated.",
+)
+@click.option(
     "--port",
     type=int,
     metavar="PORT",
@@ -46,6 +52,7 @@ def up(
     profile: str | None,
     file: str | None,
     services: tuple[str, ...],
+    local: tuple[str, ...],
     port: int | None,
     detach: bool,
     limit_s: float,
@@ -68,7 +75,7 @@ def up(
         raise click.UsageError(
             "--config names nodes, ports and profile: leave out --nodes, --profile and --port"
         )
-    wanted = Wanted(nodes_count, profile, file, services, port)
+    wanted = Wanted(nodes_count, profile, file, services, port, local)
     return common.run_async(up_and_stay(layouts.find(directory), wanted, detach, limit_s, as_json))
 
 

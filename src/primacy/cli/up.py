@@ -20,7 +20,7 @@ import msgspec
 from primacy.cli import common, live
 from primacy.cli.common import fail, print_json, say
 from primacy.client import connect
-from primacy.config import Table
+from primacy.config import Service, Table
 from primacy.errors import CallError, ConfigError
 from primacy.local import bring_up, import_check, nodes, ports, report, table
 from primacy.local.bring_up import Outcome
@@ -40,10 +40,16 @@ class Wanted:
     file: str | None = None
     services: tuple[str, ...] = ()
     port: int | None = None
+    local: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> dict[str, Service]:
+        """The services that the options name."""
+        return table.services_of(self.services, self.local)
 
     def new_table(self) -> Table:
         """Return the table of a new cluster."""
-        services = table.services_of(self.services)
+        services = self.rows
         if self.file is not None:
             return table.read(Path(self.file), services)
         count = NODES if self.nodes_count is None else self.nodes_count
@@ -52,7 +58,7 @@ class Wanted:
     def check_against(self, stands: Table, layout: Layout) -> None:
         """Raise ConfigError if an option asks for another table than the one that the cluster has."""
         if self.file is not None:
-            wanted = table.read(Path(self.file), table.services_of(self.services))
+            wanted = table.read(Path(self.file), self.rows)
         else:
             rows = stands.nodes
             count, port = self.nodes_count or len(rows), self.port
@@ -62,7 +68,7 @@ class Wanted:
                 ).nodes
             cluster = msgspec.structs.replace(stands.cluster, profile=self.profile or stands.cluster.profile)
             timing = None if self.profile is not None else stands.timing
-            services = stands.services | table.services_of(self.services)
+            services = stands.services | self.rows
             wanted = Table(rows, cluster, timing, services)
         if differences := table.differences(stands, wanted):
             want = "leave the options out to start it as it is, or choose another --dir for a new cluster"
