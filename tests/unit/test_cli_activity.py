@@ -10,11 +10,18 @@ from primacy.machines.outline import outline
 
 
 def test_who_is_waited_for_since_when_and_until_when() -> None:
-    wait = {"for": "stock.count", "since_s": 4.25, "until_s": 15.8}
+    wait = {"for": "stock.count", "function": "initialize", "level": 3, "since_s": 4.25, "until_s": 15.8}
     node = {"function": "initialize", "level": 3, "waiting": ["stock.count"], "waiting_for": [wait]}
-    assert activity(node) == "initialize level 3, waits for stock.count (since 4.2 s, at most 16 s more)"
-    node["waiting_for"] = [{"for": "stock.count", "since_s": None, "until_s": None}]
-    assert activity(node) == "initialize level 3, waits for stock.count"
+    assert activity(node) == "initialize level 3 waits for stock.count (since 4.2 s, at most 16 s more)"
+    node["waiting_for"] = [wait | {"since_s": None, "until_s": None}]
+    assert activity(node) == "initialize level 3 waits for stock.count"
+
+
+def test_several_functions_in_progress_are_told_one_after_the_other() -> None:
+    first = {"for": "door.reattach", "function": "reconnect", "level": 1}
+    second = {"for": "stock to finish", "function": "switchover", "level": None}
+    node = {"function": "reconnect", "level": 1, "waiting": [], "waiting_for": [first, second]}
+    assert activity(node) == "reconnect level 1 waits for door.reattach; switchover waits for stock to finish"
 
 
 def test_what_is_wrong_with_hosts_is_told_without_a_function_too() -> None:
@@ -28,7 +35,7 @@ def test_what_is_wrong_with_hosts_is_told_without_a_function_too() -> None:
 def test_an_agent_that_tells_no_times_is_understood() -> None:
     assert (
         activity({"function": "initialize", "level": 2, "waiting": ["n1"]})
-        == "initialize level 2, waits for n1"
+        == "initialize level 2 waits for n1"
     )
 
 

@@ -205,10 +205,12 @@ def test_who_is_waited_for_since_when_and_until_when() -> None:
     [waited] = driver.machine.waits()
     assert (waited.until_ns - waited.since_ns, waited.until_ns - driver.now_ns) == (2 * SECOND, SECOND)
     driver.end(1, "done")
-    assert driver.machine.waits() == [Wait("the master to complete level 2", driver.now_ns)]
+    assert driver.machine.waits() == [Wait("the master to complete level 2", driver.now_ns, 0, FUNCTION, 2)]
     driver.obey(driver.machine.open_to(2, driver.now_ns))
     driver.end(2, "failed")
-    assert driver.machine.waits() == [Wait("b.f to be tried again", 0, driver.now_ns + 3 * SECOND)]
+    assert driver.machine.waits() == [
+        Wait("b.f to be tried again", 0, driver.now_ns + 3 * SECOND, FUNCTION, 2)
+    ]
 
 
 def test_nothing_is_retried_or_undone_on_a_host_that_is_gone() -> None:

@@ -59,8 +59,8 @@ def test_a_shutdown_says_for_whom_it_waits_at_its_end() -> None:
 
 
 def test_times_are_told_from_now() -> None:
-    found = waits.plain([Wait("a", 2 * SECOND, 9 * SECOND), Wait("b")], 5 * SECOND)
+    found = waits.plain([Wait("a", 2 * SECOND, 9 * SECOND, "failover", 2), Wait("b")], 5 * SECOND)
     assert found == [
-        {"for": "a", "since_s": 3.0, "until_s": 4.0},
-        {"for": "b", "since_s": None, "until_s": None},
+        {"for": "a", "function": "failover", "level": 2, "since_s": 3.0, "until_s": 4.0},
+        {"for": "b", "function": "", "level": None, "since_s": None, "until_s": None},
     ]

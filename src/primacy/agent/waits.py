@@ -39,6 +39,8 @@ def plain(found: list[Wait], now_ns: int) -> list[dict[str, Any]]:
     return [
         {
             "for": wait.what,
+            "function": wait.function,
+            "level": wait.level,
             "since_s": _seconds(now_ns - wait.since_ns) if wait.since_ns else None,
             "until_s": _seconds(wait.until_ns - now_ns) if wait.until_ns else None,
         }

@@ -15,20 +15,19 @@ def activity(node: dict[str, Any]) -> str:
 
     Empty when there is nothing to tell.
     """
+    waits = [wait for wait in node.get("waiting_for") or [] if isinstance(wait, dict)]
     parts = []
     if node.get("function"):
-        level = node.get("level")
-        parts.append(f"{node['function']}" + (f" level {level}" if level is not None else ""))
-    waits = [wait for wait in node.get("waiting_for") or [] if isinstance(wait, dict)]
-    if waits:
-        parts.append("waits for " + "; ".join(wait_text(wait) for wait in waits))
+        held = [(wait.get("function"), wait.get("level")) for wait in waits]
+        for name, level in dict.fromkeys([(node["function"], node.get("level")), *held]):
+            whom = [wait_text(w) for w in waits if (w.get("function"), w.get("level")) == (name, level)]
+            what = f"{name}" + (f" level {level}" if level is not None else "")
+            parts.append(what + (f" waits for {', '.join(whom)}" if whom else ""))
     waited = {wait.get("for") for wait in waits}
     other = [str(each) for each in node.get("waiting") or [] if each not in waited]
     if other and "waiting_for" not in node:  # an agent that tells no times
-        parts.append("waits for " + ", ".join(other))
-    else:
-        parts += other
-    return ", ".join(parts)
+        return f"{parts[0] if parts else 'it'} waits for {', '.join(other)}"
+    return "; ".join([*parts, *other])
 
 
 def wait_text(wait: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from primacy.machines.ids import Function
 
 
 @click.command()
-@click.argument("function", type=click.Choice(list(Function)))
+@click.argument("function", type=click.Choice([each.value for each in Function]))
 @click.option("--node", metavar="NODE", help="On which node.  [default: the master, else any]")
 @directory_option
 @deadline_option(5.0)

@@ -81,7 +81,10 @@ async def up_and_stay(layout: Layout, wanted: Wanted, detach: bool, limit_s: flo
     with _interrupted() as stop:
         bringing = asyncio.create_task(bring(layout, wanted, limit_s, started))
         stopping = asyncio.create_task(stop.wait())
+        watched = common.is_terminal() and not detach
+        watching = asyncio.create_task(_watch(layout, bringing, stopping) if watched else asyncio.sleep(0))
         await asyncio.wait([bringing, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.gather(watching)
         stopping.cancel()
         if not bringing.done():
             bringing.cancel()
@@ -101,6 +104,14 @@ async def up_and_stay(layout: Layout, wanted: Wanted, detach: bool, limit_s: flo
         return (
             common.FAILED if await bring_up.stop_all(layout, say, "primacy up was interrupted") else common.OK
         )
+
+
+async def _watch(layout: Layout, *tasks: asyncio.Task[Any]) -> None:
+    """Show the cluster while it comes up, until one of the tasks has ended: whom it waits for is of interest now."""
+    ended = asyncio.Event()
+    for task in tasks:
+        task.add_done_callback(lambda _: ended.set())
+    await live.show(layout, ended, notes=lambda: ["it is coming up"], passing=True)
 
 
 async def bring(

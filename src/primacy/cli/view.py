@@ -31,7 +31,8 @@ def status(watch: bool, directory: str | None, deadline_s: float, as_json: bool)
     \b
     With --json: {cluster, term, master, vice, vice_ready, in_service, waits,
       nodes: [{id, incarnation, role, eligible, links: [{address, up}], servers: {service: state},
-               function, level, waiting, waiting_for: [{for, since_s, until_s}]}],
+               function, level, waiting,
+               waiting_for: [{for, function, level, since_s, until_s}]}],
       services: [{name, primary, secondary, durability, sequence, lag}]}
     role: master, vice, available, spare, ineligible or out; waiting_for: whom the function in progress waits
     for, since so many seconds, and for so many more at most (null: not known); waiting: the same without

@@ -152,7 +152,7 @@ class Departure:
                 what = [f"the host of {service} to end" for service in sorted(self._waiting)]
             case _:
                 what = []
-        return [Wait(each, 0, self._deadline_ns) for each in what]
+        return [Wait(each, 0, self._deadline_ns, FUNCTION) for each in what]
 
     # ---- phases ----
 

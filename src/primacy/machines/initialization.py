@@ -65,8 +65,9 @@ class Initialization:
             return []
         starting = [s for s in ssc.servers.by_service.values() if s.process != "open"]
         if starting:
-            return [Wait(f"the host of {s.service} to start", s.started_ns) for s in starting]
-        return [Wait("the master to complete its first level" if ssc.record is not None else "a master")]
+            return [Wait(f"the host of {s.service} to start", s.started_ns, 0, FUNCTION) for s in starting]
+        what = "the master to complete its first level" if ssc.record is not None else "a master"
+        return [Wait(what, function=FUNCTION)]
 
     def opened(self, server: Server) -> None:
         """A process was started after the node's initialization: initialize it by itself."""

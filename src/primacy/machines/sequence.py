@@ -70,11 +70,16 @@ class Undone(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True):
-    """Somebody that is waited for: `what`, since when, and until when at most (0: not known, or for ever)."""
+    """Somebody that is waited for: `what`, since when, and until when at most (0: not known, or for ever).
+
+    function, level: what it holds up; no level before the first and after the last of them.
+    """
 
     what: str
     since_ns: int = 0
     until_ns: int = 0
+    function: str = ""
+    level: int | None = None
 
 
 SequenceEffect = RunCallback | CancelCallback | LevelComplete | Trouble | Finished | Undone
@@ -101,6 +106,10 @@ def patience_ns(steps: Iterable[Step]) -> int:
         (_ns(s.callback.timeout_s) + SILENCE_NS + _ns(s.callback.delay_s)) * (1 + max(0, s.callback.retries))
         for s in steps
     )
+
+
+def _name(step: Step) -> str:
+    return f"{step.service}.{step.callback.name}"
 
 
 def _ns(seconds: float) -> int:
@@ -155,20 +164,16 @@ class Sequence:
     def waits(self) -> list[Wait]:
         """Who this sequence waits for: `service.callback`, one that is to be tried again, or the barrier."""
         if not self._begun and self.level is not None:
-            return [Wait(f"the master to complete level {self.level}", self._reached_ns)]
-        found = [
-            Wait(
-                f"{'the undoing of ' if r.undo else ''}{r.step.service}.{r.step.callback.name}",
-                r.began_ns,
-                r.began_ns + _ns(r.step.callback.timeout_s),
-            )
-            for r in self._running.values()
-        ]
-        again = [
-            (f"{step.service}.{step.callback.name} to be tried again", at_ns)
-            for at_ns, step, _ in self._retries
-        ]
-        return found + [Wait(what, 0, at_ns) for what, at_ns in again]
+            return [self._wait(f"the master to complete level {self.level}", self._reached_ns)]
+        found = []
+        for r in self._running.values():
+            what = f"{'the undoing of ' if r.undo else ''}{_name(r.step)}"
+            found.append(self._wait(what, r.began_ns, r.began_ns + _ns(r.step.callback.timeout_s)))
+        again = [self._wait(f"{_name(step)} to be tried again", 0, at_ns) for at_ns, step, _ in self._retries]
+        return found + again
+
+    def _wait(self, what: str, since_ns: int, until_ns: int = 0) -> Wait:
+        return Wait(what, since_ns, until_ns, self.function, self.level)
 
     def start(self, now_ns: int) -> list[SequenceEffect]:
         """Begin with the first level."""

@@ -175,12 +175,12 @@ class Switchover:
                     f"{service} to finish the calls that it has accepted" for service in sorted(self._waiting)
                 ]
             case "swapping":
-                return [Wait(f"the ledger to name {self._to} master", self._began_ns)]
+                return [Wait(f"the ledger to name {self._to} master", self._began_ns, function=FUNCTION)]
             case "waiting":
                 what = [f"{self._to} to serve"]
             case _:
                 what = []  # its callbacks are waited for
-        return [Wait(each, self._began_ns, self._deadline_ns) for each in what]
+        return [Wait(each, self._began_ns, self._deadline_ns, FUNCTION) for each in what]
 
     # ---- phases ----
 
