@@ -49,7 +49,7 @@ def test_initialization_keeps_step_with_the_master_and_reconnection_begins_when_
 
 def test_the_coordinator_does_as_the_plan_says() -> None:
     rig = Rig({"stock": STOCK, "door": DOOR})
-    rig.master()
+    rig.pair()
     rig.runs.clear()
     rig.ask("switchover")
     down = outline(Function.SWITCHOVER, {"stock": STOCK}, {"door": DOOR})["halves"][0]

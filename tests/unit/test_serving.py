@@ -5,6 +5,7 @@ from __future__ import annotations
 from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
+from primacy.machines.serving import Serving
 from tests.unit.ssc_tools import N1, N2, N3, Rig, record
 
 INIT = {
@@ -68,3 +69,13 @@ def test_a_reconnection_ends_with_its_term() -> None:
     assert len(rig.runs) == ran  # nobody reattaches to primaries that do not serve yet
     rig.cmm(m.Served(3))
     assert rig.runs[-1].context.term == 3
+
+
+def test_only_a_master_that_told_so_serves() -> None:
+    rig = Rig(INIT)
+    assert isinstance(rig.ssc.serving, Serving)
+    assert not rig.ssc.serving.serves
+    rig.master()
+    assert rig.ssc.serving.serves
+    rig.cmm(m.Adopted(9, record(2, N1, appointment=5)))
+    assert not rig.ssc.serving.serves  # of the new term it has not told so yet

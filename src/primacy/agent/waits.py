@@ -18,6 +18,8 @@ def waits(coordinator: Coordinator) -> list[Wait]:
         *coordinator.initialization.waits(),
         *coordinator.runs.waits(),
         *coordinator.switchover.waits(),
+        *coordinator.ladder.waits(),
+        *(drive.waits() if (drive := coordinator.functions.drive) is not None else []),
         *coordinator.departure.waits(),
     ]
 
@@ -27,11 +29,8 @@ def function(coordinator: Coordinator) -> tuple[str | None, int | None]:
     progress = coordinator.runs.progress()
     if progress is not None:
         return progress[0], progress[1]
-    if coordinator.departure.phase not in ("", "switching"):
-        return "shutdown", None
-    if coordinator.switchover.phase:
-        return "switchover", None
-    return ("initialize" if coordinator.initialization.waits() else None), None
+    others = [wait.function for wait in waits(coordinator)]
+    return (others[0] if others else None), None
 
 
 def plain(found: list[Wait], now_ns: int) -> list[dict[str, Any]]:

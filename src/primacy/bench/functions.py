@@ -18,7 +18,7 @@ from primacy.client import Cluster
 from primacy.errors import NoPrimary
 from primacy.local.event_files import Event, EventFiles
 
-LADDER: tuple[str, ...] = ()
+LADDER = ("demote", "disqualify", "qualify", "promote")
 """Asked for in this order, of a node that is available: it ends where it began."""
 BY_THEMSELVES = ("initialize", "reconnect")
 """Told by the events of every node that ran them."""
@@ -81,7 +81,7 @@ async def _once(cluster: Cluster) -> AsyncIterator[tuple[str, float]]:
     await whole(cluster)
     yield "switchover", await _taken_ms(cluster, "switchover", to=None)
     await whole(cluster)
-    node = await _without_role(cluster) if LADDER else ""
+    node = await _without_role(cluster)
     for verb in LADDER:
         yield verb, await _taken_ms(cluster, verb, node=node)
 

@@ -41,6 +41,8 @@ _GIVES_UP = Half(
     refusable=True,
 )
 _TAKES_OVER = "when every server here is primary"
+_TOLD = "when the master tells it to"
+_ROLE_TAKEN = "when another node has taken its role over"
 
 HALVES: dict[Function, tuple[Half, ...]] = {
     Function.INITIALIZE: (
@@ -59,30 +61,14 @@ HALVES: dict[Function, tuple[Half, ...]] = {
     Function.SHUTDOWN: (
         Half("leaving", "the node", "when it has handed over what it was", "all", descending=True),
     ),
-    Function.QUALIFY: (Half("going up", "the node", "when it is told to", "centralized", refusable=True),),
-    Function.PROMOTE: (Half("going up", "the node", "when it is told to", "centralized", refusable=True),),
-    Function.DEMOTE: (
-        Half(
-            "going down",
-            "the node",
-            "when it has handed over what it was",
-            "centralized",
-            True,
-            refusable=True,
-        ),
+    Function.QUALIFY: (Half("going up", "the node", _TOLD, "all", refusable=True),),
+    Function.PROMOTE: (
+        Half("going up", "the node", "when its servers are initialized", "all", refusable=True),
     ),
-    Function.DISQUALIFY: (
-        Half(
-            "going down",
-            "the node",
-            "when it has handed over what it was",
-            "centralized",
-            True,
-            refusable=True,
-        ),
-    ),
+    Function.DEMOTE: (Half("going down", "the node", _ROLE_TAKEN, "all", refusable=True),),
+    Function.DISQUALIFY: (Half("going down", "the node", _ROLE_TAKEN, "all", refusable=True),),
     Function.REMOVE: (
-        Half("leaving", "the node", "when it has handed over what it was", "all", descending=True),
+        Half("before it leaves (then: shutdown)", "the node", _ROLE_TAKEN, "all", refusable=True),
     ),
 }
 

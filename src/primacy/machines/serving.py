@@ -31,6 +31,11 @@ class Serving:
         self._reconnected_term = 0
         self._reattaching: set[str] = set()  # keys of the reconnect sequences begun for that term
 
+    @property
+    def serves(self) -> bool:
+        """Whether this node is master and serves its term."""
+        return self._ssc.role == "master" and self.own_term == self._ssc.term
+
     def cancel(self) -> None:
         """This node's place is another one: the sequence of the former one ends."""
         for key in ("failover", "switchover"):
