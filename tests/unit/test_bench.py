@@ -18,6 +18,7 @@ from primacy.bench.functions import Durations, by_coordinators
 from primacy.bench.reconnect import Reconnects, judged
 from primacy.bench.service import Empty, EmptyLocal, Register
 from primacy.errors import ConfigError
+from primacy.local import bring_up
 from primacy.local.processes import Process
 from primacy.machines.ids import Function
 from primacy.service import describe
@@ -165,3 +166,8 @@ def test_of_many_nodes_three_may_be_master() -> None:
     assert [row.eligible for row in made.nodes.values()] == [True] * 3 + [False] * 2
     assert [row.local for row in made.services.values()] == [False, True]
     assert all(row.eligible for row in Setup(nodes=5).table("/").nodes.values())
+
+
+def test_more_nodes_may_take_longer_to_come_up() -> None:
+    limits = [bring_up.limit_s(Setup(nodes=nodes).table("/")) for nodes in (2, 8, 9, 30)]
+    assert limits == [20, 20, 22, 64]

@@ -40,10 +40,8 @@ from primacy.local import layout as layouts
     "--timeout",
     "limit_s",
     type=click.FloatRange(0.1, 600),
-    default=20.0,
-    show_default=True,
     metavar="S",
-    help="How long it may take to be in service.",
+    help="How long it may take to be in service.  [default: 20, and 2 more for each node beyond 8]",
 )
 @json_option
 def up(
@@ -55,7 +53,7 @@ def up(
     local: tuple[str, ...],
     port: int | None,
     detach: bool,
-    limit_s: float,
+    limit_s: float | None,
     as_json: bool,
 ) -> int:
     """Start a cluster on this machine, and show it; Ctrl-C stops it in order.

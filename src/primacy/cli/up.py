@@ -75,7 +75,9 @@ class Wanted:
             raise ConfigError(str(layout.root), f"another cluster's options: {'; '.join(differences)}", want)
 
 
-async def up_and_stay(layout: Layout, wanted: Wanted, detach: bool, limit_s: float, as_json: bool) -> int:
+async def up_and_stay(
+    layout: Layout, wanted: Wanted, detach: bool, limit_s: float | None, as_json: bool
+) -> int:
     """Bring the cluster into service; unless detached, show it until interrupted and stop it in order."""
     started: list[Started] = []
     with _interrupted() as stop:
@@ -115,7 +117,7 @@ async def _watch(layout: Layout, *tasks: asyncio.Task[Any]) -> None:
 
 
 async def bring(
-    layout: Layout, wanted: Wanted, limit_s: float, started: list[Started]
+    layout: Layout, wanted: Wanted, limit_s: float | None, started: list[Started]
 ) -> tuple[Table, Outcome]:
     """Make the cluster if there is none, start its nodes, wait until it is in service.
 
@@ -126,7 +128,9 @@ async def bring(
         wanted.check_against(in_force, layout)
         await import_check.check(in_force.services)
         started += bring_up.start_all(layout, in_force)
-        return in_force, await bring_up.wait_in_service(layout, in_force, started, limit_s)
+        return in_force, await bring_up.wait_in_service(
+            layout, in_force, started, limit_s or bring_up.limit_s(in_force)
+        )
     from primacy.local.create import create  # brings cryptography along
 
     with ports.lock():
@@ -134,7 +138,9 @@ async def bring(
         checking = asyncio.create_task(import_check.check(in_force.services))
         await create(layout, in_force, checking)  # it works while keys are made
         started += bring_up.start_all(layout, in_force)
-        return in_force, await bring_up.wait_in_service(layout, in_force, started, limit_s)
+        return in_force, await bring_up.wait_in_service(
+            layout, in_force, started, limit_s or bring_up.limit_s(in_force)
+        )
 
 
 async def start_one(layout: Layout, node: str, limit_s: float) -> tuple[dict[str, Any] | None, list[str]]:
