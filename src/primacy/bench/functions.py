@@ -16,7 +16,8 @@ from primacy.bench.cluster import Say, Setup, running, whole
 from primacy.bench.figures import NS_PER_MS, spread
 from primacy.client import Cluster
 from primacy.errors import NoPrimary
-from primacy.local.event_files import Event, EventFiles
+from primacy.local.event_files import EventFiles
+from primacy.machines.timeline import Event
 
 LADDER = ("demote", "disqualify", "qualify", "promote")
 """Asked for in this order, of a node that is available: it ends where it began."""

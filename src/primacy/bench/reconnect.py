@@ -13,8 +13,9 @@ from typing import Any
 from primacy.bench.cluster import Say, Setup, running, whole
 from primacy.bench.figures import NS_PER_MS, spread
 from primacy.errors import NoPrimary
-from primacy.local.event_files import Event, EventFiles
+from primacy.local.event_files import EventFiles
 from primacy.local.layout import Layout
+from primacy.machines.timeline import Event
 
 LIMIT_S = 30.0
 _AGAIN_S = 0.05
