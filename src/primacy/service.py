@@ -283,10 +283,13 @@ class LocalService:
     """Base of a local service: one independent server on every node; it has callbacks, and no replicated
     state.
 
-    In its `reconnect` callback the new primaries are in service, and `primaries` says where.
+    In its `reconnect` callback the primaries of a new term are in service, and `primaries` says of which term, on
+    which node, and where each of them listens. It is told so once for each term, and when its process has started
+    anew. Calls go through a client: `primacy.connect()` here has the node's own credential.
     """
 
     primaries: Primaries | None = None
+    """As told last; None before the first primaries have served."""
 
 
 # ---- what is derived from it ----

@@ -137,7 +137,7 @@ def test_a_service_that_runs_nowhere_makes_the_mastership_move_a_limited_number_
         now_ns += int(pause_s * SECOND)
     assert moves <= nodes * (limits.switchovers + (1 if limits.node_out else 0))
     if seconds_to_join <= min(lives_s):
-        assert last_move <= nodes * (limits.restarts + limits.switchovers + 2)
+        assert last_move <= nodes * (limits.restarts + limits.switchovers + max(2, limits.node_out))
 
 
 def test_an_escalated_failure_leaves_the_restart_out() -> None:

@@ -91,7 +91,8 @@ class Node:
         self.links = LinkWatch(self.me.node, table.times.silence_ns, self.publish, self._members_changed)
         self.links_down: set[int] = set()
         self.peers = PeerStreams(self.me, tls_client, self._keys, self._peer_said, self._answer_peer)
-        self.peers.start(addresses)
+        self.records.on_nodes = self._meet
+        self._meet(entries)
         self.answer_peer: Callable[[str, str, dict[str, Any]], Any] = _nobody
         self.on_answer: Callable[[coordination.Answer], None] = lambda answer: None
         self.on_change: Callable[[], None] = lambda: None
@@ -319,8 +320,14 @@ class Node:
         """Nodes were taken out of the table: nobody talks with them any more."""
         self.table = table
         self.peers.keep(frozenset(table.nodes))
+        self._meet(self.records.entries)
         self._watch_links()
         self.on_change()
+
+    def _meet(self, entries: tuple[NodeEntry, ...]) -> None:
+        """Keep a stream with every node that may be master, or with all of them if this one may."""
+        addresses = {n: self.table.agent_addresses(n) for n in self.table.nodes}
+        self.peers.start(addresses, {entry.id for entry in entries if entry.eligible})
 
     def _members_changed(self) -> None:
         self.post(coordination.MembersChanged(now_ns=now_ns(), nodes=self.links.members))

@@ -29,6 +29,9 @@ COMMANDS = {
     "events": Command("primacy.cli.events:events", "What happened, on all nodes, in causal order."),
     "switchover": Command("primacy.cli.functions:switchover", "Hand mastership over to the vice, in order."),
     "shutdown": Command("primacy.cli.functions:shutdown", "Shut a node down in order, or all."),
+    "sequence": Command(
+        "primacy.cli.sequence:sequence", "The plan of a function: levels, callbacks, barriers."
+    ),
     "promote": Command("primacy.cli.ladder:promote", "Make a spare node available: it may be elected vice."),
     "demote": Command("primacy.cli.ladder:demote", "Keep an available node back as a spare."),
     "qualify": Command("primacy.cli.ladder:qualify", "Make a node eligible, as a spare."),

@@ -20,7 +20,7 @@ from primacy.machines.events import NodeStopped
 from primacy.machines.ids import SECOND
 from primacy.machines.preconditions import Situation, reasons_against
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import patience_ns, plan
+from primacy.machines.sequence import Wait, patience_ns, plan
 from primacy.machines.swap import Outcome, Purpose
 
 if TYPE_CHECKING:
@@ -142,6 +142,23 @@ class Departure:
         if self.phase == "callbacks":
             self._ssc.runs.cancel(FUNCTION)
             self._end_hosts()
+
+    def waits(self) -> list[Wait]:
+        """Who is waited for before the callbacks, and after them."""
+        match self.phase:
+            case "leaving":
+                what = ["the master to let this vice go"]
+            case "quiescing":
+                what = [
+                    f"{service} to finish the calls that it has accepted" for service in sorted(self._waiting)
+                ]
+            case "recording":
+                what = ["the ledger to record the orderly stop"]
+            case "ending":
+                what = [f"the host of {service} to end" for service in sorted(self._waiting)]
+            case _:
+                what = []
+        return [Wait(each, 0, self._deadline_ns, FUNCTION) for each in what]
 
     # ---- phases ----
 

@@ -14,7 +14,7 @@ from primacy.machines.ids import Member
 from primacy.machines.ladder import AVAILABLE
 from primacy.machines.peer_wire import Progress
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import EVERY_LEVEL, plan
+from primacy.machines.sequence import EVERY_LEVEL, Wait, plan
 from primacy.machines.servers import Server
 
 if TYPE_CHECKING:
@@ -60,6 +60,18 @@ class Initialization:
             on_level=lambda level: self._tell(level, False),
             barrier=barrier,
         )
+
+    def waits(self) -> list[Wait]:
+        """Who is waited for before the first level: hosts that start, then the master."""
+        ssc = self._ssc
+        if self.complete or FUNCTION in ssc.runs:
+            return []
+        servers = [s for s in ssc.servers.by_service.values() if self._takes_part(s)]
+        starting = [s for s in servers if s.process != "open"]
+        if starting:
+            return [Wait(f"the host of {s.service} to start", s.started_ns, 0, FUNCTION) for s in starting]
+        what = "the master to complete its first level" if ssc.record is not None else "a master"
+        return [Wait(what, function=FUNCTION)]
 
     def opened(self, server: Server) -> None:
         """A process was started after the node's initialization: initialize it by itself."""

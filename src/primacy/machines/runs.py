@@ -23,6 +23,7 @@ from primacy.machines.sequence import (
     Step,
     Trouble,
     Undone,
+    Wait,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class Runs:
             level = active.sequence.level
             return active.sequence.function, level if level is not None else 0, active.sequence.waits_for()
         return None
+
+    def waits(self) -> list[Wait]:
+        """Who is waited for by what is in progress."""
+        return [wait for active in self._active.values() for wait in active.sequence.waits()]
 
     def begin(
         self,

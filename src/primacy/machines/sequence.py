@@ -73,12 +73,26 @@ class Undone(Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
+class Wait(Struct, frozen=True):
+    """Somebody that is waited for: `what`, since when, and until when at most (0: not known, or for ever).
+
+    function, level: what it holds up; no level before the first and after the last of them.
+    """
+
+    what: str
+    since_ns: int = 0
+    until_ns: int = 0
+    function: str = ""
+    level: int | None = None
+
+
 SequenceEffect = RunCallback | CancelCallback | LevelComplete | Trouble | Finished | Undone
 
 
 @dataclass(slots=True)
 class _Running:
     step: Step
+    began_ns: int
     deadline_ns: int
     attempts: int
     undo: bool
@@ -96,6 +110,10 @@ def patience_ns(steps: Iterable[Step]) -> int:
         (_ns(s.callback.timeout_s) + SILENCE_NS + _ns(s.callback.delay_s)) * (1 + max(0, s.callback.retries))
         for s in steps
     )
+
+
+def _name(step: Step) -> str:
+    return f"{step.service}.{step.callback.name}"
 
 
 def _ns(seconds: float) -> int:
@@ -136,6 +154,7 @@ class Sequence:
         self._levels = sorted(by_level, reverse=descending)
         self._index = -1
         self._begun = False
+        self._reached_ns = 0  # when the level was reached: it may have waited for its barrier since
         self._running: dict[int, _Running] = {}
         self._retries: list[tuple[int, Step, int]] = []  # (at_ns, step, attempts so far)
         self._completed: list[Step] = []
@@ -148,10 +167,22 @@ class Sequence:
         return self._levels[self._index] if 0 <= self._index < len(self._levels) else None
 
     def waits_for(self) -> list[str]:
-        """Who this sequence waits for: `service.callback`, or the barrier."""
-        if self._begun or self.level is None:
-            return [f"{r.step.service}.{r.step.callback.name}" for r in self._running.values()]
-        return [f"the master to complete level {self.level}"]
+        """Who this sequence waits for, in words only."""
+        return [wait.what for wait in self.waits()]
+
+    def waits(self) -> list[Wait]:
+        """Who this sequence waits for: `service.callback`, one that is to be tried again, or the barrier."""
+        if not self._begun and self.level is not None:
+            return [self._wait(f"the master to complete level {self.level}", self._reached_ns)]
+        found = []
+        for r in self._running.values():
+            what = f"{'the undoing of ' if r.undo else ''}{_name(r.step)}"
+            found.append(self._wait(what, r.began_ns, r.began_ns + _ns(r.step.callback.timeout_s)))
+        again = [self._wait(f"{_name(step)} to be tried again", 0, at_ns) for at_ns, step, _ in self._retries]
+        return found + again
+
+    def _wait(self, what: str, since_ns: int, until_ns: int = 0) -> Wait:
+        return Wait(what, since_ns, until_ns, self.function, self.level)
 
     def start(self, now_ns: int) -> list[SequenceEffect]:
         """Begin with the first level."""
@@ -233,7 +264,7 @@ class Sequence:
 
     def _next_level(self, now_ns: int) -> list[SequenceEffect]:
         self._index += 1
-        self._begun = False
+        self._begun, self._reached_ns = False, now_ns
         if self._index >= len(self._levels):
             self.ended = True
             return [Finished()]
@@ -251,7 +282,7 @@ class Sequence:
     def _run(self, step: Step, now_ns: int, attempts: int, *, undo: bool) -> RunCallback:
         run = next(self._ids)
         deadline_ns = now_ns + _ns(step.callback.timeout_s) + SILENCE_NS
-        self._running[run] = _Running(step, deadline_ns, attempts + 1, undo)
+        self._running[run] = _Running(step, now_ns, deadline_ns, attempts + 1, undo)
         return RunCallback(run, step, undo)
 
     def _proceed(self, now_ns: int) -> list[SequenceEffect]:
