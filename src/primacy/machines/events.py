@@ -303,11 +303,25 @@ class LedgerChanged(Base, frozen=True, kw_only=True):
         return f"the ledger does not answer {self.node} ({self.reason}); roles stay as they are"
 
 
+class Decided(Base, frozen=True, kw_only=True):
+    """A decision about roles was acted on: the rule, exactly its inputs, and the verdict; `explain` takes it again."""
+
+    node: str
+    rule: str
+    decision: str
+    inputs: dict[str, Any]
+    result: dict[str, Any]
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} decided {self.decision}"
+
+
 Event = (
     MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
     | CallbackFailed | ServerChanged | ServerDied | InService | ServiceNote | NodeStarted | NodeStopped
-    | SchedulingGap | LedgerChanged
+    | SchedulingGap | LedgerChanged | Decided
 )  # fmt: skip
 
 

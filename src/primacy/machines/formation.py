@@ -48,13 +48,13 @@ class View(Struct, frozen=True):
     availability: bool = False
 
 
-class Form(Struct, frozen=True):
+class Form(Struct, frozen=True, tag=True):
     """This node claims now; `cause` is the sentence for the record."""
 
     cause: str
 
 
-class Wait(Struct, frozen=True):
+class Wait(Struct, frozen=True, tag=True):
     """This node does not claim now; `reason` says what it waits for."""
 
     reason: str

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from primacy.machines.formation import Candidate, Positions
-from primacy.machines.ids import Member
+from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.messages import Hello
+from primacy.machines.rulings import AppointView, ViceCandidate
 
 NEVER_HEARD = -(1 << 62)
 
@@ -102,17 +103,23 @@ class Peers:
             if p.entry.eligible and p.positions is not None and now_ns - p.hello_ns < lately_ns
         ]
 
-    def next_vice(self, now_ns: int, silence_ns: int, dead: set[str]) -> Peer | None:
-        """The best node that may be appointed vice now: the highest priority, then the first id."""
-        fit = [
-            p
-            for p in self
-            if p.able
-            and p.entry.eligible
-            and p.entry.available
-            and not p.leaving
-            and p.incarnation not in dead
-            and now_ns - p.heard_ns < silence_ns
-            and now_ns >= p.rest_until_ns
-        ]
-        return min(fit, key=lambda p: (-p.entry.priority, p.entry.id), default=None)
+    def vice_view(self, now_ns: int, silence_ns: int, dead: set[str]) -> AppointView:
+        """What is known of every node that might become vice now; rulings.appoint chooses."""
+        return AppointView(
+            silence_ns,
+            tuple(
+                ViceCandidate(
+                    p.entry.id,
+                    p.incarnation,
+                    p.entry.priority,
+                    p.entry.eligible,
+                    p.entry.available,
+                    p.able,
+                    p.leaving,
+                    p.incarnation in dead,
+                    min(now_ns - p.heard_ns, FOREVER_NS),
+                    max(0, p.rest_until_ns - now_ns),
+                )
+                for p in self
+            ),
+        )
