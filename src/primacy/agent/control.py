@@ -1,6 +1,7 @@
 """What operators, clients and other agents may ask of this agent, and its answers.
 
-Verbs of callers with a client's credential: subscribe, status, events, switchover, shutdown, link, sequence, ping.
+Verbs of callers with a client's credential: subscribe, status, events, switchover, shutdown, link, sequence, ping,
+what_if.
 Verbs among agents: those, passed on to the master, and `local`, a node's own part of `status`. A function of the
 cluster is carried out by the master's coordinator; every other agent passes it on, so a caller may ask any node.
 
@@ -16,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from primacy.agent import status
+from primacy.agent import status, what_if
 from primacy.agent.node import Node
 from primacy.agent.tasks import Tasks
 from primacy.cgtp.stream import FRAME_BYTES_MAX, Stream
@@ -70,6 +71,7 @@ class Control:
             "link": self._link,
             "sequence": self._sequence,
             "ping": self._ping,
+            "what_if": lambda a: what_if.answer(node, self._do, a),
         }
 
     def accept(self, stream: Stream) -> None:
@@ -152,7 +154,7 @@ class Control:
     async def _answer_peer(self, node: str, verb: str, arguments: dict[str, Any]) -> Outcome:
         if verb == "local":
             return "done", status.local(self._node), []
-        if verb in ("status", "switchover", "shutdown"):
+        if verb in ("status", "switchover", "shutdown", "what_if"):
             if self._node.monitor.role != "master":
                 return "unavailable", None, [f"{self._node.me.node} is not master"]
             return await self._do(verb, arguments)

@@ -6,6 +6,7 @@ from typing import Any
 
 from primacy.agent.node import Node
 from primacy.lease_page import now_ns
+from primacy.machines.formation import stranded
 from primacy.machines.ids import MS, Role, ServerState
 
 HOST_SILENT_NS = 2_000 * MS
@@ -62,7 +63,7 @@ def whole(node: Node, locals_: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "master": facts.master or None,
         "vice": facts.vice or None,
         "vice_ready": facts.vice_ready,
-        "in_service": in_service(node),
+        "in_service": in_service(node) and facts.master in facts.members,
         "waits": _waits(node),
         "ledger": {"url": node.boot.ledger, "available": node.ledger.available},
         "nodes": nodes,
@@ -144,6 +145,8 @@ def _waits(node: Node) -> list[str]:
     waits = []
     if node.monitor.role == "member" and node.monitor.member.waits_for:
         waits.append(f"{node.me.node}: {node.monitor.member.waits_for}")
+        if node.monitor.member.stranded and node.facts().master not in node.members:
+            waits.append(stranded(node.monitor.record))
     if not node.ledger.available:
         waits.append("the ledger does not answer; roles stay as they are until it does")
-    return waits + _troubles(node)
+    return [line for line in waits if line] + _troubles(node)

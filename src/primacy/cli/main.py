@@ -27,6 +27,8 @@ COMMANDS = {
     "down": Command("primacy.cli.cluster:down", "Stop the cluster of a directory."),
     "status": Command("primacy.cli.view:status", "Who is master, who is vice, what state each server is in."),
     "events": Command("primacy.cli.view:events", "What happened, on all nodes, in causal order."),
+    "explain": Command("primacy.cli.why:explain", "Why a node became master; decide it again."),
+    "what-if": Command("primacy.cli.why:what_if", "What would happen, or every reason against it."),
     "switchover": Command("primacy.cli.functions:switchover", "Hand mastership over to the vice, in order."),
     "shutdown": Command("primacy.cli.functions:shutdown", "Shut a node down in order, or all."),
     "start": Command("primacy.cli.cluster:start", "Start a node that does not run."),

@@ -55,9 +55,11 @@ class Form(Struct, frozen=True, tag=True):
 
 
 class Wait(Struct, frozen=True, tag=True):
-    """This node does not claim now; `reason` says what it waits for."""
+    """This node does not claim now; `reason` says what it waits for. stranded: no time ends it, only another node's
+    return or the operator's force."""
 
     reason: str
+    stranded: bool = False
 
 
 def decide(view: View) -> Form | Wait:
@@ -96,7 +98,8 @@ def standing(view: View, candidate: Candidate) -> Form | Wait:
         in_step += f" or {record.ready_vice.node}"
     if view.volatile:
         return Wait(
-            f"a service keeps its state in memory only: waiting for {in_step}, or for the operator's force"
+            f"a service keeps its state in memory only: waiting for {in_step}, or for the operator's force",
+            True,
         )
     if node == record.master.node:
         return Form("formation by the recorded master's node")
@@ -104,7 +107,7 @@ def standing(view: View, candidate: Candidate) -> Form | Wait:
         if assumed_dead or view.since_start_ns >= view.grace_ns:
             return Form("formation by the recorded ready vice's node")
         return Wait("the grace since this restart is not over")
-    return Wait(f"only {in_step} is complete: waiting for it, or for the operator's force")
+    return Wait(f"only {in_step} is complete: waiting for it, or for the operator's force", True)
 
 
 def _better(view: View, me: Candidate) -> Candidate | None:
@@ -121,3 +124,23 @@ def _better(view: View, me: Candidate) -> Candidate | None:
 def _order(candidate: Candidate) -> tuple[list[tuple[int, int]], int, str]:
     freshest = sorted(((-term, -sequence) for term, sequence in candidate.positions.values()))
     return freshest, -candidate.priority, candidate.member.node
+
+
+def stranded(record: Mastership | None) -> str:
+    """Return what an operator must know when a lost master leaves a record that lets nobody else claim; else nothing.
+
+    The known limit: a master that dies in the instant in which its own drop of a living vice was written leaves a
+    record that names only the dead. The vice, alive and perhaps complete, cannot tell whether the master went on
+    alone and acknowledged writes that nobody else has.
+    """
+    if record is None or record.stopped is not None or record.ready_vice is not None:
+        return ""
+    master, why = record.master.node, f" ({record.cause})" if record.vice is None and record.cause else ""
+    last = (
+        f"and no vice{why}" if record.vice is None else f"and {record.vice.node} as vice that was not in step"
+    )
+    return (
+        f"the record names {master} as master of term {record.term} {last}: {master} may have acknowledged writes "
+        f"that no other node has, so nobody else may claim. It ends when {master} starts again, or by the operator's "
+        "word that it is lost for good (force)"
+    )
