@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from primacy.cli import common
-from primacy.cli.common import deadline_option, directory_option, fail, json_option, print_json
+from primacy.cli.common import deadline_option, directory_option, json_option, print_json, say
 from primacy.errors import ConfigError, PrimacyError
 from primacy.local import layout as layouts
 from primacy.local.event_files import EventFiles
@@ -104,8 +104,10 @@ def foreseen_lines(found: dict[str, Any]) -> list[str]:
     lines = [f"{found['question']}: {'this would happen' if found['possible'] else 'not possible now'}"]
     lines += [f"  {number}. {line}" for number, line in enumerate(found["then"], 1)]
     lines += [f"  - {reason}" for reason in found["reasons"]]
-    for node, reasons in sorted(found["candidates"].items()):
-        lines.append(f"  {node}: {'; '.join(reasons) or 'takes over'}")
+    takes = "takes over" if found["possible"] else "nothing against it"
+    lines += [
+        f"  {node}: {'; '.join(reasons) or takes}" for node, reasons in sorted(found["candidates"].items())
+    ]
     return lines
 
 
@@ -154,15 +156,10 @@ def _replay(path: Path, as_json: bool) -> int:
     same = all(each.same for each in replayed)
     if as_json:
         print_json({"same": same, "decisions": msgspec.to_builtins(replayed)})
-    elif same:
-        click.echo("\n".join(each.sentence() for each in replayed))
     else:
-        lines = [each.sentence() for each in replayed]
-        fail(
-            common.FAILED,
-            [*lines, "not every decision is the same: another version decided, or the file was altered"],
-            as_json,
-        )
+        click.echo("\n".join(each.sentence() for each in replayed))
+        if not same:
+            say("not every decision is the same: another version decided, or the file was altered")
     return common.OK if same else common.FAILED
 
 

@@ -120,7 +120,8 @@ class Replayed(msgspec.Struct, frozen=True):
         if self.same:
             return f"{who}: decides the same again, {in_words(self.rule, self.then)}"
         assert self.now is not None
-        return f"{who}: differs: now it decides {in_words(self.rule, self.now)}; then it was {self.then}"
+        then = msgspec.json.encode(self.then, order="deterministic").decode()
+        return f"{who}: differs: now it decides {in_words(self.rule, self.now)}; the verdict kept was {then}"
 
 
 def again(kept: Decided) -> Replayed:

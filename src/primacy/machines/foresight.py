@@ -86,7 +86,7 @@ def lose(scene: Scene, node: str) -> Foreseen:
         return _lose_vice(scene, record, question, everybody)
     then = [
         f"no role changes: {node} is neither master nor vice",
-        *_next_vice(scene, everybody, {node}, record),
+        *_next_vice(scene, everybody, {node, record.master.node}, record),
     ]
     return Foreseen(question, True, then, [], {})
 
