@@ -20,6 +20,7 @@ for folder in (ROOT, ROOT / "src"):
 
 from primacy.machines import membership as m  # noqa: E402
 from primacy.machines import messages  # noqa: E402
+from primacy.machines.deciding import RULES  # noqa: E402
 from primacy.machines.events import Event  # noqa: E402
 from primacy.machines.ids import MS  # noqa: E402
 from primacy.machines.swap import Purpose  # noqa: E402
@@ -27,7 +28,7 @@ from primacy.machines.timing import PROFILES  # noqa: E402
 from tests.unit.cmm_tools import N1, N2, N3, Cluster  # noqa: E402
 
 _MARK = re.compile(r"<!-- drawn: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
-PAGES = ("docs/concepts.md", "docs/operations.md", "docs/reference/events.md")
+PAGES = ("docs/concepts.md", "docs/operations.md", "docs/reference/events.md", "docs/reference/why.md")
 
 
 class Recording(Cluster):
@@ -144,6 +145,15 @@ def _events() -> str:
     return "\n".join(["| event | when | fields |", "| --- | --- | --- |", *rows])
 
 
+def _rules() -> str:
+    rows = []
+    for name, rule in RULES.items():
+        verdicts = "; ".join(rule.words.values())
+        inputs = ", ".join(f"`{f}`" for f in rule.view.__struct_fields__)
+        rows.append(f"| `{name}` | {verdicts} | {inputs} |")
+    return "\n".join(["| rule | it decides | inputs |", "| --- | --- | --- |", *rows])
+
+
 def _block(lines: list[str]) -> str:
     return "\n".join(["```text", *lines, "```"])
 
@@ -156,6 +166,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "profiles": _profiles,
     "changes": _purposes,
     "events": _events,
+    "rules": _rules,
 }
 
 
