@@ -91,6 +91,13 @@ def test_a_failover_by_the_clock() -> None:
     assert "the grace is 300.0 ms" in "\n".join(found.sentences if found else [])
 
 
+def test_an_obituary_that_came_after_the_claim_was_not_what_noticed_it() -> None:
+    view = msgspec.structs.replace(CLAIM, master_dead=False, silence_ns=310 * MS, record_read=True)
+    story = _failover(view)
+    story.add("n2", 1_003, e.ObituaryHeard(term=1, node="n1", incarnation="n1" * 16))
+    assert _phases(explaining.explain(story.told, 2))["detect"] == pytest.approx(310.0)
+
+
 def test_a_formation() -> None:
     found = explaining.explain(_failover().told, 1)
     assert found is not None

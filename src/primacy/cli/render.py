@@ -35,6 +35,7 @@ EVENT_STYLES = {
     "ServerDied": "red",
     "CallbackFailed": "red",
     "FormationWaits": "yellow",
+    "Decided": "dim",
 }
 
 

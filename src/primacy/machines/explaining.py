@@ -224,6 +224,7 @@ class _Change:
             and e.get("node") == self.to
             and body(e).get("node") == self.former
             and body(e).get("term") == self.former_term
+            and (self.claim is None or e["number"] < self.claim["number"])
         ]
         return found[-1] if found else None
 
