@@ -6,8 +6,10 @@ from typing import Any
 
 from primacy.agent.node import Node
 from primacy.lease_page import now_ns
+from primacy.machines.coordination import Facts
 from primacy.machines.formation import stranded
 from primacy.machines.ids import MS, Role, ServerState
+from primacy.machines.records import Mastership
 
 HOST_SILENT_NS = 2_000 * MS
 
@@ -140,13 +142,19 @@ def _troubles(node: Node) -> list[str]:
     return found
 
 
+def nobody_may_claim(facts: Facts, record: Mastership | None) -> list[str]:
+    """Say it plainly when the master is not heard and the record lets nobody else take its place."""
+    why = stranded(record)
+    lost = facts.role != "master" and facts.master not in facts.members
+    return [f"{facts.master} is not heard: {why}"] if why and lost else []
+
+
 def _waits(node: Node) -> list[str]:
     """Why the cluster is not in service, or not in step: what it waits for."""
     waits = []
     if node.monitor.role == "member" and node.monitor.member.waits_for:
         waits.append(f"{node.me.node}: {node.monitor.member.waits_for}")
-        if node.monitor.member.stranded and node.facts().master not in node.members:
-            waits.append(stranded(node.monitor.record))
+    waits += nobody_may_claim(node.facts(), node.monitor.record)
     if not node.ledger.available:
         waits.append("the ledger does not answer; roles stay as they are until it does")
-    return [line for line in waits if line] + _troubles(node)
+    return waits + _troubles(node)

@@ -55,11 +55,9 @@ class Form(Struct, frozen=True, tag=True):
 
 
 class Wait(Struct, frozen=True, tag=True):
-    """This node does not claim now; `reason` says what it waits for. stranded: no time ends it, only another node's
-    return or the operator's force."""
+    """This node does not claim now; `reason` says what it waits for."""
 
     reason: str
-    stranded: bool = False
 
 
 def decide(view: View) -> Form | Wait:
@@ -107,7 +105,7 @@ def standing(view: View, candidate: Candidate) -> Form | Wait:
         if assumed_dead or view.since_start_ns >= view.grace_ns:
             return Form("formation by the recorded ready vice's node")
         return Wait("the grace since this restart is not over")
-    return Wait(f"only {in_step} is complete: waiting for it, or for the operator's force", True)
+    return Wait(f"only {in_step} is complete: waiting for it, or for the operator's force")
 
 
 def _better(view: View, me: Candidate) -> Candidate | None:

@@ -19,7 +19,6 @@ class MemberDuty:
     def __init__(self, monitor: Monitor) -> None:
         self._cmm = monitor
         self.waits_for = ""  # the reason published last
-        self.stranded = False  # that reason ends by another node's return or by force only
 
     def consider(self) -> None:
         """Claim by formation if this node may and should. No swap is open."""
@@ -39,7 +38,7 @@ class MemberDuty:
             return
         cmm.wake(cmm.now_ns + cmm.timing.beat_ns)
         if decision.reason != self.waits_for and cmm.now_ns - cmm.sign_ns >= cmm.timing.grace_ns:
-            self.waits_for, self.stranded = decision.reason, decision.stranded
+            self.waits_for = decision.reason
             cmm.emit(Publish(FormationWaits(term=cmm.term, node=cmm.me.node, reason=decision.reason)))
             cmm.decisions.note("form", cmm.term, cmm.revision, view, decision)
 
