@@ -96,8 +96,7 @@ def standing(view: View, candidate: Candidate) -> Form | Wait:
         in_step += f" or {record.ready_vice.node}"
     if view.volatile:
         return Wait(
-            f"a service keeps its state in memory only: waiting for {in_step}, or for the operator's force",
-            True,
+            f"a service keeps its state in memory only: waiting for {in_step}, or for the operator's force"
         )
     if node == record.master.node:
         return Form("formation by the recorded master's node")
