@@ -36,11 +36,15 @@ _RESERVED = {"master", "vice", "all"}
 
 
 class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
-    """[cluster] name: shown to people. profile: carrier | lan | wan. cold_start: integrity | availability."""
+    """[cluster] name: shown to people. profile: carrier | lan | wan. cold_start: integrity | availability.
+
+    auto_promote: a spare is promoted when nobody else could be vice.
+    """
 
     name: str = "primacy"
     profile: str = "lan"
     cold_start: str = "integrity"
+    auto_promote: bool = True
 
 
 class Node(Struct, frozen=True, forbid_unknown_fields=True):

@@ -62,7 +62,7 @@ def test_a_formation_names_the_record_and_who_was_heard(record: str | None) -> N
 
 
 def test_an_appointment_tells_of_each_candidate_what_speaks_against_it() -> None:
-    fit = rulings.ViceCandidate("n2", "b", 3, True, True, True, False, False, 10)
+    fit = rulings.ViceCandidate("n2", "b", 3, True, True, "", True, False, False, 10)
     spare = msgspec.structs.replace(fit, node="n3", available=False)
     text = _told("appoint", rulings.AppointView(100, (fit, spare)))
     assert "n2 (priority 3): nothing against it" in text

@@ -154,7 +154,7 @@ def test_the_last_change_and_all_changes() -> None:
 
 def test_an_events_decision_is_found() -> None:
     story = _failover()
-    view = rulings.DropView("n3", True, True, False, "", -1, on_time=True, linked=True)
+    view = rulings.DropView("n3", True, True, True, "", False, "", -1, on_time=True, linked=True)
     kept = story.add("n2", 3_000, decided("drop", 2, "n2", view, rulings.drop(view)))
     dropped = story.add("n2", 3_003, e.ViceDropped(term=2, node="n3", cause="x"))
     assert explaining.explain_event(story.told, "n2", dropped["number"]) == (dropped, kept)

@@ -16,7 +16,7 @@ from tests.unit.cmm_tools import N1, N2, N3, TIMING, Cluster
 
 
 def _candidate(node: str, **changed: object) -> ViceCandidate:
-    return replace(ViceCandidate(node, node * 16, 0, True, True, True, False, False, 10 * MS), **changed)
+    return replace(ViceCandidate(node, node * 16, 0, True, True, "", True, False, False, 10 * MS), **changed)
 
 
 def _record(vice: bool | None = True) -> Mastership:

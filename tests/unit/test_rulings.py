@@ -35,8 +35,8 @@ from primacy.machines.rulings import (
 )
 
 CLAIM = ClaimView("n1", True, False, 300, 250, 300, on_time=True, record_read=True)
-DROP = DropView("n2", False, True, False, "", -1, on_time=True, linked=True)
-CANDIDATE = ViceCandidate("n2", "b", 0, True, True, True, False, False, 10)
+DROP = DropView("n2", False, True, True, "", False, "", -1, on_time=True, linked=True)
+CANDIDATE = ViceCandidate("n2", "b", 0, True, True, "", True, False, False, 10)
 RESCUE = RescueView("the host of shop died", "", False, True, True)
 
 
@@ -74,6 +74,8 @@ def test_nothing_replaces_ready(dead: bool, silence_ns: int, read: bool) -> None
 AMISS = {
     "dead": True,
     "eligible": False,
+    "available": False,
+    "kept_back": "n2 is being demoted",
     "leaving": True,
     "unfit": "the mirror of shop stalled",
     "overdue_ns": 0,
@@ -111,6 +113,7 @@ def test_ready_wants_joined_and_the_lease(joined: bool, lease: bool) -> None:
         ({}, 0),
         ({"eligible": False}, 1),
         ({"available": False}, 1),
+        ({"kept_back": "n2 is being demoted"}, 1),
         ({"able": False}, 1),
         ({"leaving": True}, 1),
         ({"dead": True}, 1),

@@ -91,7 +91,8 @@ def _drop(i: Inputs) -> list[str]:
         (not i["eligible"], f"{vice} was no eligible node of the table"),
         (i["leaving"], f"{vice} had said that it leaves in order"),
         (bool(i["unfit"]), f"{vice} did not mirror: {i['unfit']}"),
-        (i.get("kept_back", False), f"{vice} is kept back"),
+        (not i["available"], f"{vice} was a spare by its record"),
+        (bool(i["kept_back"]), f"{i['kept_back']}"),
     ]
     lines = [line for holds, line in found if holds]
     if overdue_ns >= 0:
@@ -135,6 +136,31 @@ def _rescue(i: Inputs) -> list[str]:
     return lines
 
 
+def _request(i: Inputs) -> list[str]:
+    facts, situation = i["facts"], i["situation"]
+    vice = f"{facts['vice']} ({'ready' if facts['vice_ready'] else 'not ready'})" if facts["vice"] else "none"
+    lines = [
+        f"asked for: {i['function']} {i['node'] or ''}".rstrip(),
+        f"term {facts['term']}, master {facts['master'] or 'none'}, vice {vice}, members {', '.join(facts['members'])}",
+        "the master held the lease of its vice"
+        if facts["lease_held"]
+        else "the master held no lease of a vice",
+        "the cluster was in service" if situation["serving"] else "the cluster was not in service",
+    ]
+    lines += [f"{each['id']}: {_rung(each)}, priority {each['priority']}" for each in facts["nodes"]]
+    if situation["busy"]:
+        lines.append(situation["busy"])
+    if facts["swap_open"]:
+        lines.append("a change of the record was under way")
+    return lines
+
+
+def _rung(node: Inputs) -> str:
+    if not node["eligible"]:
+        return "ineligible"
+    return "available" if node["available"] else "a spare"
+
+
 _TELL: dict[str, Callable[[Inputs], list[str]]] = {
     "claim": _claim,
     "form": _form,
@@ -142,4 +168,5 @@ _TELL: dict[str, Callable[[Inputs], list[str]]] = {
     "ready": _ready,
     "appoint": _appoint,
     "rescue": _rescue,
+    "request": _request,
 }

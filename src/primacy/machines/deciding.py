@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from primacy.machines import formation, rulings
+from primacy.machines import formation, preconditions, rulings
 from primacy.machines.events import Decided, Event
 
 Verdict = Any
@@ -58,6 +58,11 @@ RULES: dict[str, Rule] = {
             "EndLife": "to end this life of the node",
             "TryAgain": "to try again",
         },
+    ),
+    "request": Rule(
+        preconditions.Request,
+        preconditions.judge,
+        {"Permit": "to permit", "Refuse": "to refuse"},
     ),
 }
 

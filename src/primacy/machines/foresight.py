@@ -161,7 +161,7 @@ def _lose_vice(
 ) -> Foreseen:
     assert record.vice is not None
     master, vice = record.master.node, record.vice.node
-    view = rulings.DropView(vice, True, True, False, "", -scene.lease_ns, on_time=True, linked=True)
+    view = rulings.DropView(vice, True, True, True, "", False, "", -scene.lease_ns, on_time=True, linked=True)
     proven = rulings.drop(view)
     silent = rulings.drop(replace(view, dead=False, overdue_ns=0))
     then = []

@@ -47,6 +47,7 @@ class MasterDuty:
         self._cmm = monitor
         self.lease = Lease(monitor.timing.lease_ns)
         self.serving_term = 0
+        self.kept_back: dict[str, str] = {}  # nodes that a function is about to take down: why
         self._joined = 0  # the appointment whose vice has joined every mirror
         self._unfit: dict[int, str] = {}  # appointment -> why its vice must go
         self._appointed_ns = 0
@@ -77,6 +78,7 @@ class MasterDuty:
         now_ns = self._cmm.now_ns
         self.lease.forget()
         self._joined, self._unfit, self._lapsed = 0, {}, 0
+        self.kept_back.clear()
         self._appointed_ns = now_ns
         self._beat_ns = self._member_beat_ns = now_ns
         self._reread_ns = now_ns + self._cmm.timing.grace_ns
@@ -134,6 +136,13 @@ class MasterDuty:
         peer = self._cmm.peers.get(member.node)
         if peer is not None and peer.incarnation == member.incarnation:
             peer.leaving = True
+
+    def keep_back(self, node: str, why: str) -> None:
+        """Appoint this node no more; or, without a reason, again."""
+        if why:
+            self.kept_back[node] = why
+        else:
+            self.kept_back.pop(node, None)
 
     def hand_over(self, event: HandOver) -> None:
         """Make the ready vice master. in_step: this node's servers are complete and become its ready secondaries;
@@ -234,7 +243,7 @@ class MasterDuty:
         cmm.wake(self._reread_ns)
         if self.serving_term != cmm.term or cmm.paused():
             return
-        view = cmm.peers.vice_view(cmm.now_ns, cmm.timing.silence_ns, cmm.dead)
+        view = cmm.peers.vice_view(cmm.now_ns, cmm.timing.silence_ns, cmm.dead, self.kept_back)
         verdict = rulings.appoint(view)
         if isinstance(verdict, Appoint):
             vice = Vice(verdict.node, verdict.incarnation, ready=False)
@@ -250,6 +259,8 @@ class MasterDuty:
             vice.node,
             vice.incarnation in cmm.dead,
             peer is not None and peer.entry.eligible,
+            peer is not None and peer.entry.available,
+            self.kept_back.get(vice.node, ""),
             peer is not None and peer.leaving and peer.incarnation == vice.incarnation,
             self._unfit.get(self._record.appointment, ""),
             cmm.now_ns - end_ns,

@@ -5,7 +5,7 @@ Nothing here gives or takes a right: a peer's silence matters to roles only thro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from primacy.machines.formation import Candidate, Positions
@@ -15,6 +15,7 @@ from primacy.machines.messages import Hello
 from primacy.machines.rulings import AppointView, ViceCandidate
 
 NEVER_HEARD = -(1 << 62)
+NOBODY_KEPT_BACK: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -100,11 +101,13 @@ class Peers:
         return [
             Candidate(p.member, p.entry.priority, p.positions)
             for p in self
-            if p.entry.eligible and p.positions is not None and now_ns - p.hello_ns < lately_ns
+            if p.entry.may_lead and p.positions is not None and now_ns - p.hello_ns < lately_ns
         ]
 
-    def vice_view(self, now_ns: int, silence_ns: int, dead: set[str]) -> AppointView:
-        """What is known of every node that might become vice now; rulings.appoint chooses."""
+    def vice_view(
+        self, now_ns: int, silence_ns: int, dead: set[str], kept_back: Mapping[str, str] = NOBODY_KEPT_BACK
+    ) -> AppointView:
+        """What is known of every node that might become vice now; rulings.appoint chooses. kept_back: by id, why."""
         return AppointView(
             silence_ns,
             tuple(
@@ -114,6 +117,7 @@ class Peers:
                     p.entry.priority,
                     p.entry.eligible,
                     p.entry.available,
+                    kept_back.get(p.entry.id, ""),
                     p.able,
                     p.leaving,
                     p.incarnation in dead,

@@ -6,8 +6,8 @@
     appoint  the master: who becomes vice?
     rescue   the coordinator: a primary was lost at the master; hand over, go on here, or end this life?
 
-The decision about formation is formation.decide, that about an operator's request preconditions.reasons_against. The
-machines build a view, ask here, and act; nothing else decides. So a decision that was kept with its inputs can be
+The decision about formation is formation.decide, that about an operator's request preconditions.judge. The machines
+build a view, ask here, and act; nothing else decides. So a decision that was kept with its inputs can be
 taken again by the very same code (deciding.py), and `what_if` asks it about what has not happened.
 
 A view holds durations, never readings of a clock: it means the same on another day. Pure.
@@ -76,15 +76,17 @@ def claim(view: ClaimView) -> Claim | Hold:
 class DropView(Struct, frozen=True):
     """What a master looks at while it has a vice.
 
-    dead: there is an obituary of the vice's incarnation. eligible: the table has it as an eligible node. leaving: it
-    said that it leaves in order. unfit: why its mirrors fail in this appointment; empty when they do not. overdue_ns:
-    how long the lease has been over (negative: it is held for so long yet). on_time: as in `ClaimView`. linked: some
-    link of this node carries traffic.
+    dead: there is an obituary of the vice's incarnation. eligible, available: so its record has it. kept_back: why a
+    function is about to take it down its ladder; empty when none is. leaving: it said that it leaves in order. unfit:
+    why its mirrors fail in this appointment; empty when they do not. overdue_ns: how long the lease has been over
+    (negative: it is held for so long yet). on_time: as in `ClaimView`. linked: some link of this node carries traffic.
     """
 
     vice: str
     dead: bool
     eligible: bool
+    available: bool
+    kept_back: str
     leaving: bool
     unfit: str
     overdue_ns: int
@@ -127,6 +129,10 @@ def _why_drop(view: DropView) -> tuple[str, bool]:
         return f"the processes of {view.vice} are dead", False
     if not view.eligible:
         return f"{view.vice} is no eligible node of the table any more", False
+    if not view.available:
+        return f"{view.vice} is a spare by its record", False
+    if view.kept_back:
+        return view.kept_back, False
     if view.leaving:
         return f"{view.vice} leaves in order", False
     if view.unfit:
@@ -173,8 +179,9 @@ def ready(view: ReadyView) -> MakeReady | NotYet:
 class ViceCandidate(Struct, frozen=True):
     """A node that might become vice, as the master knows it.
 
-    able: it said that its servers are initialized. dead: there is an obituary of its present incarnation. unheard_ns:
-    since its last message. resting_ns: how long it is not appointed again yet, after it was dropped.
+    kept_back: as in `DropView`. able: it said that its servers are initialized. dead: there is an obituary of its
+    present incarnation. unheard_ns: since its last message. resting_ns: how long it is not appointed again yet, after
+    it was dropped.
     """
 
     node: str
@@ -182,6 +189,7 @@ class ViceCandidate(Struct, frozen=True):
     priority: int
     eligible: bool
     available: bool
+    kept_back: str
     able: bool
     leaving: bool
     dead: bool
@@ -226,7 +234,9 @@ def against(candidate: ViceCandidate, silence_ns: int) -> tuple[str, ...]:
         return ("it is not eligible",)
     reasons = []
     if not candidate.available:
-        reasons.append("it is a spare, kept back until it is promoted")
+        reasons.append("it is a spare, until it is promoted")
+    if candidate.kept_back:
+        reasons.append(candidate.kept_back)
     if candidate.dead:
         reasons.append("its processes are dead")
     elif candidate.unheard_ns >= silence_ns:
