@@ -16,8 +16,10 @@ from primacy.machines.deciding import RULES, Decisions, again, decided, in_words
 from primacy.machines.events import Decided, Event, Stamped
 from primacy.machines.ids import MS
 from primacy.machines.messages import Obituary
+from primacy.machines.swap import Outcome, Purpose
 from tests.unit.cmm_tools import N1, N2, N3, TIMING, Cluster
 from tests.unit.samples import sample
+from tests.unit.ssc_tools import Rig
 
 CLAIM = rulings.ClaimView("n1", True, True, 45 * MS, 250 * MS, 300 * MS, on_time=True, record_read=False)
 KEPT = decided("claim", 2, "n2", CLAIM, rulings.claim(CLAIM))
@@ -148,3 +150,39 @@ def test_each_rule_has_words_for_each_of_its_verdicts(name: str) -> None:
     for kind in rule.words:
         assert in_words(name, {"type": kind, "reason": "so it is"}).endswith(": so it is")
         assert in_words(name, {"type": kind}) == rule.words[kind]
+
+
+def _pair() -> Rig:
+    rig = Rig()
+    rig.pair()
+    return rig
+
+
+@pytest.mark.parametrize(
+    ("node", "words"), [("n3", "to permit: demote n3"), ("n9", "to refuse: demote n9: n9 is no node")]
+)
+def test_the_judgement_of_a_request_is_kept_with_all_that_it_looked_at(node: str, words: str) -> None:
+    rig = _pair()
+    rig.ask("demote", node=node)
+    [kept] = [d for d in rig.events(Decided) if d.rule == "request"]
+    assert kept.decision.startswith(words)
+    assert kept.inputs["facts"]["master"] == "n1"
+    assert again(msgspec.json.decode(msgspec.json.encode(kept), type=Decided)).same
+
+
+def test_a_dry_run_decides_nothing_that_is_kept() -> None:
+    rig = _pair()
+    for node in ("n3", "n9"):
+        rig.ask("demote", node=node, dry_run=True)
+    rig.ask("shutdown", node=None, dry_run=True)
+    assert not rig.events(Decided)
+
+
+def test_the_rescue_of_a_lost_primary_is_kept_at_each_step() -> None:
+    rig = _pair()
+    rig.exit("stock")
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    kept = [d for d in rig.events(Decided) if d.rule == "rescue"]
+    assert [d.result["type"] for d in kept] == ["HandOver", "GoOn"]
+    assert [d.inputs["tried"] for d in kept] == ["", "handover"]
+    assert all(again(d).same for d in kept)

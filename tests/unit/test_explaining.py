@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from primacy.machines import events as e
 from primacy.machines import explaining, rulings
+from primacy.machines.coordination import Facts
 from primacy.machines.deciding import again, decided
 from primacy.machines.ids import MS
+from primacy.machines.preconditions import Request, Situation, judge
 
 START_NS = 1_700_000_000 * 1_000_000_000
 CLAIM = rulings.ClaimView("n1", True, True, 45 * MS, 250 * MS, 300 * MS, on_time=True, record_read=False)
@@ -107,6 +109,9 @@ def test_a_formation() -> None:
 
 def test_a_switchover_is_told_from_both_sides() -> None:
     story = _failover()
+    facts = Facts("master", 2, "n2", "n3", True, True, False, ("n2", "n3"), ())
+    request = Request("switchover", None, facts, Situation(serving=True, busy="", auto_promote=True))
+    kept = story.add("n2", 1_990, decided("request", 2, "n2", request, judge(request)))
     story.add("n2", 2_000, e.FunctionBegan(term=2, node="n2", function="switchover", cause="asked"))
     story.add("n2", 2_004, e.FunctionEnded(term=2, node="n2", function="switchover", outcome="completed"))
     story.add("n2", 2_009, e.MasterDeposed(term=3, node="n2", by="n3", cause="asked"))
@@ -115,7 +120,10 @@ def test_a_switchover_is_told_from_both_sides() -> None:
     story.add("n3", 9_003, e.InService(term=3, node="n3", function="switchover"))
     found = explaining.explain(story.told, 3)
     assert _phases(found) == {"give up": 4.0, "claim": 5.0, "levels": 2.0, "serving": 1.0}
-    assert "n2 handed over in order" in "\n".join(found.sentences if found else [])
+    assert found is not None
+    assert "n2 handed over in order" in "\n".join(found.sentences)
+    assert "n2 decided to permit: switchover" in "\n".join(found.sentences)
+    assert kept in found.events
     assert _phases(explaining.explain(story.told, 2))["levels"] == 6.0
 
 

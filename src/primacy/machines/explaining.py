@@ -151,6 +151,7 @@ class _Change:
         ) or next(
             (e for e in reversed(decided) if body(e).get("rule") == "rescue" and self._ended_former(e)), None
         )
+        self.permitted = self._permitted()
         self.told = [e for e in events if self._belongs(e)]
 
     # ---- finding ----
@@ -190,7 +191,23 @@ class _Change:
             return body(event).get("node") == self.former
         if kind(event).startswith("Function") or kind(event) == "LevelCompleted":
             return body(event).get("function") == "switchover" and event.get("node") == self.former
-        return kind(event) != "Decided" or event is self.decided or body(event).get("rule") == "drop"
+        if kind(event) != "Decided":
+            return True
+        return event is self.decided or event is self.permitted or body(event).get("rule") == "drop"
+
+    def _permitted(self) -> Event | None:
+        """The former master's decision to carry out the function that made it give its place up."""
+        gives_up = self._gives_up("FunctionBegan")
+        if self.decided is not None or gives_up is None:
+            return None
+        found = [
+            e
+            for e in self._of("Decided", self.former_term, self.former)
+            if body(e).get("rule") == "request"
+            and (body(e).get("result") or {}).get("type") == "Permit"
+            and e["number"] < gives_up["number"]
+        ]
+        return found[-1] if found else None
 
     def _gives_up(self, name: str) -> Event | None:
         """The former master's way out of service, the last before it gave its place up."""
@@ -307,7 +324,8 @@ class _Change:
         if self.decided is not None:
             lines += decision_lines(self.decided)
         elif elected.get("how") == "switchover":
-            lines.append(f"{self.former} handed over in order: an operator or a function asked for it.")
+            lines.append(f"{self.former} handed over in order, because it was asked to.")
+            lines += decision_lines(self.permitted) if self.permitted is not None else []
         lines += self._noticed()
         lines += self._aftermath()
         return lines
