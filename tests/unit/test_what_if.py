@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from primacy.agent import what_if
+from primacy.agent.what_if import scene
 from primacy.machines.foresight import FUNCTIONS
 from tests.unit.agent_tools import Site
 from tests.unit.cgtp_tools import until
@@ -78,7 +78,7 @@ async def test_what_is_no_question_is_refused(pair: Site, question: Any) -> None
 
 async def test_a_scene_is_what_the_master_knows(pair: Site) -> None:
     master, vice = _nodes(pair)
-    scene = what_if.scene(pair.running[master].node)
-    assert scene.serving
-    assert [(c.node, c.eligible, c.able) for c in scene.nodes] == [(vice, True, True)]
-    assert scene.own.node == master
+    seen = scene(pair.running[master].node)
+    assert seen.serving
+    assert [(c.node, c.eligible, c.able) for c in seen.nodes] == [(vice, True, True)]
+    assert seen.own.node == master

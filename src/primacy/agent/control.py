@@ -1,8 +1,8 @@
 """What operators, clients and other agents may ask of this agent, and its answers.
 
-Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, what_if, and the functions
-of the cluster (requests.py). Verbs among agents: status, `local` (a node's own part of it), what_if, and the functions,
-handed to the master.
+Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, and the functions of the
+cluster (requests.py). Verbs among agents: status, `local` (a node's own part of it), `system` (whether it can halt or
+reboot its machine), and the functions, handed to the master.
 
 Whatever a caller sends, each request has exactly one answer: arguments are checked here, before any machine sees
 them, and a bug in an answer costs that answer alone: it is written to the log and told as `failed`.
@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from primacy.agent import status, what_if
+from primacy.agent import status, system_level
 from primacy.agent.node import Node
 from primacy.agent.requests import TARGETS, Requests, shown
 from primacy.agent.tasks import Tasks
+from primacy.agent.what_if import what_if
 from primacy.cgtp.stream import FRAME_BYTES_MAX, Stream
 from primacy.errors import WireError
 from primacy.machines import control_wire
@@ -63,7 +64,7 @@ class Control:
             "link": self._link,
             "sequence": self._sequence,
             "ping": self._ping,
-            "what_if": lambda a: what_if.answer(node, self._do, a),
+            "what_if": lambda a: what_if(node, self._do, a),
         }
 
     def accept(self, stream: Stream) -> None:
@@ -146,6 +147,8 @@ class Control:
     async def _answer_peer(self, node: str, verb: str, arguments: dict[str, Any]) -> Outcome:
         if verb == "local":
             return "done", status.local(self._node), []
+        if verb == system_level.VERB:
+            return system_level.answer(self._node.boot, arguments)
         if verb in ("status", "what_if") or verb in TARGETS:
             if self._node.monitor.role != "master":
                 return "unavailable", None, [f"{self._node.me.node} is not master"]

@@ -25,7 +25,7 @@ Outcome = tuple[str, Any, list[str]]  # (kind, result, reasons)
 DryRun = Callable[[str, dict[str, Any]], Awaitable[Outcome]]
 
 
-async def answer(node: Node, dry_run: DryRun, arguments: dict[str, Any]) -> Outcome:
+async def what_if(node: Node, dry_run: DryRun, arguments: dict[str, Any]) -> Outcome:
     """Answer a question. dry_run: asks for a function of the cluster, with arguments that say that nothing is done."""
     text = arguments.get("question")
     if not isinstance(text, str) or len(text) > QUESTION_LENGTH_MAX:
