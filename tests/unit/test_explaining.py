@@ -53,7 +53,7 @@ def _failover(view: rulings.ClaimView = CLAIM) -> Story:
         story.add("n2", 1_000, e.ObituaryHeard(term=1, node="n1", incarnation="n1" * 16))
     claim = e.ClaimBegan(term=2, node="n2", cause=verdict.cause, silence_ns=view.silence_ns)
     story.add("n2", 1_001, claim)
-    story.add("n2", 1_001.5, decided("claim", 2, "n2", view, verdict))
+    story.add("n2", 1_001.5, decided("claim", 1, "n2", view, verdict))
     story.add("n2", 1_004, e.MasterElected(term=2, node="n2", how="failover", cause=verdict.cause))
     story.add("n2", 1_010, e.FunctionEnded(term=2, node="n2", function="failover", outcome="completed"))
     story.add("n2", 1_011, e.InService(term=2, node="n2", function="failover"))

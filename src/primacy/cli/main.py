@@ -27,8 +27,6 @@ COMMANDS = {
     "down": Command("primacy.cli.cluster:down", "Stop the cluster of a directory."),
     "status": Command("primacy.cli.view:status", "Who is master, who is vice, what state each server is in."),
     "events": Command("primacy.cli.view:events", "What happened, on all nodes, in causal order."),
-    "explain": Command("primacy.cli.why:explain", "Why a node became master; decide it again."),
-    "what-if": Command("primacy.cli.why:what_if", "What would happen, or every reason against it."),
     "switchover": Command("primacy.cli.functions:switchover", "Hand mastership over to the vice, in order."),
     "shutdown": Command("primacy.cli.functions:shutdown", "Shut a node down in order, or all."),
     "promote": Command("primacy.cli.ladder:promote", "Make a spare node available: it may be elected vice."),
@@ -43,6 +41,8 @@ COMMANDS = {
     "call": Command("primacy.cli.services:call", "Call an operation or a query of a service."),
     "node": Command("primacy.cli.node:node", "Run one node (what `up` starts for each)."),
     "config": Command("primacy.cli.table:config", "The configuration table."),
+    "explain": Command("primacy.cli.why:explain", "Why a node became master; decide it again."),
+    "what-if": Command("primacy.cli.why:what_if", "What would happen, or every reason against it."),
     "bench": Command("primacy.cli.bench:bench", "Measure failover, switchover and throughput."),
     "demo": Command("primacy.cli.demo:demo", "A cluster of three nodes, and faults to watch."),
 }

@@ -170,9 +170,13 @@ class _Change:
         return next(reversed(self._of(name, term, node)), None)
 
     def _began(self, event: Event) -> bool:
-        result = body(event).get("result") or {}
-        acts = result.get("type") in ("Claim", "Form", "Force")
-        return acts and body(event).get("term") == self.term and event.get("node") == self.to
+        """Whether this decision made the new master claim: taken by this life of it, in a term before."""
+        elected, result = self.elected, body(event).get("result") or {}
+        acts = result.get("type") in ("Claim", "Form", "Force") and body(event).get("term", 0) < self.term
+        if elected is None or not acts or body(elected).get("how") == "switchover":
+            return False
+        same = all(event.get(name) == elected.get(name) for name in ("node", "incarnation"))
+        return same and event["number"] < elected["number"]
 
     def _ended_former(self, event: Event) -> bool:
         result = body(event).get("result") or {}

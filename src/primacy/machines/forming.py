@@ -34,7 +34,7 @@ class MemberDuty:
                 return
             cmm.emit(Publish(ClaimBegan(term=term, node=cmm.me.node, cause=decision.cause, silence_ns=0)))
             cmm.begin(Purpose.FORM, cmm.new_term(decision.cause))
-            cmm.decisions.note("form", term, cmm.revision, view, decision)
+            cmm.decisions.note("form", cmm.term, cmm.revision, view, decision)
             return
         cmm.wake(cmm.now_ns + cmm.timing.beat_ns)
         if decision.reason != self.waits_for and cmm.now_ns - cmm.sign_ns >= cmm.timing.grace_ns:

@@ -97,7 +97,7 @@ class ViceDuty:
         cmm.emit(Seal(self._term))
         cmm.emit(Publish(ClaimBegan(term=term, node=cmm.me.node, cause=verdict.cause, silence_ns=silence_ns)))
         cmm.begin(Purpose.CLAIM, cmm.new_term(verdict.cause))
-        cmm.decisions.note("claim", term, cmm.revision, view, verdict)
+        cmm.decisions.note("claim", cmm.term, cmm.revision, view, verdict)
 
     @property
     def _record(self) -> Mastership:
