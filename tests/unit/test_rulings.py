@@ -142,6 +142,7 @@ def test_the_highest_priority_then_the_first_id_is_appointed() -> None:
     [
         ({}, HandOver),
         ({"in_place": True}, GoOn),
+        ({"in_place": True, "on_disk": False}, HandOver),
         ({"tried": "handover"}, GoOn),
         ({"tried": "handover", "on_disk": False}, TryAgain),
         ({"tried": "handover", "on_disk": False, "ready_vice": False}, EndLife),

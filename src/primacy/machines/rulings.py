@@ -295,7 +295,7 @@ class TryAgain(Struct, frozen=True, tag=True):
 def rescue(view: RescueView) -> HandOver | GoOn | EndLife | TryAgain:
     """Return how service is saved: by the vice if one has the data, else here if the disk has it, else by nobody."""
     if not view.tried:
-        return GoOn(view.lost) if view.in_place else HandOver(view.lost)
+        return GoOn(view.lost) if view.in_place and view.on_disk else HandOver(view.lost)
     if view.tried == "handover" and view.on_disk:
         return GoOn(view.lost)
     if view.tried == "handover" and not view.ready_vice:
