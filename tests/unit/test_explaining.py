@@ -16,6 +16,7 @@ from primacy.machines.coordination import Facts
 from primacy.machines.deciding import again, decided
 from primacy.machines.ids import MS
 from primacy.machines.preconditions import Request, Situation, judge
+from primacy.machines.timeline import Event
 
 START_NS = 1_700_000_000 * 1_000_000_000
 CLAIM = rulings.ClaimView("n1", True, True, 45 * MS, 250 * MS, 300 * MS, on_time=True, record_read=False)
@@ -25,10 +26,10 @@ class Story:
     """Events of several nodes in the order in which they are written here; `at_ms` is the wall clock."""
 
     def __init__(self) -> None:
-        self.told: list[explaining.Event] = []
+        self.told: list[Event] = []
         self._numbers: dict[str, int] = {}
 
-    def add(self, node: str, at_ms: float, event: e.Event) -> explaining.Event:
+    def add(self, node: str, at_ms: float, event: e.Event) -> Event:
         """Let a node publish an event."""
         number = self._numbers[node] = self._numbers.get(node, 0) + 1
         wall_ns = START_NS + int(at_ms * MS)

@@ -12,14 +12,15 @@ import msgspec
 
 from primacy.cli import common
 from primacy.cli.common import deadline_option, directory_option, json_option, print_json, say
+from primacy.cli.event_source import EventSource
 from primacy.errors import ConfigError, PrimacyError
-from primacy.local import layout as layouts
-from primacy.local.event_files import EventFiles
 from primacy.machines import deciding, explaining
 from primacy.machines.events import Decided
-from primacy.machines.explaining import Event, Explanation
+from primacy.machines.explaining import Explanation
+from primacy.machines.timeline import Event
 
 STATUS_S = 2.0
+EVENTS_S = 5.0
 FILE_BYTES_MAX = 64 << 20
 _EVENT = re.compile(r"(?P<node>[\w.-]+):(?P<number>\d{1,15})", re.ASCII)
 
@@ -54,11 +55,9 @@ def explain(which: str | None, replay: str | None, directory: str | None, as_jso
         if which is not None:
             raise click.UsageError("--replay takes everything from its FILE: leave TERM or EVENT out")
         return _replay(Path(replay), as_json)
-    layout = layouts.existing(directory)
-    events = EventFiles(layout).read()
+    events = common.run_async(_gather(directory))
     event = _EVENT.fullmatch(which) if which is not None else None
     if event is not None:
-        layouts.known_node(layout, event["node"])
         return _explain_event(events, event["node"], int(event["number"]), as_json)
     found = explaining.explain(events, _term(which, events))
     if found is None:
@@ -212,6 +211,12 @@ async def _ask(question: str, directory: str | None, deadline_s: float) -> dict[
     async with common.connected(directory, deadline_s) as cluster:
         found: dict[str, Any] = await cluster.control("what_if", deadline_s=deadline_s, question=question)
         return found
+
+
+async def _gather(directory: str | None) -> list[Event]:
+    """Return the events of all nodes: from their agents, of dead nodes of this machine from their files."""
+    async with EventSource(directory, EVENTS_S, say) as source:
+        return await source.gather()
 
 
 async def _waits(directory: str | None) -> list[str]:

@@ -9,14 +9,12 @@ sequence runs on all nodes and is told by each node's own duration. What no even
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from msgspec import Struct
 
 from primacy.machines.accounts import account, ms
 from primacy.machines.ids import MS
-
-Event = dict[str, Any]
+from primacy.machines.timeline import Event, inner, kind_of
 
 PHASES = ("detect", "decide", "give up", "claim", "levels", "serving", "reconnect")
 """All phases in their order: noticed, decided, the former master's levels, the ledger's swap, the new master's
@@ -59,25 +57,14 @@ class Explanation(Struct, frozen=True, rename={"former": "from"}):
     events: list[Event]
 
 
-def body(event: Event) -> dict[str, Any]:
-    """Return the event itself, without what its node added."""
-    found = event.get("event")
-    return found if isinstance(found, dict) else {}
-
-
-def kind(event: Event) -> str:
-    """Return the name of an event's type."""
-    return str(body(event).get("event", ""))
-
-
 def last_term(events: Iterable[Event]) -> int:
     """Return the term of the last change of roles; 0 when no event tells of one."""
-    return max((body(e).get("term", 0) for e in events if kind(e) == "MasterElected"), default=0)
+    return max((inner(e).get("term", 0) for e in events if kind_of(e) == "MasterElected"), default=0)
 
 
 def terms(events: Iterable[Event]) -> list[int]:
     """Return every term whose beginning is told, ascending."""
-    return sorted({body(e)["term"] for e in events if kind(e) == "MasterElected" and "term" in body(e)})
+    return sorted({inner(e)["term"] for e in events if kind_of(e) == "MasterElected" and "term" in inner(e)})
 
 
 def explain(events: Sequence[Event], term: int) -> Explanation | None:
@@ -85,7 +72,7 @@ def explain(events: Sequence[Event], term: int) -> Explanation | None:
     change = _Change(events, term)
     if change.elected is None:
         return None
-    elected = body(change.elected)
+    elected = inner(change.elected)
     return Explanation(
         term=term,
         how=str(elected.get("how", "")),
@@ -106,24 +93,24 @@ def explain_event(events: Sequence[Event], node: str, number: int) -> tuple[Even
     if not found:
         return None
     event = found[-1]
-    if kind(event) == "Decided":
+    if kind_of(event) == "Decided":
         return event, event
-    rules = _BEHIND.get(kind(event), ())
+    rules = _BEHIND.get(kind_of(event), ())
     near = [
         e
         for e in events
-        if kind(e) == "Decided"
-        and body(e).get("rule") in rules
+        if kind_of(e) == "Decided"
+        and inner(e).get("rule") in rules
         and e.get("node") == node
         and e.get("incarnation") == event.get("incarnation")
     ]
-    same = [e for e in near if abs(body(e).get("term", 0) - body(event).get("term", 0)) <= 1]
+    same = [e for e in near if abs(inner(e).get("term", 0) - inner(event).get("term", 0)) <= 1]
     return event, min(same, key=lambda e: abs(e["number"] - number), default=None)
 
 
 def decision_lines(event: Event) -> list[str]:
     """Return a kept decision as sentences: what was decided, and everything that it looked at."""
-    told = body(event)
+    told = inner(event)
     lines = [f"{told.get('node', '?')} decided {told.get('decision', '?')} (rule `{told.get('rule', '?')}`)"]
     return lines + [f"  - {line}" for line in account(str(told.get("rule")), told.get("inputs") or {})]
 
@@ -134,22 +121,22 @@ class _Change:
     def __init__(self, events: Sequence[Event], term: int) -> None:
         self._events, self.term = events, term
         self.elected = self._first("MasterElected", term)
-        self.to = str(body(self.elected).get("node", "")) if self.elected else ""
-        earlier = [e for e in events if kind(e) == "MasterElected" and body(e).get("term", 0) < term]
-        before = max(earlier, key=lambda e: body(e).get("term", 0), default=None)
-        self.former = str(body(before).get("node", "")) if before else ""
-        self.former_term = int(body(before).get("term", 0)) if before else 0
+        self.to = str(inner(self.elected).get("node", "")) if self.elected else ""
+        earlier = [e for e in events if kind_of(e) == "MasterElected" and inner(e).get("term", 0) < term]
+        before = max(earlier, key=lambda e: inner(e).get("term", 0), default=None)
+        self.former = str(inner(before).get("node", "")) if before else ""
+        self.former_term = int(inner(before).get("term", 0)) if before else 0
         self.serving = self._first("InService", term, self.to)
         self.claim = self._last("ClaimBegan", term, self.to)
         decided = [
             e
             for e in events
-            if kind(e) == "Decided" and body(e).get("rule") in ("claim", "form", "force", "rescue")
+            if kind_of(e) == "Decided" and inner(e).get("rule") in ("claim", "form", "force", "rescue")
         ]
         self.decided = next(
-            (e for e in reversed(decided) if self._began(e) and body(e).get("rule") != "rescue"), None
+            (e for e in reversed(decided) if self._began(e) and inner(e).get("rule") != "rescue"), None
         ) or next(
-            (e for e in reversed(decided) if body(e).get("rule") == "rescue" and self._ended_former(e)), None
+            (e for e in reversed(decided) if inner(e).get("rule") == "rescue" and self._ended_former(e)), None
         )
         self.permitted = self._permitted()
         self.told = [e for e in events if self._belongs(e)]
@@ -160,7 +147,7 @@ class _Change:
         return [
             e
             for e in self._events
-            if kind(e) == name and body(e).get("term") == term and node in ("", e.get("node"))
+            if kind_of(e) == name and inner(e).get("term") == term and node in ("", e.get("node"))
         ]
 
     def _first(self, name: str, term: int, node: str = "") -> Event | None:
@@ -171,33 +158,33 @@ class _Change:
 
     def _began(self, event: Event) -> bool:
         """Whether this decision made the new master claim: taken by this life of it, in a term before."""
-        elected, result = self.elected, body(event).get("result") or {}
-        acts = result.get("type") in ("Claim", "Form", "Force") and body(event).get("term", 0) < self.term
-        if elected is None or not acts or body(elected).get("how") == "switchover":
+        elected, result = self.elected, inner(event).get("result") or {}
+        acts = result.get("type") in ("Claim", "Form", "Force") and inner(event).get("term", 0) < self.term
+        if elected is None or not acts or inner(elected).get("how") == "switchover":
             return False
         same = all(event.get(name) == elected.get(name) for name in ("node", "incarnation"))
         return same and event["number"] < elected["number"]
 
     def _ended_former(self, event: Event) -> bool:
-        result = body(event).get("result") or {}
+        result = inner(event).get("result") or {}
         acts = result.get("type") in ("HandOver", "GoOn")
-        return acts and body(event).get("term") == self.former_term and event.get("node") == self.former
+        return acts and inner(event).get("term") == self.former_term and event.get("node") == self.former
 
     def _belongs(self, event: Event) -> bool:
-        term = body(event).get("term", 0)
-        if kind(event) in ("LinkChanged", "NodeChanged", "SchedulingGap"):
+        term = inner(event).get("term", 0)
+        if kind_of(event) in ("LinkChanged", "NodeChanged", "SchedulingGap"):
             return False
         if term == self.term:
             return True
-        if kind(event) not in _BEFORE or not self.former_term <= term < self.term:
+        if kind_of(event) not in _BEFORE or not self.former_term <= term < self.term:
             return False
-        if kind(event) == "ObituaryHeard":
-            return body(event).get("node") == self.former
-        if kind(event).startswith("Function") or kind(event) == "LevelCompleted":
-            return body(event).get("function") == "switchover" and event.get("node") == self.former
-        if kind(event) != "Decided":
+        if kind_of(event) == "ObituaryHeard":
+            return inner(event).get("node") == self.former
+        if kind_of(event).startswith("Function") or kind_of(event) == "LevelCompleted":
+            return inner(event).get("function") == "switchover" and event.get("node") == self.former
+        if kind_of(event) != "Decided":
             return True
-        return event is self.decided or event is self.permitted or body(event).get("rule") == "drop"
+        return event is self.decided or event is self.permitted or inner(event).get("rule") == "drop"
 
     def _permitted(self) -> Event | None:
         """The former master's decision to carry out the function that made it give its place up."""
@@ -207,8 +194,8 @@ class _Change:
         found = [
             e
             for e in self._of("Decided", self.former_term, self.former)
-            if body(e).get("rule") == "request"
-            and (body(e).get("result") or {}).get("type") == "Permit"
+            if inner(e).get("rule") == "request"
+            and (inner(e).get("result") or {}).get("type") == "Permit"
             and e["number"] < gives_up["number"]
         ]
         return found[-1] if found else None
@@ -218,7 +205,7 @@ class _Change:
         found = [
             e
             for e in self._of(name, self.former_term, self.former)
-            if body(e).get("function") == "switchover"
+            if inner(e).get("function") == "switchover"
         ]
         return found[-1] if found else None
 
@@ -229,7 +216,7 @@ class _Change:
             (
                 e
                 for e in self._of("FunctionEnded", self.term, self.to)
-                if body(e).get("function") in ("failover", "switchover", "initialize")
+                if inner(e).get("function") in ("failover", "switchover", "initialize")
                 and e["number"] > self.elected["number"]
                 and (self.serving is None or e["number"] < self.serving["number"])
             ),
@@ -241,10 +228,10 @@ class _Change:
         found = [
             e
             for e in self._events
-            if kind(e) == "ObituaryHeard"
+            if kind_of(e) == "ObituaryHeard"
             and e.get("node") == self.to
-            and body(e).get("node") == self.former
-            and body(e).get("term") == self.former_term
+            and inner(e).get("node") == self.former
+            and inner(e).get("term") == self.former_term
             and (self.claim is None or e["number"] < self.claim["number"])
         ]
         return found[-1] if found else None
@@ -255,7 +242,7 @@ class _Change:
     @property
     def decided_rescue(self) -> bool:
         """Whether the former master's coordinator brought it about: a primary was lost there."""
-        return self.decided is not None and body(self.decided).get("rule") == "rescue"
+        return self.decided is not None and inner(self.decided).get("rule") == "rescue"
 
     # ---- telling ----
 
@@ -267,9 +254,9 @@ class _Change:
         elected, claim = self.elected, self.claim
         assert elected is not None
         found: list[Phase | None] = []
-        if claim is not None and body(claim).get("silence_ns"):
+        if claim is not None and inner(claim).get("silence_ns"):
             obituary = self._obituary()
-            last_beat_ns = claim["wall_ns"] - body(claim)["silence_ns"]
+            last_beat_ns = claim["wall_ns"] - inner(claim)["silence_ns"]
             noticed = obituary if obituary is not None else claim
             what = "its obituary" if obituary is not None else "the end of the grace"
             found.append(
@@ -285,7 +272,7 @@ class _Change:
             started = [
                 e
                 for e in self._events
-                if kind(e) == "NodeStarted" and e.get("incarnation") == claim.get("incarnation")
+                if kind_of(e) == "NodeStarted" and e.get("incarnation") == claim.get("incarnation")
             ]
             found.append(_between("decide", started[-1] if started else None, claim, "from the node's start"))
         if claim is not None:
@@ -312,16 +299,16 @@ class _Change:
             _between("levels", self.elected, levels, f"the levels of {self.to} to its last"),
             _between("serving", levels or self.elected, serving, "to service"),
         ]
-        back = [e for e in self._of("FunctionEnded", self.term) if body(e).get("function") == "reconnect"]
+        back = [e for e in self._of("FunctionEnded", self.term) if inner(e).get("function") == "reconnect"]
         if back:
-            longest = max(float(body(e).get("duration_ms", 0.0)) for e in back)
+            longest = max(float(inner(e).get("duration_ms", 0.0)) for e in back)
             found.append(Phase("reconnect", longest, f"the longest of {len(back)} nodes, by its own clock"))
         return [p for p in found if p is not None]
 
     def sentences(self) -> list[str]:
         """Return the change as an operator reads it."""
         assert self.elected is not None
-        elected = body(self.elected)
+        elected = inner(self.elected)
         before = f", after {self.former} (term {self.former_term})" if self.former else ""
         lines = [f"{self.to} became master of term {self.term} by {elected.get('how')}{before}."]
         lines.append(f"Cause, as the record has it: {elected.get('cause')}.")
@@ -342,9 +329,9 @@ class _Change:
     def _aftermath(self) -> list[str]:
         if self.serving is None:
             return [f"No event tells that {self.to} serves term {self.term} yet."]
-        start = self.claim["wall_ns"] - body(self.claim).get("silence_ns", 0) if self.claim else None
+        start = self.claim["wall_ns"] - inner(self.claim).get("silence_ns", 0) if self.claim else None
         lines = []
-        if start is not None and body(self.claim or {}).get("silence_ns"):
+        if start is not None and inner(self.claim or {}).get("silence_ns"):
             total_ns = self.serving["wall_ns"] - start
             lines.append(
                 f"{ms(total_ns)} after the last beat of {self.former} the cluster was in service again."
@@ -353,7 +340,7 @@ class _Change:
             event = self._first(name, self.term, self.to)
             if event is not None:
                 after = ms(event["wall_ns"] - self.serving["wall_ns"])
-                lines.append(f"{body(event).get('node')} {what} {after} after service began.")
+                lines.append(f"{inner(event).get('node')} {what} {after} after service began.")
         later = self._of("ViceDropped", self.term, self.to)
         lines += [f"Since then: {e.get('sentence')}." for e in later[-1:]]
         return lines
