@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from primacy.machines import membership as m
 from primacy.machines import rulings
 from primacy.machines.deciding import RULES, Decisions, again, decided, in_words
-from primacy.machines.events import Decided, Event, Stamped
+from primacy.machines.events import Event, Stamped
+from primacy.machines.events_decision import Decided
 from primacy.machines.ids import MS
 from primacy.machines.messages import Obituary
 from primacy.machines.swap import Outcome, Purpose

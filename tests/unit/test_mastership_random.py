@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from primacy.machines import membership as m
 from primacy.machines import messages as w
 from primacy.machines.deciding import again
-from primacy.machines.events import Decided
+from primacy.machines.events_decision import Decided
 from primacy.machines.ids import FOREVER_NS, MS, NEVER_NS, Member
 from primacy.machines.mastership import MASTER, VICE, Monitor
 from primacy.machines.records import Mastership, Vice

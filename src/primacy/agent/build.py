@@ -27,19 +27,33 @@ def monitor(me: Member, cluster: str, table: Table, entries: tuple[NodeEntry, ..
     )
 
 
-def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns: int) -> Coordinator:
-    """Return the services coordinator of this life of the node."""
+def coordinator(
+    me: Member,
+    table: Table,
+    entries: tuple[NodeEntry, ...],
+    now_ns: int,
+    failures: dict[str, tuple[int, int]] | None = None,
+) -> Coordinator:
+    """Return the services coordinator of this life of the node. failures: what the last life has told of servers."""
     local = [s for s, row in table.services.items() if row.local]
     return Coordinator(
         me,
         tuple(
-            ServiceEntry(s, row.local, row.restart_in_place, row.durability == "memory", _registered(row))
+            ServiceEntry(
+                s,
+                row.local,
+                row.restart_in_place,
+                row.durability == "memory",
+                _registered(row),
+                row.recovery.limits(),
+            )
             for s, row in ((s, table.service(s)) for s in [*table.centralized(), *local])
         ),
         {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes},
         now_ns,
         nodes=entries,
         auto_promote=table.cluster.auto_promote,
+        failures=failures,
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from primacy.agent import build
+from primacy.agent import build, failure_file
 from primacy.agent.clock import Clock
 from primacy.agent.confirming import Confirming
 from primacy.agent.eventlog import EventLog
@@ -39,6 +39,7 @@ from primacy.machines.records import Mastership
 
 HEALTH_S = 1.0
 EXIT_ABANDONED = 71
+LAST_EVENTS_S = 0.1  # how long a life that ends waits for its disk, that its last events can be read
 Outcome = tuple[str, Any, list[str]]  # (kind, result, reasons)
 
 
@@ -73,7 +74,9 @@ class Node:
         self.confirming = Confirming(
             self.monitor, self.ledger, lambda service, answer: self.hosts.tell(service, answer, None)
         )
-        self.coordinator = build.coordinator(self.me, table, entries, self.started_ns)
+        self.coordinator = build.coordinator(
+            self.me, table, entries, self.started_ns, failure_file.take(Path(boot.directory))
+        )
         addresses = {n: table.agent_addresses(n) for n in table.nodes}
         self.port = DatagramPort(
             node=self.me.node,
@@ -227,6 +230,8 @@ class Node:
                 self.clock.wake_coordinator(at_ns)
             case coordination.Abandon(reason=reason):
                 sys.stderr.write(f"agent: this life of the node ends: {reason}\n")
+                failure_file.keep(Path(self.boot.directory), self.coordinator.recovery.counts())
+                self.events.close(LAST_EVENTS_S)
                 os._exit(EXIT_ABANDONED)
             case coordination.End(reason=reason, then=then):
                 self.reason, self.then = reason, then

@@ -132,6 +132,10 @@ def _troubles(node: Node) -> list[str]:
     for server in node.coordinator.servers.by_service.values():
         if server.error:
             found.append(f"{server.service}: {server.error}")
+        if server.held:
+            found.append(
+                f"{server.service}: failed here again and again: kept back, and tried again after a pause"
+            )
         if server.incomplete and not server.used:
             found.append(
                 f"{server.service}: its journal was set aside or is missing: this node can only join a master, not form"

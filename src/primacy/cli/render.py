@@ -34,6 +34,7 @@ EVENT_STYLES = {
     "ObituaryHeard": "red",
     "ServerDied": "red",
     "CallbackFailed": "red",
+    "RecoveryStep": "yellow",
     "FormationWaits": "yellow",
     "Decided": "dim",
 }

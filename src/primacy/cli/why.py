@@ -15,7 +15,7 @@ from primacy.cli.common import deadline_option, directory_option, json_option, p
 from primacy.cli.event_source import EventSource
 from primacy.errors import ConfigError, PrimacyError
 from primacy.machines import deciding, explaining
-from primacy.machines.events import Decided
+from primacy.machines.events_decision import Decided
 from primacy.machines.explaining import Explanation
 from primacy.machines.timeline import Event
 

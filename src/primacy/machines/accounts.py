@@ -132,8 +132,18 @@ def _rescue(i: Inputs) -> list[str]:
         else "what was acknowledged may be on no disk of this node"
     )
     if i["in_place"]:
-        lines.append("the table wants this service restarted in place")
+        lines.append("the recovery ladder wants this server restarted in place")
     return lines
+
+
+def _recover(i: Inputs) -> list[str]:
+    limits = i["limits"]
+    lines = [
+        f"{i['service']} has failed {i['failures']} times here lately; hand-overs for it so far: {i['switchovers']}",
+        f"its table allows {limits['restarts']} restarts in place and {limits['switchovers']} hand-overs",
+        "its place was primary" if i["primary"] else "its place was not primary",
+    ]
+    return [*lines, "the callback's policy wants the vice to take over"] if i["escalated"] else lines
 
 
 def _request(i: Inputs) -> list[str]:
@@ -169,4 +179,5 @@ _TELL: dict[str, Callable[[Inputs], list[str]]] = {
     "appoint": _appoint,
     "rescue": _rescue,
     "request": _request,
+    "recover": _recover,
 }

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from primacy.machines import formation, preconditions, rulings
-from primacy.machines.events import Decided, Event
+from primacy.machines import formation, preconditions, rulings, rungs
+from primacy.machines.events import Event
+from primacy.machines.events_decision import Decided
 
 Verdict = Any
 TOLD_MAX = 64
@@ -59,6 +60,7 @@ RULES: dict[str, Rule] = {
             "TryAgain": "to try again",
         },
     ),
+    "recover": Rule(rungs.View, rungs.decide, {"Step": "how to recover a server"}),
     "request": Rule(
         preconditions.Request,
         preconditions.judge,

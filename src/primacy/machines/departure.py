@@ -137,6 +137,12 @@ class Departure:
         if self.phase not in ("", "ended"):
             self._ssc.wake(self._deadline_ns)
 
+    def cut_short(self) -> None:
+        """A callback's failure was escalated: leave out the levels that are left."""
+        if self.phase == "callbacks":
+            self._ssc.runs.cancel(FUNCTION)
+            self._end_hosts()
+
     # ---- phases ----
 
     def _stop_serving(self, reason: str, request: int | None, *, everyone: bool = False) -> None:
@@ -145,7 +151,8 @@ class Departure:
         self._deadline_ns = self._ssc.now_ns + STOP_NS_MAX
         self._waiting = {s.service for s in self._ssc.servers.centralized if s.process == "open"}
         self._ssc.primaries(host_wire.Quiesce(self._ssc.term))
-        if not self._waiting or self._ssc.serving.own_term != self._ssc.term:
+        held = any(s.held for s in self._ssc.servers.centralized)  # nobody can say how far it is
+        if held or not self._waiting or self._ssc.serving.own_term != self._ssc.term:
             self._stopped(False)
 
     def _switched(self, done: bool, why: str) -> None:

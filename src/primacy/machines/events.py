@@ -10,15 +10,8 @@ from typing import Any
 
 import msgspec
 
-
-class Base(msgspec.Struct, frozen=True, tag_field="event", tag=True, kw_only=True):
-    """Base of all events; `term` is the mastership in which it happened (0 = none known)."""
-
-    term: int = 0
-
-    def sentence(self) -> str:
-        """Return the event in words."""
-        raise AssertionError(f"{type(self).__name__} has no sentence")
+from primacy.machines.event_base import Base
+from primacy.machines.events_decision import Decided
 
 
 class MasterElected(Base, frozen=True, kw_only=True):
@@ -239,12 +232,14 @@ class CallbackFailed(Base, frozen=True, kw_only=True):
     level: int
     callback: str
     reason: str
+    meaning: str = ""
 
     def sentence(self) -> str:
         """Return the event in words."""
+        then = f"; {self.meaning}" if self.meaning else ""
         return (
             f"{self.node}: {self.service}.{self.callback} ({self.function}, level {self.level}) "
-            f"did not complete: {self.reason}"
+            f"did not complete: {self.reason}{then}"
         )
 
 
@@ -273,6 +268,24 @@ class ServerDied(Base, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """Return the event in words."""
         return f"the host of {self.service} on {self.node} {self.reason}: {self.action}"
+
+
+class RecoveryStep(Base, frozen=True, kw_only=True):
+    """A rung of the recovery ladder: what a server's failures on this node recommended, and what was applied."""
+
+    node: str
+    service: str
+    reason: str
+    failures: int
+    recommended: str
+    applied: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return (
+            f"recovery of {self.service} on {self.node} after failure {self.failures} ({self.reason}): "
+            f"recommended {self.recommended}, applied {self.applied}"
+        )
 
 
 class InService(Base, frozen=True, kw_only=True):
@@ -346,25 +359,11 @@ class LedgerChanged(Base, frozen=True, kw_only=True):
         return f"the ledger does not answer {self.node} ({self.reason}); roles stay as they are"
 
 
-class Decided(Base, frozen=True, kw_only=True):
-    """A decision about roles was acted on: the rule, exactly its inputs, and the verdict; `explain` takes it again."""
-
-    node: str
-    rule: str
-    decision: str
-    inputs: dict[str, Any]
-    result: dict[str, Any]
-
-    def sentence(self) -> str:
-        """Return the event in words."""
-        return f"{self.node} decided {self.decision}"
-
-
 Event = (
     MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
-    | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | InService | ServiceNote
-    | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | Decided
+    | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | RecoveryStep | InService
+    | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | Decided
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from primacy.machines.coordination import KillHost, TellNode
+from primacy.machines.coordination import TellNode
 from primacy.machines.ids import Member
 from primacy.machines.ladder import AVAILABLE
 from primacy.machines.peer_wire import Progress
@@ -78,12 +78,6 @@ class Initialization:
     def _takes_part(self, server: Server) -> bool:
         """A centralized server of a node that is not available is registered at most, never initialized."""
         return server.row.local or self._ssc.ladder.rung == AVAILABLE
-
-    def failed(self, service: str, reason: str) -> None:
-        """A callback did not complete: end the host; it starts again after a while."""
-        server = self._ssc.servers.by_service[service]
-        server.error, server.process = reason, "failing"
-        self._ssc.emit(KillHost(service))
 
     def _barrier(self) -> int:
         """The highest level that may start now; 0: no master is known that has begun."""

@@ -28,11 +28,13 @@ class Rescue:
         self._ssc = coordinator
         self.lost = ""
         self._asked = ""  # what the monitor was asked for: handover | renew
+        self._in_place = False
         self._retry_ns = 0
         self._decisions = Decisions(coordinator.node, lambda event: coordinator.emit(Publish(event)))
 
-    def begin(self, lost: str) -> None:
-        """A primary was lost here; `lost` is the sentence for the record."""
+    def begin(self, lost: str, *, in_place: bool) -> None:
+        """A primary was lost here; `lost` is the sentence for the record. in_place: do not ask the vice."""
+        self._in_place = in_place and (self._in_place or not self.lost)
         self.lost, self._asked, self._retry_ns = lost, "", self._ssc.now_ns
 
     def forget(self) -> None:
@@ -60,7 +62,7 @@ class Rescue:
         view = RescueView(
             lost=self.lost,
             tried=tried,
-            in_place=any(s.row.restart_in_place for s in gone),
+            in_place=self._in_place,
             on_disk=all(s.kept or not s.row.volatile for s in gone),
             ready_vice=ssc.record is None or ssc.record.ready_vice is not None,
         )
@@ -72,6 +74,8 @@ class Rescue:
                 ssc.feed(membership.HandOver(now_ns=now_ns, term=term, in_step=False, cause=cause))
             case GoOn(cause=cause):
                 self._asked = Purpose.RENEW.value
+                if tried:
+                    ssc.recovery.nobody_takes_over()
                 ssc.servers.start_now()
                 ssc.feed(membership.Renew(now_ns=ssc.now_ns, term=ssc.term, cause=cause))
             case TryAgain():

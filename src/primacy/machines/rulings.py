@@ -257,8 +257,8 @@ class RescueView(Struct, frozen=True):
     """What the coordinator of a master looks at when a primary's host has died.
 
     lost: the sentence for the record. tried: what could not be written the last time: "" | handover | renew. in_place:
-    the table wants this service restarted where it is. on_disk: all that was acknowledged is on this node's disk.
-    ready_vice: the record names a ready vice.
+    the recovery ladder wants this server restarted where it is. on_disk: all that was acknowledged is on the disk of
+    this node. ready_vice: the record names a ready vice.
     """
 
     lost: str

@@ -52,11 +52,15 @@ class LevelComplete(Struct, frozen=True):
 
 
 class Trouble(Struct, frozen=True):
-    """A callback did not complete. policy: what its registration says (refuse, retry, restart, escalate)."""
+    """A callback did not complete. policy: refuse | restart | escalate; retry: it is tried again, nothing else yet.
+
+    undo: it was its undoing that did not complete.
+    """
 
     step: Step
     reason: str
     policy: str
+    undo: bool = False
 
 
 class Finished(Struct, frozen=True):
@@ -99,6 +103,11 @@ def _ns(seconds: float) -> int:
     return int(min(max(0.0, seconds), CALLBACK_S_MAX) * SECOND)
 
 
+def _last_resort(callback: Callback) -> str:
+    """What counts when a callback is not tried again."""
+    return "refuse" if callback.on_failure == "retry" else callback.on_failure
+
+
 class Sequence:
     """One run of one function on one node.
 
@@ -118,7 +127,7 @@ class Sequence:
         self.function = function
         self.ended = False
         self._ids = iter(ids)
-        self._abortable = abortable
+        self.abortable = abortable
         self._barrier = barrier
         by_level: dict[int, list[Step]] = {}
         for step in steps:
@@ -252,7 +261,7 @@ class Sequence:
             return self._next_undo(now_ns)
         if not self._begun:
             return []
-        if self._reasons and self._abortable:
+        if self._reasons and self.abortable:
             return self._begin_undo(now_ns)
         level = self.level
         assert level is not None
@@ -266,14 +275,13 @@ class Sequence:
             self._retries.append((now_ns + _ns(callback.delay_s), step, running.attempts))
             return [Trouble(step, f"{reason}; attempt {running.attempts}, trying again", "retry")]
         if running.undo:
-            return [Trouble(step, reason, callback.on_failure), *self._proceed(now_ns)]
+            return [Trouble(step, reason, _last_resort(callback), True), *self._proceed(now_ns)]
         return [*self._gave_up(step, reason), *self._proceed(now_ns)]
 
     def _gave_up(self, step: Step, reason: str) -> list[SequenceEffect]:
         callback = step.callback
         self._reasons.append(f"{step.service}.{callback.name} at level {callback.level}: {reason}")
-        policy = "refuse" if callback.on_failure == "retry" else callback.on_failure
-        return [Trouble(step, reason, policy)]
+        return [Trouble(step, reason, _last_resort(callback))]
 
     def _begin_undo(self, now_ns: int) -> list[SequenceEffect]:
         groups: dict[int, list[Step]] = {}

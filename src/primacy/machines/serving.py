@@ -30,6 +30,11 @@ class Serving:
         self._reconnected_term = 0
 
     @property
+    def begun(self) -> bool:
+        """Whether the present term's sequence has begun here: a server that comes later is not in it."""
+        return self._began_term == self._ssc.term
+
+    @property
     def serves(self) -> bool:
         """Whether this node is master and serves its term."""
         return self._ssc.role == "master" and self.own_term == self._ssc.term
