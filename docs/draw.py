@@ -24,6 +24,7 @@ from primacy.boot import PARAMETERS  # noqa: E402
 from primacy.config import RECOVERY_FIELDS, Recovery  # noqa: E402
 from primacy.machines import membership as m  # noqa: E402
 from primacy.machines import messages  # noqa: E402
+from primacy.machines.deciding import RULES  # noqa: E402
 from primacy.machines.events import Event  # noqa: E402
 from primacy.machines.ids import MS  # noqa: E402
 from primacy.machines.policies import TABLE  # noqa: E402
@@ -33,7 +34,7 @@ from primacy.machines.timing import PROFILES  # noqa: E402
 from tests.unit.cmm_tools import N1, N2, N3, Cluster  # noqa: E402
 
 _MARK = re.compile(r"<!-- drawn: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
-PAGES = ("docs/concepts.md", "docs/operations.md", "docs/reference/events.md")
+PAGES = ("docs/concepts.md", "docs/operations.md", "docs/reference/events.md", "docs/reference/why.md")
 
 
 class Recording(Cluster):
@@ -160,6 +161,15 @@ def _events() -> str:
     return "\n".join(["| event | when | fields |", "| --- | --- | --- |", *rows])
 
 
+def _rules() -> str:
+    rows = []
+    for name, rule in RULES.items():
+        verdicts = "; ".join(rule.words.values())
+        inputs = ", ".join(f"`{f}`" for f in rule.view.__struct_fields__)
+        rows.append(f"| `{name}` | {verdicts} | {inputs} |")
+    return "\n".join(["| rule | it decides | inputs |", "| --- | --- | --- |", *rows])
+
+
 def _failures() -> str:
     head = "| function | `refuse`, and `retry` at last | `restart` | `escalate` |\n| --- | --- | --- | --- |"
     rows = [f"| {p.value} | {' | '.join(each.value for each in means)} |" for p, means in TABLE.items()]
@@ -192,6 +202,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "boot": _boot,
     "changes": _purposes,
     "events": _events,
+    "rules": _rules,
     "failures": _failures,
     "recovery": _recovery,
     "details": _details,

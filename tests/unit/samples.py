@@ -28,6 +28,8 @@ def _value(kind: inspect.Type) -> Any:
             return _value(next(each for each in kind.types if not isinstance(each, inspect.NoneType)))
         case inspect.ListType() | inspect.VarTupleType() | inspect.SetType() | inspect.FrozenSetType():
             made = [_value(kind.item_type)]
+            if isinstance(kind, inspect.SetType | inspect.FrozenSetType):
+                return frozenset(made)
             return made if isinstance(kind, inspect.ListType) else tuple(made)
         case inspect.TupleType():
             return tuple(_value(each) for each in kind.item_types)

@@ -67,6 +67,7 @@ ARGUMENTS = {
     "sequence": ("function",),
     "status": ("local",),
     "ping": ("anything",),
+    "what_if": ("question",),
     "x" * 10_000: ("anything",),
 }
 

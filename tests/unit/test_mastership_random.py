@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from primacy.machines import membership as m
 from primacy.machines import messages as w
+from primacy.machines.deciding import again
+from primacy.machines.events_decision import Decided
 from primacy.machines.ids import FOREVER_NS, MS, NEVER_NS, Member
 from primacy.machines.mastership import MASTER, VICE, Monitor
 from primacy.machines.records import Mastership, Vice
@@ -114,6 +116,8 @@ class Watcher:
                 same = [t for t in self.tries if t.token == effect.token]
                 assert not same, "each try has a token of its own"
                 self.tries.append(effect)
+            case m.Publish(event=Decided() as kept):
+                assert again(kept).same, "a kept decision is the same again"
             case m.Send(message=w.Echo(vice=True, term=term)):
                 assert self.acknowledging == term, "a promise is given only while it is kept"
 

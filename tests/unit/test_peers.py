@@ -10,6 +10,7 @@ from primacy.machines.ids import Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.messages import Hello
 from primacy.machines.peers import NEVER_HEARD, Peers
+from primacy.machines.rulings import Appoint, Nobody, appoint
 
 ME, N2 = Member("n1", "1" * 32), Member("n2", "2" * 32)
 NODES = (NodeEntry("n1"), NodeEntry("n2"), NodeEntry("n3", priority=5))
@@ -100,7 +101,7 @@ def test_a_vice_must_be_fit_in_every_way(why: tuple[str, ...]) -> None:
     peer.able, peer.leaving = "not able" not in why, "leaving" in why
     peer.rest_until_ns = 151 if "resting" in why else 150
     dead = {N2.incarnation} if "dead" in why else {"f" * 32}
-    assert (peers.next_vice(150, 100, dead) is None) is bool(why)
+    assert isinstance(appoint(peers.vice_view(150, 100, dead)), Nobody) is bool(why)
 
 
 def test_the_highest_priority_then_the_first_id() -> None:
@@ -109,6 +110,6 @@ def test_the_highest_priority_then_the_first_id() -> None:
         peer = peers.heard(Member(node, node * 16), 0)
         assert peer is not None
         peer.able = True
-    best = peers.next_vice(1, 10, set())
-    assert best is not None
-    assert best.entry.id == "n3"
+    best = appoint(peers.vice_view(1, 10, set()))
+    assert isinstance(best, Appoint)
+    assert (best.node, best.incarnation) == ("n3", "n3" * 16)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from primacy.machines.ids import SECOND, ServerState
-from primacy.machines.rungs import FORGET_WINDOWS, FREE_FAILURES, UNLIMITED, History, Limits, Rung
+from primacy.machines.rungs import FORGET_WINDOWS, FREE_FAILURES, UNLIMITED, History, Limits, Rung, decide
 
 PRIMARY, SECONDARY, SPARE = ServerState.PRIMARY, ServerState.SECONDARY, ServerState.SPARE
 START_NS = 10_000 * SECOND
@@ -28,7 +28,8 @@ class Server:
         since_ns = self.now_ns
         self.now_ns += int(lived_s * SECOND)
         self.history.failed(self.limits, state, since_ns, self.now_ns)
-        rung = self.history.rung(self.limits, primary=state is PRIMARY, escalated=escalated)
+        view = self.history.view("shop", self.limits, primary=state is PRIMARY, escalated=escalated)
+        rung = self.history.rung(decide(view))
         return rung, (self.history.until_ns - self.now_ns) / SECOND
 
 
@@ -137,7 +138,7 @@ def test_a_service_that_runs_nowhere_makes_the_mastership_move_a_limited_number_
         now_ns += int(pause_s * SECOND)
     assert moves <= nodes * (limits.switchovers + (1 if limits.node_out else 0))
     if seconds_to_join <= min(lives_s):
-        assert last_move <= nodes * (limits.restarts + limits.switchovers + max(2, limits.node_out))
+        assert last_move <= nodes * max(limits.restarts + limits.switchovers + 2, limits.node_out)
 
 
 def test_an_escalated_failure_leaves_the_restart_out() -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from primacy.agent import status
 from primacy.machines import host_wire
-from primacy.machines.ids import SECOND
+from primacy.machines.coordination import Facts
+from primacy.machines.ids import SECOND, Member
 from primacy.machines.membership import NodeEntry, TableChanged
+from primacy.machines.records import Mastership, Vice
 from tests.unit.agent_tools import Site
 from tests.unit.cgtp_tools import until
 
@@ -145,3 +147,24 @@ async def test_who_waits_in_formation_says_for_what(tmp_path: Path) -> None:
     running.node.ledger.available = False
     assert any("ledger does not answer" in line for line in status.whole(running.node, {})["waits"])
     await site.close()
+
+
+@pytest.mark.parametrize(
+    ("role", "members", "vice", "told"),
+    [
+        ("member", ("n2", "n3"), None, True),
+        ("vice", ("n2", "n3"), Vice("n2", "b", ready=False), True),
+        ("member", ("n2", "n3"), Vice("n2", "b", ready=True), False),
+        ("member", ("n1", "n2"), None, False),
+        ("master", ("n1",), None, False),
+    ],
+)
+def test_a_lost_master_whose_record_lets_nobody_else_claim_is_told_plainly(
+    role: str, members: tuple[str, ...], vice: Vice | None, told: bool
+) -> None:
+    n1 = Member("n1", "a")
+    record = Mastership(3, n1, vice, 2, "n2 did not answer for a lease", n1)
+    facts = Facts(role, 3, "n1", "", False, False, False, members, ())
+    lines = status.nobody_may_claim(facts, record)
+    assert [line.startswith("n1 is not heard: the record names n1") for line in lines] == [True] * told
+    assert all("nobody else may claim" in line for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from primacy.machines import events
@@ -158,3 +159,12 @@ def test_kinds_that_are_not_known_are_told() -> None:
 
 def test_every_rule_is_about_a_kind_that_there_is() -> None:
     assert set(DETAILS) <= {kind.__name__ for kind in members(events.Event)}
+
+
+def test_of_the_decisions_only_a_refused_request_is_told() -> None:
+    kept = events.Decided(
+        term=1, node="n1", rule="request", decision="x", inputs={}, result={"type": "Permit"}
+    )
+    refused = msgspec.structs.replace(kept, result={"type": "Refuse"})
+    other = msgspec.structs.replace(refused, rule="force")
+    assert told(("n1", ELECTED), ("n1", kept), ("n1", refused), ("n1", other)) == [True, False, True, False]

@@ -20,6 +20,7 @@ from primacy.agent import event_pages, status, system_level
 from primacy.agent.node import Node
 from primacy.agent.requests import TARGETS, Requests, shown
 from primacy.agent.tasks import Tasks
+from primacy.agent.what_if import what_if
 from primacy.cgtp.stream import FRAME_BYTES_MAX, Stream
 from primacy.errors import WireError
 from primacy.machines import control_wire
@@ -62,6 +63,7 @@ class Control:
             "link": self._link,
             "sequence": self._sequence,
             "ping": self._ping,
+            "what_if": lambda a: what_if(node, self._do, a),
         }
 
     def accept(self, stream: Stream) -> None:
@@ -143,7 +145,7 @@ class Control:
             return "done", status.local(self._node), []
         if verb == system_level.VERB:
             return system_level.answer(self._node.boot, arguments)
-        if verb == "status" or verb in TARGETS:
+        if verb in ("status", "what_if") or verb in TARGETS:
             if self._node.monitor.role != "master":
                 return "unavailable", None, [f"{self._node.me.node} is not master"]
             return await (self._requests.submit if verb in TARGETS else self._do)(verb, arguments)

@@ -7,7 +7,10 @@ from typing import Any
 from primacy.agent import waits
 from primacy.agent.node import Node
 from primacy.lease_page import now_ns
+from primacy.machines.coordination import Facts
+from primacy.machines.formation import stranded
 from primacy.machines.ids import MS, Role, ServerState
+from primacy.machines.records import Mastership
 
 HOST_SILENT_NS = 2_000 * MS
 
@@ -65,7 +68,7 @@ def whole(node: Node, locals_: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "master": facts.master or None,
         "vice": facts.vice or None,
         "vice_ready": facts.vice_ready,
-        "in_service": in_service(node),
+        "in_service": in_service(node) and facts.master in facts.members,
         "waits": _waits(node),
         "ledger": {"url": node.boot.ledger, "available": node.ledger.available},
         "nodes": nodes,
@@ -147,11 +150,19 @@ def _troubles(node: Node) -> list[str]:
     return found
 
 
+def nobody_may_claim(facts: Facts, record: Mastership | None) -> list[str]:
+    """Say it plainly when the master is not heard and the record lets nobody else take its place."""
+    why = stranded(record)
+    lost = facts.role != "master" and facts.master not in facts.members
+    return [f"{facts.master} is not heard: {why}"] if why and lost else []
+
+
 def _waits(node: Node) -> list[str]:
     """Why the cluster is not in service, or not in step: what it waits for."""
     waits = []
     if node.monitor.role == "member" and node.monitor.member.waits_for:
         waits.append(f"{node.me.node}: {node.monitor.member.waits_for}")
+    waits += nobody_may_claim(node.facts(), node.monitor.record)
     if not node.ledger.available:
         waits.append("the ledger does not answer; roles stay as they are until it does")
     return waits + _troubles(node)

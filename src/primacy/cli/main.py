@@ -44,6 +44,8 @@ COMMANDS = {
     "call": Command("primacy.cli.services:call", "Call an operation or a query of a service."),
     "node": Command("primacy.cli.node:node", "Run one node (what `up` starts for each)."),
     "config": Command("primacy.cli.table:config", "The configuration table."),
+    "explain": Command("primacy.cli.why:explain", "Why a node became master; decide it again."),
+    "what-if": Command("primacy.cli.why:what_if", "What would happen, or every reason against it."),
     "bench": Command("primacy.cli.bench:bench", "Measure failover, switchover and throughput."),
     "demo": Command("primacy.cli.demo:demo", "A cluster of three nodes, and faults to watch."),
 }

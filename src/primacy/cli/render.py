@@ -37,6 +37,7 @@ EVENT_STYLES = {
     "CallbackFailed": "red",
     "RecoveryStep": "yellow",
     "FormationWaits": "yellow",
+    "Decided": "dim",
 }
 
 

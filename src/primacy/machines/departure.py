@@ -18,7 +18,7 @@ from primacy.machines import host_wire, membership, peer_wire
 from primacy.machines.coordination import Answer, Asked, End, Facts, KillHost, Publish, TellNode, ToHost
 from primacy.machines.events import NodeStopped
 from primacy.machines.ids import SECOND
-from primacy.machines.preconditions import Situation, reasons_against
+from primacy.machines.preconditions import Refuse, Request, Situation
 from primacy.machines.runs import Frame
 from primacy.machines.sequence import Wait, patience_ns, plan
 from primacy.machines.swap import Outcome, Purpose
@@ -60,9 +60,9 @@ class Departure:
         busy = f"a shutdown is in progress ({self.phase})" if self.phase else ""
         # a cluster that does not serve, or where a change is under way, may be shut down all the same
         facts = msgspec.structs.replace(event.facts, swap_open=False)
-        reasons = reasons_against("shutdown", None, facts, Situation(True, busy, False))
-        if reasons:
-            ssc.emit(Answer(event.id, "refused", {}, reasons))
+        verdict = ssc.functions.judged(event, Request("shutdown", None, facts, Situation(True, busy, False)))
+        if isinstance(verdict, Refuse):
+            ssc.emit(Answer(event.id, "refused", {}, verdict.reasons))
         elif event.arguments.get("dry_run"):
             ssc.emit(Answer(event.id, "done", {"possible": True}))
         else:

@@ -10,15 +10,8 @@ from typing import Any
 
 import msgspec
 
-
-class Base(msgspec.Struct, frozen=True, tag_field="event", tag=True, kw_only=True):
-    """Base of all events; `term` is the mastership in which it happened (0 = none known)."""
-
-    term: int = 0
-
-    def sentence(self) -> str:
-        """Return the event in words."""
-        raise AssertionError(f"{type(self).__name__} has no sentence")
+from primacy.machines.event_base import Base
+from primacy.machines.events_decision import Decided
 
 
 class MasterElected(Base, frozen=True, kw_only=True):
@@ -370,7 +363,7 @@ Event = (
     MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
     | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | RecoveryStep | InService
-    | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged
+    | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | Decided
 )  # fmt: skip
 
 

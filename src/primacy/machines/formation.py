@@ -48,13 +48,13 @@ class View(Struct, frozen=True):
     availability: bool = False
 
 
-class Form(Struct, frozen=True):
+class Form(Struct, frozen=True, tag=True):
     """This node claims now; `cause` is the sentence for the record."""
 
     cause: str
 
 
-class Wait(Struct, frozen=True):
+class Wait(Struct, frozen=True, tag=True):
     """This node does not claim now; `reason` says what it waits for. passing: time alone ends this wait."""
 
     reason: str
@@ -122,3 +122,23 @@ def _better(view: View, me: Candidate) -> Candidate | None:
 def _order(candidate: Candidate) -> tuple[list[tuple[int, int]], int, str]:
     freshest = sorted(((-term, -sequence) for term, sequence in candidate.positions.values()))
     return freshest, -candidate.priority, candidate.member.node
+
+
+def stranded(record: Mastership | None) -> str:
+    """Return what an operator must know when a lost master leaves a record that lets nobody else claim; else nothing.
+
+    The known limit: a master that dies in the instant in which its own drop of a living vice was written leaves a
+    record that names only the dead. The vice, alive and perhaps complete, cannot tell whether the master went on
+    alone and acknowledged writes that nobody else has.
+    """
+    if record is None or record.stopped is not None or record.ready_vice is not None:
+        return ""
+    master, why = record.master.node, f" ({record.cause})" if record.vice is None and record.cause else ""
+    last = (
+        f"and no vice{why}" if record.vice is None else f"and {record.vice.node} as vice that was not in step"
+    )
+    return (
+        f"the record names {master} as master of term {record.term} {last}: {master} may have acknowledged writes "
+        f"that no other node has, so nobody else may claim. It ends when {master} starts again, or by the operator's "
+        "word that it is lost for good (force)"
+    )

@@ -27,14 +27,14 @@ class MemberDuty:
             return
         if not self._record_is_fresh():
             return
-        decision = decide(self._view())
+        view, term = self._view(), cmm.term + 1
+        decision = decide(view)
         if isinstance(decision, Form):
             if cmm.paused():
                 return
-            cmm.emit(
-                Publish(ClaimBegan(term=cmm.term + 1, node=cmm.me.node, cause=decision.cause, silence_ns=0))
-            )
+            cmm.emit(Publish(ClaimBegan(term=term, node=cmm.me.node, cause=decision.cause, silence_ns=0)))
             cmm.begin(Purpose.FORM, cmm.new_term(decision.cause))
+            cmm.decisions.note("form", cmm.term, cmm.revision, view, decision)
             return
         cmm.wake(cmm.now_ns + cmm.timing.beat_ns)
         if decision.reason != self.waits_for and cmm.now_ns - cmm.sign_ns >= cmm.timing.grace_ns:
@@ -43,6 +43,7 @@ class MemberDuty:
                 term=cmm.term, node=cmm.me.node, reason=decision.reason, passing=decision.passing
             )
             cmm.emit(Publish(waits))
+            cmm.decisions.note("form", cmm.term, cmm.revision, view, decision)
 
     def _record_is_fresh(self) -> bool:
         """Whether no master is heard any more, and the record was read since; read it when that is so."""

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from primacy.machines.coordination import Answer, Asked, Facts, Publish, RecordChanged
+from primacy.machines.deciding import Decisions
 from primacy.machines.driving import Drive, then_of
 from primacy.machines.events import OperationBegan, OperationEnded
 from primacy.machines.ids import MS, SECOND
 from primacy.machines.peer_wire import FunctionDone
-from primacy.machines.preconditions import Situation, reasons_against
+from primacy.machines.preconditions import Permit, Refuse, Request, Situation, judge
 from primacy.machines.records import (
     OPERATION,
     Operation,
@@ -56,6 +57,7 @@ class Functions:
         self._requests: list[int] = []  # who waits for it
         self._alone_ns = 0  # since when there is nobody who could be vice
         self._autos = 0
+        self._decisions = Decisions(coordinator.node, lambda event: coordinator.emit(Publish(event)))
 
     def named(self, function: str) -> str:
         """The operation that a run of this function on this node belongs to; empty: to none that is known here."""
@@ -80,9 +82,9 @@ class Functions:
         if id and id == self._intent:
             self._requests.append(event.id)
             return
-        reasons = reasons_against(verb, node, event.facts, self._situation())
-        if reasons:
-            ssc.emit(Answer(event.id, "refused", {}, reasons))
+        verdict = self.judged(event, Request(verb, node, event.facts, self._situation()))
+        if isinstance(verdict, Refuse):
+            ssc.emit(Answer(event.id, "refused", {}, verdict.reasons))
         elif arguments.get("dry_run"):
             ssc.emit(Answer(event.id, "done", self._possible(verb, event.facts)))
         else:
@@ -92,6 +94,13 @@ class Functions:
             about = node if node is not None and verb != "switchover" else event.facts.master
             operation = Operation(id, verb, about, brief(why), ssc.node, ssc.term, options)
             self._write_intent(operation, [event.id])
+
+    def judged(self, event: Asked, request: Request) -> Permit | Refuse:
+        """Judge a request by its preconditions; a real one's judgement is kept, a dry run's is not."""
+        verdict = judge(request)
+        if not event.arguments.get("dry_run"):
+            self._decisions.note("request", self._ssc.term, event.id, request, verdict)
+        return verdict
 
     def told(self, event: RecordChanged) -> None:
         """The ledger's record of operations, as it stands now."""

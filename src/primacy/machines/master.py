@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from primacy.machines import rulings
 from primacy.machines.events import LeaseLapsed, ViceAppointed, ViceDropped, ViceInStep
 from primacy.machines.formation import Positions
 from primacy.machines.ids import FOREVER_NS, NEVER_NS, Member
@@ -30,6 +31,7 @@ from primacy.machines.membership import (
 )
 from primacy.machines.messages import Beat, Echo
 from primacy.machines.records import Mastership, Vice
+from primacy.machines.rulings import Appoint, Drop, DropView, MakeReady, ReadyView
 from primacy.machines.swap import Outcome, Purpose
 
 if TYPE_CHECKING:
@@ -203,22 +205,35 @@ class MasterDuty:
         if record.vice is None:
             self._consider_alone()
             return
-        why = self._why_drop(record.vice)
-        if why and not self.linked:
-            return  # it is this node that is cut off: a ready vice claims, and clients reach that one
-        if why:
-            if not record.vice.ready and record.appointment not in self._unfit:
-                self._unfit[record.appointment] = why  # it cannot claim, and never will in this appointment:
-                cmm.emit(Alone(record.term))  # no reply needs to wait for the ledger
-            if not cmm.paused():
-                cmm.begin(Purpose.DROP, self._next(None, why))
-        elif not record.vice.ready and self._joined == record.appointment and self.lease.held(cmm.now_ns):
-            self._make_ready(record.vice)
+        view = self._drop_view(record.vice)
+        verdict = rulings.drop(view)
+        if verdict.lapsed and record.vice.ready and self._lapsed != record.appointment:
+            self._lapsed = record.appointment
+            cmm.emit(Publish(LeaseLapsed(term=record.term, node=cmm.me.node, vice=record.vice.node)))
+        if isinstance(verdict, Drop):
+            self._drop(record.vice, view, verdict)
+        elif verdict.fit and not record.vice.ready:
+            self._consider_ready(record.vice)
 
-    def _make_ready(self, vice: Vice) -> None:
-        if not self._cmm.paused():
-            ready = msgspec.structs.replace(vice, ready=True)
-            self._cmm.begin(Purpose.READY, self._next(ready, f"{ready.node} is in step"))
+    def _drop(self, vice: Vice, view: DropView, verdict: Drop) -> None:
+        cmm, record = self._cmm, self._record
+        if not vice.ready and record.appointment not in self._unfit:
+            self._unfit[record.appointment] = (
+                verdict.cause
+            )  # it cannot claim, and never will in this appointment:
+            cmm.emit(Alone(record.term))  # no reply needs to wait for the ledger
+        if not cmm.paused():
+            cmm.begin(Purpose.DROP, self._next(None, verdict.cause))
+            cmm.decisions.note("drop", cmm.term, cmm.revision, view, verdict)
+
+    def _consider_ready(self, vice: Vice) -> None:
+        cmm, joined = self._cmm, self._joined == self._record.appointment
+        view = ReadyView(vice.node, joined, self.lease.held(cmm.now_ns))
+        verdict = rulings.ready(view)
+        if isinstance(verdict, MakeReady) and not cmm.paused():
+            named = msgspec.structs.replace(vice, ready=True)
+            cmm.begin(Purpose.READY, self._next(named, verdict.cause))
+            cmm.decisions.note("ready", cmm.term, cmm.revision, view, verdict)
 
     def _consider_alone(self) -> None:
         cmm = self._cmm
@@ -228,36 +243,30 @@ class MasterDuty:
         cmm.wake(self._reread_ns)
         if self.serving_term != cmm.term or cmm.paused():
             return
-        peer = cmm.peers.next_vice(cmm.now_ns, cmm.timing.silence_ns, cmm.dead, self.kept_back)
-        if peer is not None:
-            vice = Vice(peer.entry.id, peer.incarnation, ready=False)
+        view = cmm.peers.vice_view(cmm.now_ns, cmm.timing.silence_ns, cmm.dead, self.kept_back)
+        verdict = rulings.appoint(view)
+        if isinstance(verdict, Appoint):
+            vice = Vice(verdict.node, verdict.incarnation, ready=False)
             appointment = self._record.appointment + 1
-            cmm.begin(Purpose.APPOINT, self._next(vice, f"{vice.node} is appointed vice", appointment))
+            cmm.begin(Purpose.APPOINT, self._next(vice, verdict.cause, appointment))
+            cmm.decisions.note("appoint", cmm.term, cmm.revision, view, verdict)
 
-    def _why_drop(self, vice: Vice) -> str:
-        """Return why the vice must go, or nothing. By the clock only when this agent itself was on time."""
-        cmm, record = self._cmm, self._record
-        peer = cmm.peers.get(vice.node)
-        if vice.incarnation in cmm.dead:
-            return f"the processes of {vice.node} are dead"
-        if peer is None or not peer.entry.eligible:
-            return f"{vice.node} is no eligible node of the table any more"
-        if not peer.entry.available:
-            return f"{vice.node} is a spare by its record"
-        if vice.node in self.kept_back:
-            return self.kept_back[vice.node]
-        if peer.leaving and peer.incarnation == vice.incarnation:
-            return f"{vice.node} leaves in order"
-        if record.appointment in self._unfit:
-            return f"{vice.node}: {self._unfit[record.appointment]}"
+    def _drop_view(self, vice: Vice) -> DropView:
+        cmm, peer = self._cmm, self._cmm.peers.get(vice.node)
         end_ns = max(self.lease.until_ns, self._appointed_ns + cmm.timing.lease_ns)
         cmm.wake(end_ns)
-        if cmm.now_ns < end_ns or not cmm.judges():
-            return ""
-        if vice.ready and self._lapsed != record.appointment:
-            self._lapsed = record.appointment
-            cmm.emit(Publish(LeaseLapsed(term=record.term, node=cmm.me.node, vice=vice.node)))
-        return f"{vice.node} did not answer for a lease"
+        return DropView(
+            vice.node,
+            vice.incarnation in cmm.dead,
+            peer is not None and peer.entry.eligible,
+            peer is not None and peer.entry.available,
+            self.kept_back.get(vice.node, ""),
+            peer is not None and peer.leaving and peer.incarnation == vice.incarnation,
+            self._unfit.get(self._record.appointment, ""),
+            cmm.now_ns - end_ns,
+            cmm.judges(),
+            self.linked,
+        )
 
     def _dropped(self, vice: Vice) -> None:
         cmm, record = self._cmm, self._record

@@ -21,6 +21,7 @@ import msgspec
 
 from primacy.machines import messages
 from primacy.machines.announcing import Announcer
+from primacy.machines.deciding import Decisions
 from primacy.machines.events import MasterDeposed, MasterElected, ObituaryHeard
 from primacy.machines.formation import Positions
 from primacy.machines.forming import MemberDuty
@@ -73,6 +74,7 @@ class Monitor:
         self.vice = ViceDuty(self)
         self.member = MemberDuty(self)
         self.announcer = Announcer(self)
+        self.decisions = Decisions(me.node, lambda event: self.emit(Publish(event)))
         self.judge_ns = now_ns  # before this instant nobody is judged by the clock
         self.sign_ns = now_ns  # last sign of life of a master (at first: this node's own start)
         self.signed = False  # a master has been heard at all

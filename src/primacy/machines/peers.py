@@ -5,15 +5,17 @@ Nothing here gives or takes a right: a peer's silence matters to roles only thro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from primacy.machines.formation import Candidate, Positions
-from primacy.machines.ids import Member
+from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.messages import Hello
+from primacy.machines.rulings import AppointView, ViceCandidate
 
 NEVER_HEARD = -(1 << 62)
+NOBODY_KEPT_BACK: Mapping[str, str] = {}
 
 
 @dataclass(slots=True)
@@ -102,19 +104,26 @@ class Peers:
             if p.entry.may_lead and p.positions is not None and now_ns - p.hello_ns < lately_ns
         ]
 
-    def next_vice(
-        self, now_ns: int, silence_ns: int, dead: set[str], kept_back: Collection[str] = ()
-    ) -> Peer | None:
-        """The best node that may be appointed vice now: the highest priority, then the first id."""
-        fit = [
-            p
-            for p in self
-            if p.able
-            and p.entry.may_lead
-            and not p.leaving
-            and p.entry.id not in kept_back
-            and p.incarnation not in dead
-            and now_ns - p.heard_ns < silence_ns
-            and now_ns >= p.rest_until_ns
-        ]
-        return min(fit, key=lambda p: (-p.entry.priority, p.entry.id), default=None)
+    def vice_view(
+        self, now_ns: int, silence_ns: int, dead: set[str], kept_back: Mapping[str, str] = NOBODY_KEPT_BACK
+    ) -> AppointView:
+        """What is known of every node that might become vice now; rulings.appoint chooses. kept_back: by id, why."""
+        return AppointView(
+            silence_ns,
+            tuple(
+                ViceCandidate(
+                    p.entry.id,
+                    p.incarnation,
+                    p.entry.priority,
+                    p.entry.eligible,
+                    p.entry.available,
+                    kept_back.get(p.entry.id, ""),
+                    p.able,
+                    p.leaving,
+                    p.incarnation in dead,
+                    min(now_ns - p.heard_ns, FOREVER_NS),
+                    max(0, p.rest_until_ns - now_ns),
+                )
+                for p in self
+            ),
+        )

@@ -23,6 +23,35 @@ class Situation(Struct, frozen=True):
     auto_promote: bool
 
 
+class Request(Struct, frozen=True):
+    """A request with everything that its judgement looks at; node None: the whole cluster, or the vice."""
+
+    function: str
+    node: str | None
+    facts: Facts
+    situation: Situation
+
+
+class Permit(Struct, frozen=True, tag=True):
+    """Nothing speaks against it; `cause` says what was asked for."""
+
+    cause: str
+
+
+class Refuse(Struct, frozen=True, tag=True):
+    """It is refused, and nothing is done; all that speaks against it."""
+
+    cause: str
+    reasons: tuple[str, ...]
+
+
+def judge(request: Request) -> Permit | Refuse:
+    """Return whether a function is possible now."""
+    asked = f"{request.function} {request.node or ''}".rstrip()
+    reasons = reasons_against(request.function, request.node, request.facts, request.situation)
+    return Refuse(f"{asked}: {'; '.join(reasons)}", reasons) if reasons else Permit(asked)
+
+
 def reasons_against(function: str, node: str | None, facts: Facts, situation: Situation) -> tuple[str, ...]:
     """Return every reason why this function is not possible now; node None: the whole cluster, or the vice."""
     reasons = []

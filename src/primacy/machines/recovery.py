@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from primacy.machines import membership
 from primacy.machines.coordination import Abandon, Publish
+from primacy.machines.deciding import Decisions
 from primacy.machines.driving import facts_of
 from primacy.machines.events import RecoveryStep
 from primacy.machines.ids import MS, ServerState
 from primacy.machines.policies import Meaning
 from primacy.machines.records import brief
-from primacy.machines.rungs import History, Rung
+from primacy.machines.rungs import History, Rung, decide
 
 if TYPE_CHECKING:
     from primacy.machines.coordinator import Coordinator
@@ -34,6 +35,7 @@ class Recovery:
     def __init__(self, coordinator: Coordinator, failures: dict[str, tuple[int, int]]) -> None:
         """failures: by service, how many in a row an earlier life of the node has counted, and the hand-overs."""
         self._ssc = coordinator
+        self._decisions = Decisions(coordinator.node, lambda event: coordinator.emit(Publish(event)))
         self._histories: dict[str, History] = {}
         for service, counts in failures.items():
             server = coordinator.servers.by_service.get(service)
@@ -165,7 +167,11 @@ class Recovery:
         limits = server.row.limits
         history.failed(limits, state, since_ns, self._ssc.now_ns)
         primary = state is ServerState.PRIMARY and self._ssc.role == "master"
-        return history.rung(limits, primary=primary, escalated=server.service in self._escalated)
+        escalated = server.service in self._escalated
+        view = history.view(server.service, limits, primary=primary, escalated=escalated)
+        verdict = decide(view)
+        self._decisions.note("recover", self._ssc.term, view, view, verdict)
+        return history.rung(verdict)
 
     def _handed_over(self, server: Server, reason: str, done: bool, why: str) -> None:
         """The planned switchover has ended; the server that is not well starts anew in any case."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from primacy.machines import membership
-from primacy.machines.coordination import Abandon
+from primacy.machines.coordination import Abandon, Publish
+from primacy.machines.deciding import Decisions
 from primacy.machines.ids import MS
+from primacy.machines.rulings import EndLife, GoOn, HandOver, RescueView, TryAgain, rescue
 from primacy.machines.swap import Outcome, Purpose
 
 if TYPE_CHECKING:
@@ -25,32 +27,24 @@ class Rescue:
     def __init__(self, coordinator: Coordinator) -> None:
         self._ssc = coordinator
         self.lost = ""
-        self._asked = False
+        self._asked = ""  # what the monitor was asked for: handover | renew
         self._in_place = False
         self._retry_ns = 0
+        self._decisions = Decisions(coordinator.node, lambda event: coordinator.emit(Publish(event)))
 
     def begin(self, lost: str, *, in_place: bool) -> None:
         """A primary was lost here; `lost` is the sentence for the record. in_place: do not ask the vice."""
         self._in_place = in_place and (self._in_place or not self.lost)
-        self.lost, self._asked, self._retry_ns = lost, False, self._ssc.now_ns
+        self.lost, self._asked, self._retry_ns = lost, "", self._ssc.now_ns
 
     def forget(self) -> None:
         """This node's place is another one: what was lost is settled."""
-        self.lost, self._asked = "", False
+        self.lost, self._asked = "", ""
 
     def closed(self, purpose: Purpose, outcome: Outcome) -> None:
         """A change of the record was settled."""
-        ssc = self._ssc
-        if not self._asked or outcome is Outcome.DONE:
-            return
-        if purpose is Purpose.HANDOVER and self._may_renew():
-            ssc.recovery.nobody_takes_over()
-            self._renew()
-        elif purpose is Purpose.HANDOVER and ssc.record is not None and ssc.record.ready_vice is None:
-            ssc.emit(Abandon(f"{self.lost}, and what it kept in memory is nowhere else"))
-        elif purpose in (Purpose.HANDOVER, Purpose.RENEW):
-            self._asked = False
-            self._retry_ns = ssc.now_ns + RETRY_NS
+        if self._asked and outcome is not Outcome.DONE and purpose in (Purpose.HANDOVER, Purpose.RENEW):
+            self._decide(purpose.value)
 
     def proceed(self) -> None:
         """Ask for the hand-over, or for the new term, once; again after a while when it could not be written."""
@@ -60,18 +54,33 @@ class Rescue:
         if ssc.now_ns < self._retry_ns:
             ssc.wake(self._retry_ns)
             return
-        self._asked = True
-        if self._in_place and self._may_renew():
-            self._renew()
-        else:
-            ssc.feed(membership.HandOver(now_ns=ssc.now_ns, term=ssc.term, in_step=False, cause=self.lost))
+        self._decide("")
 
-    def _may_renew(self) -> bool:
-        """With `memory` durability what was acknowledged may be on no disk of this node: then it may not go on."""
-        lost = [s for s in self._ssc.servers.centralized if s.process != "open"]
-        return all(s.kept or not s.row.volatile for s in lost)
-
-    def _renew(self) -> None:
+    def _decide(self, tried: str) -> None:
         ssc = self._ssc
-        ssc.servers.start_now()
-        ssc.feed(membership.Renew(now_ns=ssc.now_ns, term=ssc.term, cause=self.lost))
+        gone = [s for s in ssc.servers.centralized if s.process != "open"]
+        view = RescueView(
+            lost=self.lost,
+            tried=tried,
+            in_place=self._in_place,
+            on_disk=all(s.kept or not s.row.volatile for s in gone),
+            ready_vice=ssc.record is None or ssc.record.ready_vice is not None,
+        )
+        verdict = rescue(view)
+        match verdict:
+            case HandOver(cause=cause):
+                self._asked = Purpose.HANDOVER.value
+                now_ns, term = ssc.now_ns, ssc.term
+                ssc.feed(membership.HandOver(now_ns=now_ns, term=term, in_step=False, cause=cause))
+            case GoOn(cause=cause):
+                self._asked = Purpose.RENEW.value
+                if tried:
+                    ssc.recovery.nobody_takes_over()
+                ssc.servers.start_now()
+                ssc.feed(membership.Renew(now_ns=ssc.now_ns, term=ssc.term, cause=cause))
+            case TryAgain():
+                self._asked, self._retry_ns = "", ssc.now_ns + RETRY_NS
+                return
+        self._decisions.note("rescue", ssc.term, (ssc.term, self.lost), view, verdict)
+        if isinstance(verdict, EndLife):
+            ssc.emit(Abandon(verdict.cause))

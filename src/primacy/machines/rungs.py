@@ -78,13 +78,46 @@ class History:
         over = self.failures - free
         return min(limits.pause_ns << min(over - 1, 30), limits.pause_ns_max) if over > 0 else 0
 
-    def rung(self, limits: Limits, *, primary: bool, escalated: bool) -> Rung:
-        """Return what the last failure calls for, and note a hand-over. primary: of a server whose place is primary."""
-        if self.failures == limits.node_out:
-            return Rung.NODE_OUT
-        if not primary or (self.failures <= limits.restarts and not escalated):
-            return Rung.RESTART
-        if self.switchovers < limits.switchovers:
+    def view(self, service: str, limits: Limits, *, primary: bool, escalated: bool) -> View:
+        """What the ladder looks at after the last failure. primary: of a server whose place is primary."""
+        return View(service, self.failures, self.switchovers, limits, primary, escalated)
+
+    def rung(self, verdict: Step) -> Rung:
+        """Note a hand-over, and return the rung."""
+        if verdict.rung is Rung.SWITCHOVER:
             self.switchovers += 1
-            return Rung.SWITCHOVER
-        return Rung.FAILED
+        return verdict.rung
+
+
+class View(Struct, frozen=True):
+    """What a recovery looks at. failures: the last one counted; switchovers: hand-overs for them so far. escalated: the
+    policy of the callback that failed wants the vice to take over, without a restart first."""
+
+    service: str
+    failures: int
+    switchovers: int
+    limits: Limits
+    primary: bool
+    escalated: bool
+
+
+class Step(Struct, frozen=True, tag=True):
+    """The rung that a failure calls for."""
+
+    rung: Rung
+    cause: str
+
+
+def decide(view: View) -> Step:
+    """Return what the last failure calls for."""
+    rung = _rung(view)
+    return Step(rung, f"{rung.value}, after failure {view.failures} of {view.service}")
+
+
+def _rung(view: View) -> Rung:
+    limits = view.limits
+    if view.failures == limits.node_out:
+        return Rung.NODE_OUT
+    if not view.primary or (view.failures <= limits.restarts and not view.escalated):
+        return Rung.RESTART
+    return Rung.SWITCHOVER if view.switchovers < limits.switchovers else Rung.FAILED

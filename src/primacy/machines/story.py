@@ -18,6 +18,7 @@ GAP_TOLD_MS = 100.0
 
 DETAILS = {
     "LevelCompleted": "always: the end of the function sums its levels up",
+    "Decided": "unless a request is refused: what follows from it is told; `primacy explain` tells the decision",
     "ServerChanged": "always: it follows from the functions and from who is master",
     "FunctionBegan": "of initialize and reconnect, and as a part of an operation, whose beginning is told",
     "FunctionEnded": "of reconnect, when it was completed",
@@ -48,6 +49,13 @@ class Story:
         match said.get("event"):
             case "LevelCompleted" | "ServerChanged":
                 return False
+            case "Decided":
+                result = said.get("result")
+                return (
+                    said.get("rule") == "request"
+                    and isinstance(result, dict)
+                    and result.get("type") == "Refuse"
+                )
             case "FunctionBegan":
                 return said.get("function") not in ("initialize", "reconnect") and not said.get("operation")
             case "FunctionEnded":

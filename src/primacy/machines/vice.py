@@ -3,7 +3,8 @@
 Each answer is a promise: no claim before a whole grace after the receipt of that beat. So it seals first
 (acknowledges nothing more of this term, beats or mirror) and claims then; the seal ends when the claim is settled.
 It reads the record before it claims by the clock, as soon as a lease has passed without a beat, so that a vice that
-cannot reach the ledger neither seals nor claims. An obituary of the master's incarnation replaces the grace.
+cannot reach the ledger neither seals nor claims. An obituary of the master's incarnation replaces the grace. The rule
+itself is rulings.claim; what stands here is its inputs, and what follows from its verdict.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from primacy.machines.events import ClaimBegan
 from primacy.machines.lease import Grace
 from primacy.machines.membership import Acknowledge, Became, Publish, Seal
 from primacy.machines.records import Mastership
+from primacy.machines.rulings import Claim, ClaimView, claim
 from primacy.machines.swap import Purpose
 
 if TYPE_CHECKING:
@@ -63,36 +65,39 @@ class ViceDuty:
 
     def consider(self) -> None:
         """Claim if the master is lost. No swap is open."""
-        cmm, record = self._cmm, self._record
+        cmm, record, now_ns = self._cmm, self._record, self._cmm.now_ns
         ready = record.ready_vice == cmm.me
-        if record.master.incarnation in cmm.dead:
-            if ready:
-                self._claim(f"the processes of {record.master.node} are dead")
-            else:
-                cmm.read()  # perhaps it made this node ready before it died
-            return
-        now_ns = cmm.now_ns
+        dead = record.master.incarnation in cmm.dead
         cmm.wake(self.grace.since_ns + self.grace.lease_ns)
-        if not self.grace.doubtful(now_ns) or not cmm.judges():
-            return
-        if cmm.checked_ns <= self.grace.since_ns:
+        if not dead and not self.grace.doubtful(now_ns):
+            return  # what the rule says as well, at every beat
+        view = ClaimView(
+            master=record.master.node,
+            ready=ready,
+            master_dead=dead,
+            silence_ns=now_ns - self.grace.since_ns,
+            lease_ns=self.grace.lease_ns,
+            grace_ns=self.grace.grace_ns,
+            on_time=cmm.judges(),
+            record_read=cmm.checked_ns > self.grace.since_ns,
+        )
+        verdict = claim(view)
+        if isinstance(verdict, Claim):
+            self._claim(view, verdict)
+        elif verdict.read:
             cmm.read()
-        elif not self.grace.over(now_ns):
-            cmm.wake(self.grace.since_ns + self.grace.grace_ns)
-        elif ready:
-            self._claim(f"no beat of {record.master.node} for the grace")
         else:
-            cmm.read()
+            cmm.wake(self.grace.since_ns + self.grace.grace_ns)
 
-    def _claim(self, cause: str) -> None:
-        cmm = self._cmm
+    def _claim(self, view: ClaimView, verdict: Claim) -> None:
+        cmm, term, silence_ns = self._cmm, self._cmm.term + 1, view.silence_ns
         if cmm.paused():
             return
         self.sealed = True
         cmm.emit(Seal(self._term))
-        silence_ns = cmm.now_ns - self.grace.since_ns
-        cmm.emit(Publish(ClaimBegan(term=cmm.term + 1, node=cmm.me.node, cause=cause, silence_ns=silence_ns)))
-        cmm.begin(Purpose.CLAIM, cmm.new_term(cause))
+        cmm.emit(Publish(ClaimBegan(term=term, node=cmm.me.node, cause=verdict.cause, silence_ns=silence_ns)))
+        cmm.begin(Purpose.CLAIM, cmm.new_term(verdict.cause))
+        cmm.decisions.note("claim", cmm.term, cmm.revision, view, verdict)
 
     @property
     def _record(self) -> Mastership:

@@ -168,9 +168,9 @@ MUTANTS: tuple[Mutant, ...] = (
         "A1 alone sends ready=true for a B1 that is dead: needless silence",
         (
             Edit(
-                MASTER,
-                "self._joined == record.appointment and self.lease.held(cmm.now_ns):",
-                "self._joined == record.appointment:",
+                "primacy.machines.rulings",
+                '    return MakeReady(f"{view.vice} is in step") if view.lease_held else _SILENT\n',
+                '    return MakeReady(f"{view.vice} is in step")\n',
             ),
         ),
         scenario="filtered",
