@@ -88,6 +88,7 @@ class Node:
         self.peers.start(addresses)
         self.answer_peer: Callable[[str, str, dict[str, Any]], Any] = _nobody
         self.on_answer: Callable[[coordination.Answer], None] = lambda answer: None
+        self.on_forced: Callable[[membership.ForceAnswered], None] = lambda answer: None
         self.on_change: Callable[[], None] = lambda: None
         self.on_link: Callable[[int, bool], None] = lambda index, up: None
         self.refused_connections: Callable[[], int] = lambda: 0
@@ -164,6 +165,8 @@ class Node:
                 self._adopted(record)
                 self._watch_links()
                 self.post(coordination.Membership(now_ns=now_ns(), effect=effect))
+            case membership.ForceAnswered():
+                self.on_forced(effect)
             case _:
                 self.post(coordination.Membership(now_ns=now_ns(), effect=effect))
 

@@ -10,15 +10,14 @@ from typing import Any
 
 import msgspec
 
-
-class Base(msgspec.Struct, frozen=True, tag_field="event", tag=True, kw_only=True):
-    """Base of all events; `term` is the mastership in which it happened (0 = none known)."""
-
-    term: int = 0
-
-    def sentence(self) -> str:
-        """Return the event in words."""
-        raise AssertionError(f"{type(self).__name__} has no sentence")
+from primacy.machines.event_base import Base
+from primacy.machines.events_operator import (
+    ClaimHeld,
+    MaintenanceBegan,
+    MaintenanceEnded,
+    MaintenanceEndsSoon,
+    MasterForced,
+)
 
 
 class MasterElected(Base, frozen=True, kw_only=True):
@@ -308,6 +307,7 @@ Event = (
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
     | CallbackFailed | ServerChanged | ServerDied | InService | ServiceNote | NodeStarted | NodeStopped
     | SchedulingGap | LedgerChanged
+    | MasterForced | ClaimHeld | MaintenanceBegan | MaintenanceEndsSoon | MaintenanceEnded
 )  # fmt: skip
 
 

@@ -114,10 +114,11 @@ def _better(view: View, me: Candidate) -> Candidate | None:
         if record is not None and record.ready_vice == other.member:
             return other  # it lives, and claims by itself after the grace
     rivals = [c for c in view.heard if isinstance(standing(view, c), Form)]
-    best = min(rivals, key=_order, default=me)
+    best = min(rivals, key=order, default=me)
     return None if best.member == me.member else best
 
 
-def _order(candidate: Candidate) -> tuple[list[tuple[int, int]], int, str]:
+def order(candidate: Candidate) -> tuple[list[tuple[int, int]], int, str]:
+    """Return the key by which candidates are sorted: freshest journals, then priority, then id."""
     freshest = sorted(((-term, -sequence) for term, sequence in candidate.positions.values()))
     return freshest, -candidate.priority, candidate.member.node

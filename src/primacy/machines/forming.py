@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from primacy.machines.events import ClaimBegan, FormationWaits
-from primacy.machines.formation import Candidate, Form, View, decide
+from primacy.machines.formation import Candidate, Form, View, Wait, decide
 from primacy.machines.membership import Publish
 from primacy.machines.swap import Purpose
 
@@ -27,7 +27,7 @@ class MemberDuty:
             return
         if not self._record_is_fresh():
             return
-        decision = decide(self._view())
+        decision = self._decide()
         if isinstance(decision, Form):
             if cmm.paused():
                 return
@@ -40,6 +40,14 @@ class MemberDuty:
         if decision.reason != self.waits_for and cmm.now_ns - cmm.sign_ns >= cmm.timing.grace_ns:
             self.waits_for = decision.reason
             cmm.emit(Publish(FormationWaits(term=cmm.term, node=cmm.me.node, reason=decision.reason)))
+
+    def _decide(self) -> Form | Wait:
+        cmm, maintenance = self._cmm, self._cmm.maintenance
+        if maintenance.cluster:
+            return Wait(f"{maintenance.cluster}: nobody forms the cluster by itself")
+        if cmm.me.node in maintenance.nodes:
+            return Wait(f"{cmm.me.node} is in maintenance: it gets no role")
+        return decide(self._view())
 
     def _record_is_fresh(self) -> bool:
         """Whether no master is heard any more, and the record was read since; read it when that is so."""
@@ -57,12 +65,13 @@ class MemberDuty:
         cmm = self._cmm
         assert cmm.positions is not None
         me = Candidate(cmm.me, cmm.peers.own.priority, cmm.positions)
+        kept = cmm.maintenance.nodes
         others = cmm.peers.candidates(cmm.now_ns, cmm.timing.formation_ns)
         return View(
             me=cmm.me,
             record=cmm.record,
-            eligible=frozenset({p.entry.id for p in cmm.peers if p.entry.eligible} | {cmm.me.node}),
-            heard=(me, *others),
+            eligible=cmm.peers.eligible - kept,
+            heard=(me, *(o for o in others if o.member.node not in kept)),
             since_start_ns=cmm.now_ns - cmm.started_ns,
             waited_ns=cmm.now_ns - cmm.sign_ns,
             window_ns=cmm.timing.formation_ns,

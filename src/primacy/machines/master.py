@@ -219,7 +219,7 @@ class MasterDuty:
         cmm.wake(self._reread_ns)
         if self.serving_term != cmm.term or cmm.paused():
             return
-        peer = cmm.peers.next_vice(cmm.now_ns, cmm.timing.silence_ns, cmm.dead)
+        peer = cmm.peers.next_vice(cmm.now_ns, cmm.timing.silence_ns, cmm.dead, cmm.maintenance.nodes)
         if peer is not None:
             vice = Vice(peer.entry.id, peer.incarnation, ready=False)
             appointment = self._record.appointment + 1
@@ -233,6 +233,8 @@ class MasterDuty:
             return f"the processes of {vice.node} are dead"
         if peer is None or not peer.entry.eligible:
             return f"{vice.node} is no eligible node of the table any more"
+        if vice.node in cmm.maintenance.nodes:
+            return f"{vice.node} is in maintenance"
         if peer.leaving and peer.incarnation == vice.incarnation:
             return f"{vice.node} leaves in order"
         if record.appointment in self._unfit:

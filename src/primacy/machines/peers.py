@@ -5,7 +5,7 @@ Nothing here gives or takes a right: a peer's silence matters to roles only thro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from primacy.machines.formation import Candidate, Positions
@@ -57,6 +57,11 @@ class Peers:
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
 
+    @property
+    def eligible(self) -> frozenset[str]:
+        """The eligible nodes of the table, and this one."""
+        return frozenset({p.entry.id for p in self if p.entry.eligible} | {self.me.node})
+
     def get(self, node: str) -> Peer | None:
         """The peer with this id, if the table has it."""
         return self._peers.get(node)
@@ -102,7 +107,9 @@ class Peers:
             if p.entry.eligible and p.positions is not None and now_ns - p.hello_ns < lately_ns
         ]
 
-    def next_vice(self, now_ns: int, silence_ns: int, dead: set[str]) -> Peer | None:
+    def next_vice(
+        self, now_ns: int, silence_ns: int, dead: set[str], kept_back: Collection[str] = ()
+    ) -> Peer | None:
         """The best node that may be appointed vice now: the highest priority, then the first id."""
         fit = [
             p
@@ -111,6 +118,7 @@ class Peers:
             and p.entry.eligible
             and p.entry.available
             and not p.leaving
+            and p.entry.id not in kept_back
             and p.incarnation not in dead
             and now_ns - p.heard_ns < silence_ns
             and now_ns >= p.rest_until_ns

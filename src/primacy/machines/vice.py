@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from primacy.machines.events import ClaimBegan
+from primacy.machines.events_operator import ClaimHeld
 from primacy.machines.lease import Grace
 from primacy.machines.membership import Acknowledge, Became, Publish, Seal
 from primacy.machines.records import Mastership
@@ -27,6 +28,7 @@ class ViceDuty:
         self._cmm = monitor
         self.grace = Grace(monitor.timing.lease_ns, monitor.timing.grace_ns, monitor.now_ns)
         self.sealed = False
+        self.waits_for = ""  # why it does not claim although the master is lost
         self._term = 0
 
     def record_changed(self, old: Mastership | None, clean: bool) -> None:
@@ -36,6 +38,7 @@ class ViceDuty:
             return  # only `ready` changed
         if old is not None:
             self.end()
+        self.waits_for = ""
         self.grace.restart(cmm.now_ns)
         self.sealed = False
         self._term = record.term
@@ -53,7 +56,13 @@ class ViceDuty:
         if self.sealed:
             return False
         self.grace.restart(self._cmm.now_ns)
+        self.waits_for = ""
         return True
+
+    def seal(self) -> None:
+        """Acknowledge nothing of this term any more: a claim is about to be sent."""
+        self.sealed = True
+        self._cmm.emit(Seal(self._term))
 
     def unseal(self) -> None:
         """The claim is settled and was not written: acknowledge again; the next answered beat restarts the grace."""
@@ -65,6 +74,10 @@ class ViceDuty:
         """Claim if the master is lost. No swap is open."""
         cmm, record = self._cmm, self._record
         ready = record.ready_vice == cmm.me
+        if cmm.maintenance.cluster:
+            self._held(record)
+            return
+        self.waits_for = ""
         if record.master.incarnation in cmm.dead:
             if ready:
                 self._claim(f"the processes of {record.master.node} are dead")
@@ -84,12 +97,24 @@ class ViceDuty:
         else:
             cmm.read()
 
+    def _held(self, record: Mastership) -> None:
+        """The cluster is in maintenance: claim nothing, and tell once that the master is lost."""
+        cmm = self._cmm
+        over_ns = self.grace.since_ns + self.grace.grace_ns
+        cmm.wake(over_ns)
+        dead = record.master.incarnation in cmm.dead
+        if (dead or (cmm.now_ns >= over_ns and cmm.judges())) and not self.waits_for:
+            lost = "is dead" if dead else "is not heard"
+            self.waits_for = (
+                f"the master {record.master.node} {lost}, and {cmm.maintenance.cluster}: no claim"
+            )
+            cmm.emit(Publish(ClaimHeld(term=record.term, node=cmm.me.node, reason=self.waits_for)))
+
     def _claim(self, cause: str) -> None:
         cmm = self._cmm
         if cmm.paused():
             return
-        self.sealed = True
-        cmm.emit(Seal(self._term))
+        self.seal()
         silence_ns = cmm.now_ns - self.grace.since_ns
         cmm.emit(Publish(ClaimBegan(term=cmm.term + 1, node=cmm.me.node, cause=cause, silence_ns=silence_ns)))
         cmm.begin(Purpose.CLAIM, cmm.new_term(cause))

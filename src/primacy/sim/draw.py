@@ -11,6 +11,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from primacy.sim.faults import FROZEN, LEDGER, OBITUARY, STOPS, THEN, Fault
 
 _WEIGHTS = {
@@ -26,6 +28,31 @@ def draw(
 ) -> tuple[Fault, ...]:
     """Draw a list of faults between two instants. grace_ms: the measure of all durations."""
     return _Drawer(source, nodes, grace_ms, begin_ms, end_ms).draw()
+
+
+def draw_force(
+    source: random.Random, nodes: Sequence[str], grace_ms: float, begin_ms: int, end_ms: int
+) -> tuple[Fault, ...]:
+    """Draw what makes an operator use force: all who have the state are gone for long, or seem to be."""
+    at_ms, long_ms = source.randrange(begin_ms, (begin_ms + end_ms) // 2), int(8 * grace_ms + 3000)
+    who = source.choice(nodes)
+    word = source.choice(("word", "word", ""))
+    faults = [
+        Fault(at_ms, source.choice(("power", "isolate", "freeze", "crash")), "vice", what="", for_ms=long_ms)
+    ]
+    at_ms += source.choice((0, 0, int(source.uniform(0, 4) * grace_ms)))
+    faults.append(
+        Fault(at_ms, source.choice(("power", "isolate", "freeze")), "master", what="", for_ms=long_ms)
+    )
+    faults = [msgspec.structs.replace(f, what=_WHAT.get(f.kind, "")) for f in faults]
+    at_ms += int(source.uniform(0, 10) * grace_ms)
+    asked = [Fault(at_ms, "force", who, what=word, for_ms=end_ms - at_ms)]
+    if source.random() < 0.3:
+        asked.append(Fault(at_ms, "force", source.choice(nodes), what=word, for_ms=end_ms - at_ms))
+    return (*faults, *(each for each in asked if each.for_ms > 0))
+
+
+_WHAT = {"freeze": "node", "crash": "lost"}
 
 
 class _Drawer:
