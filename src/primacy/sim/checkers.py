@@ -185,7 +185,7 @@ class Checkers:
         return self._nodes[member.node].member != member
 
     def _forgive(self, old: Mastership, new: Mastership) -> None:
-        """Formation by availability, and force, may lose what was acknowledged; not what its node acknowledged alone."""
+        """Formation by availability, or force, may lose what was acknowledged, not what its node acknowledged alone."""
         self.forgiven = True
         for name in list(self._acknowledged):
             if name not in self._alone or new.master.node != old.master.node or old.ready_vice is not None:

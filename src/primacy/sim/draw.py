@@ -11,8 +11,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from primacy.sim.faults import FROZEN, LEDGER, OBITUARY, STOPS, THEN, Fault
 
 _WEIGHTS = {
@@ -35,24 +33,19 @@ def draw_force(
 ) -> tuple[Fault, ...]:
     """Draw what makes an operator use force: all who have the state are gone for long, or seem to be."""
     at_ms, long_ms = source.randrange(begin_ms, (begin_ms + end_ms) // 2), int(8 * grace_ms + 3000)
-    who = source.choice(nodes)
-    word = source.choice(("word", "word", ""))
-    faults = [
-        Fault(at_ms, source.choice(("power", "isolate", "freeze", "crash")), "vice", what="", for_ms=long_ms)
-    ]
+    who, word = source.choice(nodes), source.choice(("word", "word", ""))
+    faults = [_gone(source, at_ms, "vice", long_ms)]
     at_ms += source.choice((0, 0, int(source.uniform(0, 4) * grace_ms)))
-    faults.append(
-        Fault(at_ms, source.choice(("power", "isolate", "freeze")), "master", what="", for_ms=long_ms)
-    )
-    faults = [msgspec.structs.replace(f, what=_WHAT.get(f.kind, "")) for f in faults]
+    faults.append(_gone(source, at_ms, "master", long_ms))
     at_ms += int(source.uniform(0, 10) * grace_ms)
-    asked = [Fault(at_ms, "force", who, what=word, for_ms=end_ms - at_ms)]
-    if source.random() < 0.3:
-        asked.append(Fault(at_ms, "force", source.choice(nodes), what=word, for_ms=end_ms - at_ms))
-    return (*faults, *(each for each in asked if each.for_ms > 0))
+    for node in (who, *(source.choices(nodes) if source.random() < 0.3 else ())):
+        faults.append(Fault(at_ms, "force", node, what=word, for_ms=max(end_ms - at_ms, 0)))
+    return tuple(faults)
 
 
-_WHAT = {"freeze": "node", "crash": "lost"}
+def _gone(source: random.Random, at_ms: int, who: str, for_ms: int) -> Fault:
+    kind, what = source.choice((("power", ""), ("isolate", ""), ("freeze", "node"), ("crash", "sent")))
+    return Fault(at_ms, kind, who, what=what, for_ms=for_ms)
 
 
 class _Drawer:
