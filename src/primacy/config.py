@@ -32,7 +32,7 @@ POSITIONS_BYTES_MAX = 600  # names of the centralized services with their journa
 _POSITION_BYTES = 14
 ON_FAILURE = ("refuse", "retry", "restart", "escalate")
 _ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_RESERVED = {"master", "vice", "all"}
+_RESERVED = {"master", "vice", "all", "cluster"}
 
 
 class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
@@ -194,7 +194,9 @@ def _check_nodes(table: Table) -> list[tuple[str, str, str]]:
     for node, entry in sorted(table.nodes.items()):
         where = f"nodes.{node}"
         if not _ID.fullmatch(node) or node in _RESERVED:
-            found.append((where, repr(node), "want a-z, 0-9 and -, at most 32, not master, vice or all"))
+            found.append(
+                (where, repr(node), "want a-z, 0-9 and -, at most 32, not master, vice, all or cluster")
+            )
         if not 1 <= len(entry.links) <= 4:
             found.append((f"{where}.links", f"{len(entry.links)} links", "want 1 to 4 addresses"))
         if not -PRIORITY_MAX <= entry.priority <= PRIORITY_MAX:

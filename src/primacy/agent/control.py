@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from primacy.agent import status
+from primacy.agent.forcing import Forcing
 from primacy.agent.node import Node
 from primacy.agent.tasks import Tasks
 from primacy.cgtp.stream import FRAME_BYTES_MAX, Stream
@@ -60,6 +61,7 @@ class Control:
         self._told: Topology | None = None
         self._tell_due = False
         self._tasks = Tasks(f"the agent of {node.me.node}, answering its callers")
+        self._forcing = Forcing(node)
         node.on_answer = self._answered
         node.on_change = self._changed
         node.answer_peer = self._answer_peer
@@ -70,6 +72,7 @@ class Control:
             "link": self._link,
             "sequence": self._sequence,
             "ping": self._ping,
+            "failover": self._forcing.asked,
         }
 
     def accept(self, stream: Stream) -> None:
@@ -120,7 +123,7 @@ class Control:
             _answer(caller.stream, request, outcome)
 
         async def work() -> None:
-            answer(await self._do(request.verb, request.arguments))
+            answer(await self._do(request.verb, signed(caller.stream.peer.name, request.arguments)))
 
         caller.requests += 1
         self._tasks.start(work(), lambda error: answer(self._broken(request.verb, error)))
@@ -150,6 +153,10 @@ class Control:
     # ---- verbs ----
 
     async def _answer_peer(self, node: str, verb: str, arguments: dict[str, Any]) -> Outcome:
+        if verb == "witness":
+            return self._forcing.witness()
+        if verb == "failover":
+            return await self._forcing.here(arguments)
         if verb == "local":
             return "done", status.local(self._node), []
         if verb in ("status", "switchover", "shutdown"):
@@ -314,6 +321,14 @@ def checked(verb: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[
     if not isinstance(dry_run, bool | None):
         wrong.append(f"dry_run: want true or false, got {shown(dry_run)}")
     return {target: which, "reason": reason or "", "dry_run": bool(dry_run)}, wrong
+
+
+def signed(credential: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Say in whose name it is asked: by the credential, and by the name that the caller gives itself, if any."""
+    name = arguments.get("by")
+    if not isinstance(name, str) or not name.isprintable() or not name.strip():
+        return arguments | {"by": credential}
+    return arguments | {"by": f"{name[:NODE_LENGTH_MAX]} (credential {credential})"}
 
 
 def shown(value: Any) -> str:
