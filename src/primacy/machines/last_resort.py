@@ -71,11 +71,18 @@ def proof(view: View) -> str:
     master = record.master
     if record.stopped is not None:
         return STOPPED
-    if master.incarnation in view.dead:
+    return _gone(view, master) or _word(view, master)
+
+
+def _gone(view: View, member: Member) -> str:
+    """Return what proves that this life of a node has ended."""
+    if member.incarnation in view.dead:
         return OBITUARY
     lives = [view.me, *(w.member for w in view.witnesses)]
-    if any(life.node == master.node and life != master for life in lives):
-        return PRESENT_LIFE
+    return PRESENT_LIFE if any(life.node == member.node and life != member for life in lives) else ""
+
+
+def _word(view: View, master: Member) -> str:
     return WORD if view.assume_dead == master.node else ""
 
 
@@ -143,7 +150,7 @@ def _about_me(view: View) -> list[str]:
 def _about_master(view: View, record: Mastership) -> list[str]:
     """Who hears the recorded master, or its ready vice."""
     master, vice, reasons = record.master, record.ready_vice, []
-    if master.incarnation not in view.dead:
+    if not _gone(view, master):
         silent_ns = view.master_silent_ns
         if silent_ns is not None and silent_ns < view.silence_ns:
             reasons.append(f"{view.me.node} heard the master {master.node} {_ms(silent_ns)} ago")
@@ -154,7 +161,7 @@ def _about_master(view: View, record: Mastership) -> list[str]:
             elif witness.master == master and silent_ms is not None and silent_ms * MS < view.silence_ns:
                 ago = _ms(int(silent_ms * MS))
                 reasons.append(f"{witness.member.node} heard the master {master.node} {ago} ago")
-    if vice is None or vice.incarnation in view.dead:
+    if vice is None or _gone(view, vice):
         return reasons
     heard = view.vice_silent_ns is not None and view.vice_silent_ns < view.silence_ns
     if vice == view.me or heard or any(w.member == vice for w in view.witnesses):
