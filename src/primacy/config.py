@@ -36,11 +36,15 @@ _RESERVED = {"master", "vice", "all", "cluster"}
 
 
 class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
-    """[cluster] name: shown to people. profile: carrier | lan | wan. cold_start: integrity | availability."""
+    """[cluster] name: shown to people. profile: carrier | lan | wan. cold_start: integrity | availability.
+
+    failback: manual | when-in-step (the master hands over to the ready vice if that has the highest priority).
+    """
 
     name: str = "primacy"
     profile: str = "lan"
     cold_start: str = "integrity"
+    failback: str = "manual"
 
 
 class Node(Struct, frozen=True, forbid_unknown_fields=True):
@@ -181,6 +185,8 @@ def _check_cluster(table: Table) -> list[tuple[str, str, str]]:
         found.append(("cluster.profile", repr(table.cluster.profile), f"want one of {', '.join(PROFILES)}"))
     if table.cluster.cold_start not in ("integrity", "availability"):
         found.append(("cluster.cold_start", repr(table.cluster.cold_start), "want integrity or availability"))
+    if table.cluster.failback not in ("manual", "when-in-step"):
+        found.append(("cluster.failback", repr(table.cluster.failback), "want manual or when-in-step"))
     return found
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from primacy.agent import status
+from primacy.agent.failback import Returning
 from primacy.agent.forcing import Forcing
 from primacy.agent.node import Node
 from primacy.agent.tasks import Tasks
@@ -62,6 +63,7 @@ class Control:
         self._tell_due = False
         self._tasks = Tasks(f"the agent of {node.me.node}, answering its callers")
         self._forcing = Forcing(node)
+        self._returning = Returning(node, lambda arguments: self._do("switchover", arguments))
         node.on_answer = self._answered
         node.on_change = self._changed
         node.answer_peer = self._answer_peer
@@ -73,6 +75,7 @@ class Control:
             "sequence": self._sequence,
             "ping": self._ping,
             "failover": self._forcing.asked,
+            "maintenance": lambda a: node.maintenance.asked(a, node.table.nodes, node.facts().master),
         }
 
     def accept(self, stream: Stream) -> None:
@@ -87,6 +90,7 @@ class Control:
 
     def close(self) -> None:
         """The agent ends: nothing is answered any more."""
+        self._returning.close()
         self._tasks.cancel()
 
     # ---- callers ----

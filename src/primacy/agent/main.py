@@ -80,6 +80,7 @@ async def _run(boot: Boot, fd: int) -> int:
         return 0
     ledger, table, entries = opened
     node = Node(boot, table, cluster, entries, ledger, guardian, client, read_key(Path(boot.cluster_key)))
+    await node.maintenance.load(ledger)
     control = Control(node)
     listener = Listener()
 

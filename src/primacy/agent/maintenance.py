@@ -18,10 +18,11 @@ from typing import Any
 import msgspec
 
 from primacy.agent.tasks import Tasks
-from primacy.errors import ConfigError
+from primacy.errors import ConfigError, LedgerError
 from primacy.lease_page import now_ns
+from primacy.ledger.api import Ledger
 from primacy.machines import membership
-from primacy.machines.event_base import Base
+from primacy.machines.events import Event
 from primacy.machines.ids import FOREVER_NS, SECOND
 from primacy.machines.maintenance import (
     CLUSTER,
@@ -37,6 +38,7 @@ from primacy.machines.membership import SwapAnswer
 
 FILE = "maintenance.json"
 TEXT_LENGTH_MAX = 300
+LOAD_S_MAX = 2.0
 LATER_S_MAX = 3600.0  # a timer is set for so long at most: the boot-time clock and the loop's may drift apart
 
 Outcome = tuple[str, Any, list[str]]  # (kind, result, reasons)
@@ -59,7 +61,7 @@ class Keeper:
         directory: Path,
         swap: SwapKey,
         post: Callable[[membership.Input], None],
-        publish: Callable[[Base], None],
+        publish: Callable[[Event], None],
     ) -> None:
         self._machine = Maintenance(node)
         self._path = directory / FILE
@@ -69,7 +71,8 @@ class Keeper:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks = Tasks(f"the maintenance of {node}")
-        self._saving = self._dirty = False
+        self._saving = self._dirty = self._started = False
+        self._early: list[Event] = []  # events of what was known before the node began
         self._recall()
 
     def close(self) -> None:
@@ -95,12 +98,29 @@ class Keeper:
 
     # ---- what comes in ----
 
+    async def load(self, ledger: Ledger) -> None:
+        """Read what the ledger has, before the node begins; if it does not answer, the watch tells it later."""
+        try:
+            async with asyncio.timeout(LOAD_S_MAX):
+                _, entries = await ledger.read(PREFIX)
+        except (LedgerError, TimeoutError):
+            return
+        for entry in entries:
+            self.given(entry.key, entry.revision, entry.value)
+        for scope, notice in self._machine.notices().items():
+            if notice.serial > self._in_ledger.get(scope, 0):  # the ledger was lost: write it there again
+                self._write(scope, notice, lambda answer, revision: None)
+
     def start(self) -> None:
-        """Tell the monitor what the file says, before it takes anything else."""
-        self._changed([])
+        """Tell the monitor what is known, before it takes anything else."""
+        self._started = True
+        early, self._early = self._early, []
+        self._changed(early)
 
     def given(self, key: str, revision: int, value: bytes | None) -> None:
-        """A record below `maintenance/` as the ledger has it; a damaged one is told and left as it was."""
+        """A record as the ledger has it, if it is about maintenance; a damaged one is told and left as it was."""
+        if not key.startswith(PREFIX):
+            return
         scope = key.removeprefix(PREFIX)
         self._revisions[scope] = revision if value is not None else 0
         if value is None:
@@ -117,16 +137,10 @@ class Keeper:
         if newer:
             self._save()
 
-    def restore(self) -> None:
-        """All that the ledger has was given: write what only the file knows (the ledger was lost) into it again."""
-        for scope, notice in self._machine.notices().items():
-            if notice.serial > self._in_ledger.get(scope, 0):
-                self._write(scope, notice, lambda answer, revision: None)
-
     # ---- an operator's word ----
 
-    async def asked(self, arguments: dict[str, Any], nodes: Iterable[str], master: str, by: str) -> Outcome:
-        """Switch maintenance on or off, or tell what is on (action: on | off | show)."""
+    async def asked(self, arguments: dict[str, Any], nodes: Iterable[str], master: str) -> Outcome:
+        """Switch maintenance on or off, or tell what is on (action: on | off | show; node, for_s, reason, by)."""
         nodes = list(nodes)
         wrong = _wrong(arguments)
         if wrong:
@@ -141,17 +155,17 @@ class Keeper:
             return "refused", None, list(reasons)
         if not on and not self._machine.is_on(scope):
             return "done", {"maintenance": self.shown(), "changed": False}, []
-        answer = await self._decide(scope, on, arguments, by)
+        answer = await self._decide(scope, on, arguments)
         if answer is not SwapAnswer.DONE:
             return "failed", None, [_SAID[answer]]
         return "done", {"maintenance": self.shown(), "changed": True}, []
 
-    async def _decide(self, scope: str, on: bool, arguments: dict[str, Any], by: str) -> SwapAnswer:
+    async def _decide(self, scope: str, on: bool, arguments: dict[str, Any]) -> SwapAnswer:
         wall_ns, for_s = time.time_ns(), arguments.get("for_s")
         notice = Notice(
             on=on,
             serial=max(self._machine.serial(scope), self._in_ledger.get(scope, 0)) + 1,
-            by=by,
+            by=arguments.get("by") or "an operator",
             reason=arguments.get("reason") or "",
             since_wall_ns=wall_ns,
             until_wall_ns=wall_ns + int(for_s * SECOND) if on and for_s is not None else 0,
@@ -172,7 +186,10 @@ class Keeper:
 
     # ---- time and the monitor ----
 
-    def _changed(self, events: list[Base]) -> None:
+    def _changed(self, events: list[Event]) -> None:
+        if not self._started:
+            self._early += events
+            return
         self._post(self._machine.as_input(now_ns()))
         for event in events:
             self._publish(event)
@@ -195,8 +212,7 @@ class Keeper:
             kept = msgspec.json.decode(self._path.read_bytes(), type=dict[str, msgspec.Raw])
             for scope, value in kept.items():
                 notice = decode(bytes(value), f"{self._path}: {scope}")
-                for event in self._machine.learned(scope, notice, now_ns(), time.time_ns()):
-                    self._publish(event)
+                self._early += self._machine.learned(scope, notice, now_ns(), time.time_ns())
         except FileNotFoundError:
             return
         except (OSError, ValueError, RecursionError, ConfigError) as error:
@@ -238,7 +254,7 @@ def _wrong(arguments: dict[str, Any]) -> list[str]:
     wrong = []
     if arguments.get("action") not in ("on", "off", "show"):
         wrong.append("action: want on, off or show")
-    for name in ("node", "reason"):
+    for name in ("node", "reason", "by"):
         value = arguments.get(name)
         if value is not None and not (isinstance(value, str) and len(value) <= TEXT_LENGTH_MAX):
             wrong.append(f"{name}: want a text of at most {TEXT_LENGTH_MAX} characters")

@@ -22,6 +22,7 @@ from primacy.agent.hosts import Hosts
 from primacy.agent.last_words import LastWords
 from primacy.agent.ledger_line import LedgerLine
 from primacy.agent.link_watch import LinkWatch
+from primacy.agent.maintenance import Keeper
 from primacy.agent.peers import PeerStreams
 from primacy.boot import Boot
 from primacy.cgtp.datagram import DatagramPort
@@ -101,11 +102,16 @@ class Node:
         self._health_timer: asyncio.TimerHandle | None = None
         self.progress: dict[str, host_wire.Progress] = {}  # the last of each host
         self._loop = asyncio.get_running_loop()
+        directory = Path(boot.directory)
+        self.maintenance = Keeper(self.me.node, directory, self.ledger.swap_key, self.post, self.publish)
 
     def start(self) -> None:
         """Begin: everything is connected."""
         self.publish(NodeStarted(node=self.me.node, incarnation=self.me.incarnation))
-        self.ledger.watch(lambda revision, record: self._learned(revision, record, None))
+        self.maintenance.start()
+        self.ledger.watch(
+            lambda revision, record: self._learned(revision, record, None), self.maintenance.given
+        )
         self.post(coordination.Started(now_ns=now_ns()))
         self.post(membership.Tick(now_ns=now_ns()))
         self._health_timer = self._loop.call_later(HEALTH_S, self._check_health)
@@ -392,6 +398,7 @@ class Node:
         for timer in (self._timer, self._ssc_timer, self._health_timer):
             if timer is not None:
                 timer.cancel()
+        self.maintenance.close()
         self.port.close()
         self.hosts.close()
         await self.peers.close()

@@ -16,29 +16,27 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-class Duration(click.ParamType):
-    """A time such as 90s, 30m, 2h, 1h30m or 1d, in seconds."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds."""
-        if isinstance(value, float):
-            return value
-        parts = _PART.findall(value)
-        if not parts or "".join(number + unit for number, unit in parts) != value:
-            self.fail(f"{value!r}: want a time such as 90s, 30m, 2h, 1h30m or 1d", param, ctx)
-        seconds = sum(float(number) * _UNIT_S[unit] for number, unit in parts)
-        if not 0 < seconds <= FOR_S_MAX:
-            self.fail(f"{value!r}: want more than nothing, and at most {FOR_S_MAX / 86_400:.0f}d", param, ctx)
-        return seconds
+def seconds(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
+    """Return a time such as 90s, 30m, 2h, 1h30m or 1d in seconds."""
+    if value is None:
+        return None
+    parts = _PART.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise click.BadParameter(
+            f"{value!r}: want a time such as 90s, 30m, 2h, 1h30m or 1d", context, parameter
+        )
+    total_s = sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    if not 0 < total_s <= FOR_S_MAX:
+        want = f"want more than nothing, and at most {FOR_S_MAX / 86_400:.0f}d"
+        raise click.BadParameter(f"{value!r}: {want}", context, parameter)
+    return total_s
 
 
 @click.command()
 @click.argument("state", type=click.Choice(["on", "off"]), required=False)
 @click.argument("node", required=False)
 @click.option(
-    "--for", "for_s", type=Duration(), metavar="TIME", help="It ends by itself after 90s, 30m, 2h, 1d."
+    "--for", "for_s", callback=seconds, metavar="TIME", help="It ends by itself after 90s, 30m, 2h, 1d."
 )
 @click.option("--reason", default="", help="For status and events.")
 @directory_option

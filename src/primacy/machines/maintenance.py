@@ -16,7 +16,7 @@ import msgspec
 
 from primacy.errors import ConfigError
 from primacy.machines import membership
-from primacy.machines.event_base import Base
+from primacy.machines.events import Event
 from primacy.machines.events_operator import MaintenanceBegan, MaintenanceEnded, MaintenanceEndsSoon
 from primacy.machines.ids import FOREVER_NS, SECOND
 
@@ -90,7 +90,7 @@ class Maintenance:
 
     # ---- inputs ----
 
-    def learned(self, scope: str, notice: Notice, now_ns: int, wall_ns: int) -> list[Base]:
+    def learned(self, scope: str, notice: Notice, now_ns: int, wall_ns: int) -> list[Event]:
         """Take a notice, if it is newer than the known one; return the events."""
         known = self._windows.get(scope)
         if known is not None and notice.serial <= known.notice.serial:
@@ -110,9 +110,9 @@ class Maintenance:
             ]
         return [self._ended(scope, f"ended by {notice.by}" if not notice.on else "expired")] if was_on else []
 
-    def tick(self, now_ns: int) -> list[Base]:
+    def tick(self, now_ns: int) -> list[Event]:
         """Time has passed: return the events of what ends soon, and of what has ended."""
-        events: list[Base] = []
+        events: list[Event] = []
         for scope, window in sorted(self._windows.items()):
             if window.over:
                 continue
