@@ -38,12 +38,14 @@ _RESERVED = {"master", "vice", "all", "cluster"}
 class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
     """[cluster] name: shown to people. profile: carrier | lan | wan. cold_start: integrity | availability.
 
+    auto_promote: a spare is promoted when nobody else could be vice.
     failback: manual | when-in-step (the master hands over to the ready vice if that has the highest priority).
     """
 
     name: str = "primacy"
     profile: str = "lan"
     cold_start: str = "integrity"
+    auto_promote: bool = True
     failback: str = "manual"
 
 

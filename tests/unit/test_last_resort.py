@@ -72,7 +72,7 @@ AGAINST: list[tuple[str, dict[str, Any]]] = [
     ("there is no mastership record", {"record": None}),
     ("nothing proves that n1", {"assume_dead": ""}),
     ("n2 is not the recorded master", {"assume_dead": "n2"}),
-    ("n3 is not eligible", {"eligible": frozenset({"n1", "n2"})}),
+    ("n3 is not eligible, or a spare", {"eligible": frozenset({"n1", "n2"})}),
     ("a journal of n3 is not open yet", {"positions": None}),
     ("n3 is in maintenance", {"maintained": frozenset({"n3"})}),
     ("was not scheduled a moment ago", {"on_time": False}),

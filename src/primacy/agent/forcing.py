@@ -100,7 +100,7 @@ class Forcing:
         record = monitor.record
         said = Witness(
             member=self._node.me,
-            eligible=monitor.peers.own.eligible,
+            eligible=monitor.peers.own.may_lead,
             priority=monitor.peers.own.priority,
             positions=monitor.positions,
             master=record.master if record is not None else None,

@@ -33,6 +33,11 @@ COMMANDS = {
         "primacy.cli.maintenance:maintenance", "No automatic failover, or no role for a node."
     ),
     "shutdown": Command("primacy.cli.functions:shutdown", "Shut a node down in order, or all."),
+    "promote": Command("primacy.cli.ladder:promote", "Make a spare node available: it may be elected vice."),
+    "demote": Command("primacy.cli.ladder:demote", "Keep an available node back as a spare."),
+    "qualify": Command("primacy.cli.ladder:qualify", "Make a node eligible, as a spare."),
+    "disqualify": Command("primacy.cli.ladder:disqualify", "Take a node's eligibility away."),
+    "remove": Command("primacy.cli.ladder:remove", "Shut a node down and delete it from the table."),
     "start": Command("primacy.cli.cluster:start", "Start a node that does not run."),
     "kill": Command("primacy.cli.cluster:kill", "Try a fault on a node: crash, power, freeze, thaw."),
     "link": Command("primacy.cli.functions:link", "Take a link of a node down, or up again."),

@@ -109,7 +109,7 @@ class ForceDuty:
 
     def _view(self, event: Force) -> View:
         cmm, record = self._cmm, self._cmm.record
-        eligible = cmm.peers.eligible - (frozenset() if cmm.peers.own.eligible else {cmm.me.node})
+        eligible = cmm.peers.may_lead - (frozenset() if cmm.peers.own.may_lead else {cmm.me.node})
         master_silent_ns = vice_silent_ns = None
         if record is not None and cmm.signed:
             master_silent_ns = cmm.now_ns - cmm.sign_ns

@@ -23,7 +23,7 @@ class MemberDuty:
     def consider(self) -> None:
         """Claim by formation if this node may and should. No swap is open."""
         cmm = self._cmm
-        if cmm.positions is None or not cmm.peers.own.eligible:
+        if cmm.positions is None or not cmm.peers.own.may_lead:
             return
         if not self._record_is_fresh():
             return
@@ -70,7 +70,7 @@ class MemberDuty:
         return View(
             me=cmm.me,
             record=cmm.record,
-            eligible=cmm.peers.eligible - kept,
+            eligible=cmm.peers.may_lead - kept,
             heard=(me, *(o for o in others if o.member.node not in kept)),
             since_start_ns=cmm.now_ns - cmm.started_ns,
             waited_ns=cmm.now_ns - cmm.sign_ns,

@@ -39,10 +39,11 @@ class Witness(Struct, frozen=True):
 class View(Struct, frozen=True):
     """Everything that a decision about force looks at, on the node that shall be master.
 
-    master_silent_ns, vice_silent_ns: how long ago the recorded master and ready vice were heard (None: never in this
-    life). silence_ns: after so long without a word a member counts as absent. since_start_ns: age of this life.
-    on_time: this agent itself was scheduled in time lately. dead: incarnations with an obituary. held: maintenance of
-    the cluster is on; maintained: nodes in maintenance. assume_dead: the node that the operator declares dead.
+    eligible: the nodes that may be master or vice. master_silent_ns, vice_silent_ns: how long ago the recorded master
+    and ready vice were heard (None: never in this life). silence_ns: after so long without a word a member counts as
+    absent. since_start_ns: age of this life. on_time: this agent itself was scheduled in time lately. dead:
+    incarnations with an obituary. held: maintenance of the cluster is on; maintained: nodes in maintenance.
+    assume_dead: the node that the operator declares dead.
     """
 
     me: Member
@@ -137,7 +138,7 @@ def best(candidates: Iterable[Candidate]) -> str:
 def _about_me(view: View) -> list[str]:
     node, reasons = view.me.node, []
     if node not in view.eligible:
-        reasons.append(f"{node} is not eligible")
+        reasons.append(f"{node} is not eligible, or a spare")
     elif view.positions is None:
         reasons.append(f"a journal of {node} is not open yet, or was set aside or lost: see `primacy status`")
     if node in view.maintained:

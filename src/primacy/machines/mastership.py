@@ -28,8 +28,8 @@ from primacy.machines.forming import MemberDuty
 from primacy.machines.ids import NEVER_NS, Member
 from primacy.machines.master import MasterDuty
 from primacy.machines.membership import (
-    Adopted, Became, Closed, Effect, Force, Gap, Grant, HandOver, Health, Input, Joined, Learned, Leaving, Linked,
-    Maintenance, NodeEntry, Publish, Read, ReadFailed, Received, Renew, Send, Serving, Stalled, StopCluster,
+    Adopted, Became, Closed, Effect, Force, Gap, Grant, HandOver, Health, Input, Joined, KeepBack, Learned, Leaving,
+    Linked, Maintenance, NodeEntry, Publish, Read, ReadFailed, Received, Renew, Send, Serving, Stalled, StopCluster,
     SwapAnswer, Swapped, SwapRecord, TableChanged, Tick, Wake,
 )  # fmt: skip
 from primacy.machines.peers import Peers
@@ -149,6 +149,8 @@ class Monitor:
                 self.master.stop(positions)
             case Leaving(member=member):
                 self.master.leaving(member)
+            case KeepBack(node=node, why=why):
+                self.master.keep_back(node, why)
             case Linked(up=up):
                 self.master.linked = up
             case Force():

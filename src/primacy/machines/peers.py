@@ -58,9 +58,9 @@ class Peers:
         return iter(self._peers.values())
 
     @property
-    def eligible(self) -> frozenset[str]:
-        """The eligible nodes of the table, and this one."""
-        return frozenset({p.entry.id for p in self if p.entry.eligible} | {self.me.node})
+    def may_lead(self) -> frozenset[str]:
+        """The nodes of the table that may be master or vice, and this one."""
+        return frozenset({p.entry.id for p in self if p.entry.may_lead} | {self.me.node})
 
     def get(self, node: str) -> Peer | None:
         """The peer with this id, if the table has it."""
@@ -104,7 +104,7 @@ class Peers:
         return [
             Candidate(p.member, p.entry.priority, p.positions)
             for p in self
-            if p.entry.eligible and p.positions is not None and now_ns - p.hello_ns < lately_ns
+            if p.entry.may_lead and p.positions is not None and now_ns - p.hello_ns < lately_ns
         ]
 
     def next_vice(
@@ -115,8 +115,7 @@ class Peers:
             p
             for p in self
             if p.able
-            and p.entry.eligible
-            and p.entry.available
+            and p.entry.may_lead
             and not p.leaving
             and p.entry.id not in kept_back
             and p.incarnation not in dead
