@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from primacy.client import Cluster
 from primacy.config import Table
 from primacy.ledger import open_ledger
 from primacy.local import bring_up, faults, nodes
@@ -38,7 +40,7 @@ async def test_in_maintenance_nobody_claims_and_it_expires_by_itself(make_live: 
     live = make_live()
     await live.start()
     async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
+        before = await _replace_vice(live, cluster)
         [row] = await maintenance(live, "on", "--for", "1h30m", "--reason", "new switches")
         assert (row["scope"], row["reason"], row["by"]) == (
             "cluster",
@@ -66,53 +68,38 @@ async def test_in_maintenance_nobody_claims_and_it_expires_by_itself(make_live: 
         assert live.of_kind("MaintenanceEndsSoon", node=last["master"])
 
 
-async def test_a_node_in_maintenance_has_no_role(make_live: MakeLive) -> None:
-    live = make_live()
-    await live.start()
-    async with live.client() as cluster:
-        before = await live.whole(cluster, members=3)
-        refused = await cli(live, "maintenance", "on", "master")
-        assert refused.returncode == 3
-        assert "switch over first" in refused.stderr
-        await maintenance(live, "on", "vice")
-        third = next(n["id"] for n in before["nodes"] if n["id"] not in (before["master"], before["vice"]))
-        met = lambda status: status["vice"] == third and status["vice_ready"]  # noqa: E731
-        status = await live.status(cluster, met, f"{third} is the ready vice")
-        assert [row["scope"] for row in status["maintenance"]] == [before["vice"]]
-        switched = await cli(live, "switchover")
-        assert switched.returncode == 0, switched.stderr
-        assert (await live.whole(cluster, members=3))["vice"] == before["master"]
-
-
-async def test_it_survives_a_restart_of_all_nodes_and_the_loss_of_the_ledgers_record(
+async def test_it_survives_restarts_and_the_loss_of_the_ledgers_record_and_expires_visibly(
     make_live: MakeLive,
 ) -> None:
     live = make_live()
     await live.start()
     async with live.client() as cluster:
-        await live.whole(cluster, members=3)
+        before = await live.whole(cluster, members=3)
+        kept = before["vice"]
+        await maintenance(live, "on", kept)
         await maintenance(live, "on", "--reason", "a long night")
         files = [live.layout.node(node) / "maintenance.json" for node in live.layout.nodes()]
-        await wait_for(lambda: all(path.exists() for path in files), "every node has written its file")
+        await wait_for(
+            lambda: all(b"a long night" in _content(path) for path in files), "every node's file has it"
+        )
     await bring_up.stop_all(live.layout, print, "a test")
-    await _forget(live)
+    await _forget(live, "cluster")
     for path in files[1:]:
         path.unlink()
     for node in live.layout.nodes():
         live.start_node(node)
     async with live.client() as cluster:
-        met = lambda status: [row["scope"] for row in status["maintenance"]] == ["cluster"]  # noqa: E731
-        for node in live.layout.nodes():
-            await wait_for(
-                lambda node=node: live.of_kind("MaintenanceBegan", node=node)[1:], f"{node} learns of it"
-            )
-        status = await live.status(cluster, met, "the maintenance is known again")
+        met = lambda status: [row["scope"] for row in status["maintenance"]] == ["cluster", kept]  # noqa: E731
+        status = await live.status(cluster, met, "both are known again")
         assert not status["in_service"]
-        await wait_for(
-            lambda: any("a long night" in e["reason"] for e in live.of_kind("FormationWaits")), "nobody forms"
-        )
-        await maintenance(live, "off")
-        assert (await live.whole(cluster, members=3))["maintenance"] == []
+        held = lambda: any("a long night" in e["reason"] for e in live.of_kind("FormationWaits"))  # noqa: E731
+        await wait_for(held, "nobody forms the cluster by itself")
+        await maintenance(live, "on", "--for", "1.5s")
+        after = await live.whole(cluster, members=3)
+        assert kept not in (after["master"], after["vice"])
+        assert [row["scope"] for row in after["maintenance"]] == [kept]
+        assert live.of_kind("MaintenanceEndsSoon", node=after["master"], scope="cluster")
+        assert live.of_kind("MaintenanceEnded", node=after["master"], scope="cluster", cause="expired")
 
 
 async def test_failback_to_the_node_of_highest_priority_when_it_is_in_step(make_live: MakeLive) -> None:
@@ -133,14 +120,32 @@ async def test_failback_to_the_node_of_highest_priority_when_it_is_in_step(make_
         assert any("failback" in e["cause"] for e in live.of_kind("MasterElected", term=after["term"]))
 
 
+async def _replace_vice(live: Live, cluster: Cluster) -> dict[str, Any]:
+    """Put the vice in maintenance until another one has replaced it; the master refuses. Return the status then."""
+    before = await live.whole(cluster, members=3)
+    refused = await cli(live, "maintenance", "on", "master")
+    assert refused.returncode == 3
+    assert "switch over first" in refused.stderr
+    await maintenance(live, "on", "vice")
+    met = lambda status: status["vice"] not in (None, before["vice"]) and status["vice_ready"]  # noqa: E731
+    status = await live.status(cluster, met, f"another vice instead of {before['vice']}")
+    assert [row["scope"] for row in status["maintenance"]] == [before["vice"]]
+    assert await maintenance(live, "off", before["vice"]) == []
+    return status
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
 def _life(status: dict[str, Any]) -> str:
     return next(str(n["incarnation"]) for n in status["nodes"] if n["id"] == status["master"])
 
 
-async def _forget(live: Live) -> None:
+async def _forget(live: Live, scope: str) -> None:
     """Take the notice out of the ledger, as if it had been lost, while no node runs."""
     assert not nodes.running(live.layout)
     ledger = await open_ledger(f"sqlite://{live.layout.ledger}", None)
-    _, [entry] = await ledger.read("maintenance/cluster")
-    await ledger.swap("maintenance/cluster", None, entry.revision)
+    _, [entry] = await ledger.read(f"maintenance/{scope}")
+    await ledger.swap(f"maintenance/{scope}", None, entry.revision)
     await ledger.close()

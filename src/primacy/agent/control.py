@@ -2,7 +2,8 @@
 
 Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, failover (forcing.py),
 maintenance (maintenance.py), and the functions of the cluster (requests.py). Verbs among agents: status, `local` (a
-node's own part of it), witness and failover (forcing.py), and the functions, handed to the master.
+node's own part of it), `system` (whether it can halt or reboot its machine), witness and failover (forcing.py), and
+the functions, handed to the master.
 
 Whatever a caller sends, each request has exactly one answer: arguments are checked here, before any machine sees
 them, and a bug in an answer costs that answer alone: it is written to the log and told as `failed`.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from primacy.agent import status
+from primacy.agent import status, system_level
 from primacy.agent.failback import Returning
 from primacy.agent.forcing import Forcing
 from primacy.agent.node import Node
@@ -157,6 +158,8 @@ class Control:
             return await self._forcing.here(arguments)
         if verb == "local":
             return "done", status.local(self._node), []
+        if verb == system_level.VERB:
+            return system_level.answer(self._node.boot, arguments)
         if verb == "status" or verb in TARGETS:
             if self._node.monitor.role != "master":
                 return "unavailable", None, [f"{self._node.me.node} is not master"]

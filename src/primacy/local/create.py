@@ -85,6 +85,9 @@ def _create_keys(new: Layout, final: Layout, table: Table, cluster: str) -> None
             "authority": files.authority.name,
             "certificate": files.certificate.name,
             "private_key": files.key.name,
+            "halt_command": ["systemctl", "poweroff"],
+            "reboot_command": ["systemctl", "reboot"],
+            "os_commands": "print",  # all nodes are on one machine, which is somebody's own
         }
         text = "".join(
             f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in parameters.items()
