@@ -13,7 +13,8 @@ import msgspec
 from primacy.client import Cluster
 from primacy.config import Table
 from primacy.ledger import open_ledger
-from primacy.local import bring_up, faults, nodes
+from primacy.local import faults, nodes
+from primacy.local.processes import guardian_of
 from tests.cluster.cluster_tools import Live, run_cli, wait_for
 from tests.cluster.conftest import MakeLive
 
@@ -76,13 +77,15 @@ async def test_it_survives_restarts_and_the_loss_of_the_ledgers_record_and_expir
     async with live.client() as cluster:
         before = await live.whole(cluster, members=3)
         kept = before["vice"]
-        await maintenance(live, "on", kept)
-        await maintenance(live, "on", "--reason", "a long night")
+        await cluster.control("maintenance", action="on", node=kept)
+        await cluster.control("maintenance", action="on", reason="a long night")
         files = [live.layout.node(node) / "maintenance.json" for node in live.layout.nodes()]
         await wait_for(
             lambda: all(b"a long night" in _content(path) for path in files), "every node's file has it"
         )
-    await bring_up.stop_all(live.layout, print, "a test")
+    guardians = [guardian_of(live.layout.node(node)) for node in live.layout.nodes()]
+    faults.end([guardian for guardian in guardians if guardian is not None])
+    await wait_for(lambda: not live.processes(), "the end of all processes, without a word")
     await _forget(live, "cluster")
     for path in files[1:]:
         path.unlink()
@@ -94,7 +97,7 @@ async def test_it_survives_restarts_and_the_loss_of_the_ledgers_record_and_expir
         assert not status["in_service"]
         held = lambda: any("a long night" in e["reason"] for e in live.of_kind("FormationWaits"))  # noqa: E731
         await wait_for(held, "nobody forms the cluster by itself")
-        await maintenance(live, "on", "--for", "1.5s")
+        await cluster.control("maintenance", action="on", for_s=1.5)
         after = await live.whole(cluster, members=3)
         assert kept not in (after["master"], after["vice"])
         assert [row["scope"] for row in after["maintenance"]] == [kept]
