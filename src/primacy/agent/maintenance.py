@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from primacy.agent.tasks import Tasks
 from primacy.errors import ConfigError, LedgerError
 from primacy.lease_page import now_ns
@@ -31,7 +29,9 @@ from primacy.machines.maintenance import (
     Maintenance,
     Notice,
     decode,
+    decode_all,
     encode,
+    encode_all,
     reasons_against,
 )
 from primacy.machines.membership import SwapAnswer
@@ -209,13 +209,11 @@ class Keeper:
     def _recall(self) -> None:
         """Read the file, before the node begins."""
         try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=dict[str, msgspec.Raw])
-            for scope, value in kept.items():
-                notice = decode(bytes(value), f"{self._path}: {scope}")
+            for scope, notice in decode_all(self._path.read_bytes(), str(self._path)).items():
                 self._early += self._machine.learned(scope, notice, now_ns(), time.time_ns())
         except FileNotFoundError:
             return
-        except (OSError, ValueError, RecursionError, ConfigError) as error:
+        except (OSError, ConfigError) as error:
             sys.stderr.write(
                 f"agent: {self._path} cannot be read: {error}; the ledger tells what is in maintenance\n"
             )
@@ -230,9 +228,7 @@ class Keeper:
     async def _saved(self) -> None:
         while self._dirty:
             self._dirty = False
-            content = msgspec.json.encode(
-                {s: msgspec.Raw(encode(n)) for s, n in self._machine.notices().items()}
-            )
+            content = encode_all(self._machine.notices())
             try:
                 await asyncio.to_thread(_replace, self._path, content)
             except OSError as error:

@@ -12,7 +12,7 @@ from primacy.cli.common import deadline_option, directory_option, json_option, n
 from primacy.cli.last_resort import operator
 from primacy.machines.maintenance import FOR_S_MAX
 
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 

@@ -55,6 +55,7 @@ class _Window:
 
 
 encode: Callable[[Notice], bytes] = msgspec.json.Encoder().encode
+_values = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _notice = msgspec.json.Decoder(Notice)
 
 
@@ -67,6 +68,20 @@ def decode(data: bytes, where: str) -> Notice:
     if notice.format > FORMAT:
         raise ConfigError(where, f"format {notice.format}", f"at most {FORMAT}: upgrade this node first")
     return notice
+
+
+def encode_all(notices: dict[str, Notice]) -> bytes:
+    """Return the content of a node's file."""
+    return msgspec.json.encode(notices)
+
+
+def decode_all(data: bytes, where: str) -> dict[str, Notice]:
+    """Return the notices in a node's file, by scope; ConfigError when it is damaged or of a newer format."""
+    try:
+        values = _values.decode(data)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(where, repr(data[:80]), f"maintenance notices ({error})") from error
+    return {scope: decode(bytes(value), f"{where}: {scope}") for scope, value in values.items()}
 
 
 def reasons_against(scope: str, on: bool, nodes: Iterable[str], master: str) -> tuple[str, ...]:
