@@ -55,6 +55,15 @@ class Announcer:
         if peer is not None and version > peer.acknowledged_version:
             peer.acknowledged_version = version
 
+    def greeted(self, hello: Hello) -> None:
+        """A node of this cluster says hello; one that has not heard this node's present life is greeted back."""
+        cmm = self._cmm
+        if hello.cluster != cmm.cluster or hello.member.node == cmm.me.node:
+            return
+        peer = cmm.peers.greeted(hello, cmm.now_ns)
+        if peer is not None and cmm.me.incarnation not in hello.seen:
+            self.greet((peer.entry.id,))
+
     def told(self, sender: Member, announce: Announce) -> None:
         """A master announced its record, which is known by now; perhaps it serves, too."""
         cmm = self._cmm

@@ -27,7 +27,7 @@ class MemberDuty:
             return
         if not self._record_is_fresh():
             return
-        decision = self._decide()
+        decision = self._held() or decide(self._view())
         if isinstance(decision, Form):
             if cmm.paused():
                 return
@@ -41,13 +41,14 @@ class MemberDuty:
             self.waits_for = decision.reason
             cmm.emit(Publish(FormationWaits(term=cmm.term, node=cmm.me.node, reason=decision.reason)))
 
-    def _decide(self) -> Form | Wait:
+    def _held(self) -> Wait | None:
+        """What maintenance says against a claim of this node."""
         cmm, maintenance = self._cmm, self._cmm.maintenance
         if maintenance.cluster:
             return Wait(f"{maintenance.cluster}: nobody forms the cluster by itself")
         if cmm.me.node in maintenance.nodes:
             return Wait(f"{cmm.me.node} is in maintenance: it gets no role")
-        return decide(self._view())
+        return None
 
     def _record_is_fresh(self) -> bool:
         """Whether no master is heard any more, and the record was read since; read it when that is so."""

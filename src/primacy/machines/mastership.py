@@ -335,7 +335,7 @@ class Monitor:
 
     def _receive(self, sender: Member, message: messages.Message) -> None:
         if isinstance(message, messages.Hello):
-            self._greeted(message)
+            self.announcer.greeted(message)
             return
         if isinstance(message, messages.Obituary):
             if message.member == sender:  # nobody speaks for another
@@ -379,13 +379,6 @@ class Monitor:
         return messages.Echo(
             beat.term, self.revision, beat.sent_ns, promise, self.health.able, not broken, appointment
         )
-
-    def _greeted(self, hello: messages.Hello) -> None:
-        if hello.cluster != self.cluster or hello.member.node == self.me.node:
-            return
-        peer = self.peers.greeted(hello, self.now_ns)
-        if peer is not None and self.me.incarnation not in hello.seen:
-            self.announcer.greet((peer.entry.id,))
 
     def _bury(self, member: Member) -> None:
         if member.incarnation not in self.dead:
