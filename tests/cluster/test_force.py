@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import time
 from typing import Any
 
 from primacy.client import Cluster
+from primacy.errors import CallError
 from primacy.local import faults, nodes
 from primacy.local.processes import guardian_of
-from tests.cluster.cluster_tools import Live, logbook, run_cli, wait_for
+from tests.cluster.cluster_tools import LIMIT_S, Live, logbook, run_cli, wait_for
 from tests.cluster.conftest import MakeLive
 
 
@@ -24,15 +26,18 @@ async def force(live: Live, *words: str, code: int = 0) -> dict[str, Any]:
     return told
 
 
-async def force_when_heard_out(live: Live, *words: str) -> dict[str, Any]:
-    """Ask for force again while a node that has just started says that it has not listened for long enough."""
-    listens = {"reasons": ["listens only"]}
-    while any("listens only" in reason for reason in listens["reasons"]):
-        done = await asyncio.to_thread(
-            run_cli, "failover", "--dry-run", "--json", "--dir", str(live.layout.root), *words
-        )
-        listens = {"reasons": []} | json.loads(done.stdout)
-    return await force(live, *words)
+async def heard_out(live: Live, cluster: Cluster, node: str, dead: str) -> None:
+    """Wait until a node that has just started has listened for long enough to be made master on the operator's word."""
+    deadline_s = time.monotonic() + LIMIT_S
+    why = "its agent has not answered"
+    while why:
+        assert time.monotonic() < deadline_s, f"{node} cannot be made master: {why}"
+        try:
+            await live.ask(cluster, node, "failover", to=node, assume_dead=dead, dry_run=True)
+            why = ""
+        except CallError as error:
+            why = str(error)
+            await asyncio.sleep(0.02)
 
 
 async def lose(live: Live, *lost: str) -> None:
@@ -93,7 +98,8 @@ async def test_an_old_master_that_was_declared_dead_steps_down_when_it_thaws(mak
         await wait_for(lambda: live.of_kind("FormationWaits", node=other), f"{other} waits for {master}")
         refused = await force(live, code=3)
         assert [r for r in refused["reasons"] if f"--assume-dead {master}" in r]
-        forced = await force_when_heard_out(live, "--assume-dead", master, "--reason", "no power")
+        await heard_out(live, cluster, other, master)
+        forced = await force(live, "--assume-dead", master, "--reason", "no power")
         assert (forced["to"], forced["former"], forced["serves"]) == (other, master, True)
         assert f"if {master} still runs" in forced["may_lose"]
         await asyncio.to_thread(faults.thaw, frozen)
@@ -113,6 +119,7 @@ async def test_when_the_disk_of_the_recorded_master_is_gone_the_other_goes_on(ma
         await lose(live, master)
         shutil.rmtree(live.layout.node(master))
         live.start_node(other)
-        forced = await force_when_heard_out(live, "--assume-dead", master)
+        await heard_out(live, cluster, other, master)
+        forced = await force(live, "--assume-dead", master)
         assert forced["serves"]
         assert "of both" in await cluster.query("logbook", "names", log="k")

@@ -179,3 +179,16 @@ def test_a_node_in_maintenance_takes_no_part_in_formation() -> None:
     cluster.run(TIMING.formation_ms + 50)
     assert cluster.record.master == N2
     assert "n1 is in maintenance" in cluster.monitors["n1"].member.waits_for or cluster.monitors["n1"].signed
+
+
+def test_force_is_possible_in_maintenance_of_the_cluster() -> None:
+    cluster = Cluster(N1, N2, N3)
+    cluster.formed()
+    held(cluster)
+    del cluster.monitors["n1"], cluster.monitors["n2"]
+    cluster.run(TIMING.silence_ns / MS + 10)
+    cluster.give(
+        "n3", m.Force(now_ns=cluster.now_ns, id=1, recorded=N1, assume_dead="n1", by="ada", reason="")
+    )
+    cluster.run(TIMING.beat_ms)
+    assert cluster.record.master == N3
