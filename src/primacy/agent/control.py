@@ -70,7 +70,7 @@ class Control:
             "sequence": self._sequence,
             "ping": self._ping,
             "failover": self._forcing.asked,
-            "maintenance": lambda a: node.maintenance.asked(a, node.table.nodes, node.facts().master),
+            "maintenance": self._maintenance,
         }
 
     def accept(self, stream: Stream) -> None:
@@ -188,6 +188,11 @@ class Control:
         except TimeoutError:
             return None
         return told.result if told.kind == "done" else None
+
+    async def _maintenance(self, arguments: dict[str, Any]) -> Outcome:
+        node, facts = self._node, self._node.facts()
+        master = facts.master if facts.master in facts.members else ""  # a lost one may be put in maintenance
+        return await node.maintenance.asked(arguments, node.table.nodes, master)
 
     async def _link(self, arguments: dict[str, Any]) -> Outcome:
         link, up = arguments.get("link"), arguments.get("up")
