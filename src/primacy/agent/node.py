@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from primacy.agent import build
 from primacy.agent.clock import Clock
 from primacy.agent.confirming import Confirming
@@ -108,7 +110,8 @@ class Node:
             lambda: self.post(coordination.Tick(now_ns=now_ns())),
         )
         directory = Path(boot.directory)
-        self.maintenance = Keeper(self.me.node, directory, self.ledger.swap_key, self.post, self.publish)
+        in_term = lambda event: self.publish(msgspec.structs.replace(event, term=self.monitor.term))  # noqa: E731
+        self.maintenance = Keeper(self.me.node, directory, self.ledger.swap_key, self.post, in_term)
         self.records.on_other = self.maintenance.given
 
     def start(self) -> None:

@@ -45,7 +45,9 @@ class MemberDuty:
         """What maintenance says against a claim of this node."""
         cmm, maintenance = self._cmm, self._cmm.maintenance
         if maintenance.cluster:
-            return Wait(f"{maintenance.cluster}: nobody forms the cluster by itself")
+            return Wait(
+                f"{maintenance.cluster}: nobody forms the cluster until it is over (`primacy maintenance off`)"
+            )
         if cmm.me.node in maintenance.nodes:
             return Wait(f"{cmm.me.node} is in maintenance: it gets no role")
         return None

@@ -105,9 +105,8 @@ class ViceDuty:
         dead = record.master.incarnation in cmm.dead
         if (dead or (cmm.now_ns >= over_ns and cmm.judges())) and not self.waits_for:
             lost = "is dead" if dead else "is not heard"
-            self.waits_for = (
-                f"the master {record.master.node} {lost}, and {cmm.maintenance.cluster}: no claim"
-            )
+            what = f"the master {record.master.node} {lost}, and {cmm.maintenance.cluster}"
+            self.waits_for = f"{what}: no claim until it is over (`primacy maintenance off`)"
             cmm.emit(Publish(ClaimHeld(term=record.term, node=cmm.me.node, reason=self.waits_for)))
 
     def _claim(self, cause: str) -> None:
