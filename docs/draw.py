@@ -23,6 +23,7 @@ from primacy.machines import membership as m  # noqa: E402
 from primacy.machines import messages  # noqa: E402
 from primacy.machines.events import Event  # noqa: E402
 from primacy.machines.ids import MS  # noqa: E402
+from primacy.machines.story import DETAILS  # noqa: E402
 from primacy.machines.swap import Purpose  # noqa: E402
 from primacy.machines.timing import PROFILES  # noqa: E402
 from tests.unit.cmm_tools import N1, N2, N3, Cluster  # noqa: E402
@@ -155,6 +156,11 @@ def _events() -> str:
     return "\n".join(["| event | when | fields |", "| --- | --- | --- |", *rows])
 
 
+def _details() -> str:
+    rows = [f"| `{kind}` | {when} |" for kind, when in sorted(DETAILS.items())]
+    return "\n".join(["| event | it is a detail |", "| --- | --- |", *rows])
+
+
 def _block(lines: list[str]) -> str:
     return "\n".join(["```text", *lines, "```"])
 
@@ -168,6 +174,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "boot": _boot,
     "changes": _purposes,
     "events": _events,
+    "details": _details,
 }
 
 

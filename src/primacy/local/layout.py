@@ -85,6 +85,10 @@ class Layout:
         """A node's events, one JSON object a line."""
         return self.node(node) / "events.jsonl"
 
+    def events_aside(self, node: str) -> Path:
+        """A node's older events: the file that was put aside when it had grown too large."""
+        return self.events(node).with_suffix(".old.jsonl")
+
     def maintenance(self, node: str) -> Path:
         """What the node has kept of maintenance."""
         return self.node(node) / "maintenance.json"
