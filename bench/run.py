@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "docs" / "benchmarks.md"
 PRIMACY = [sys.executable, "-m", "primacy.cli.main"]
 COMMAND_LIMIT_S = 1800
+FUNCTION_RUNS = 10
 
 
 @dataclass
@@ -120,6 +121,32 @@ class Bench:
             row.reached = figures["median"] <= limit_ms and not row.notes
             row.notes.append(f"with a ready vice after {spread(whole_ms)['median'] / 1000:.2f} s (median)")
         self.rows.append(row)
+
+    def functions(self, nodes: int) -> None:
+        """Measure how long each function takes with empty callbacks: a row for each of them."""
+        words = f"bench functions --nodes {nodes} --runs {min(self._runs, FUNCTION_RUNS)}"
+        row = Row(f"functions with empty callbacks, {nodes} nodes", "-", f"primacy {words}")
+        found = self._measure(row, words)
+        if found is not None:
+            self.rows.remove(row)
+            for name, figures in found["duration_ms"].items():
+                each = Row(f"`{name}` with empty callbacks, {nodes} nodes", "-", row.command, reached=True)
+                each.figure, each.spread = _of_three(figures)
+                self.rows.append(each)
+
+    def reconnect(self, nodes: int) -> None:
+        """Measure how far apart the nodes reconnect to a new primary."""
+        words = f"bench reconnect --nodes {nodes} --runs {min(self._runs, FUNCTION_RUNS)}"
+        row = Row(
+            f"from the first node's reconnect to the last one's, {nodes} nodes", "-", f"primacy {words}"
+        )
+        found = self._measure(row, words)
+        if found is not None:
+            row.figure, row.spread = _of_three(found["spread_ms"])
+            row.notes.append(
+                f"the last is done {found['after_ms']['median']:.1f} ms after the new master serves"
+            )
+            row.reached = True
 
     def idle(self, cpu_percent: float, pss_mib: float) -> None:
         """Measure the cost of the dearest node of a cluster that has nothing to do."""
@@ -235,7 +262,16 @@ def _all(bench: Bench) -> list[Callable[[], None]]:
         lambda: bench.throughput(64, "memory", None),
         lambda: bench.up(3_000),
         lambda: bench.idle(2, 120),
+        lambda: bench.functions(3),
+        lambda: bench.functions(30),
+        lambda: bench.reconnect(30),
     ]
+
+
+def _of_three(figures: dict[str, float]) -> tuple[str, str]:
+    """Return the median, and min / p99 / max, in ms."""
+    spread_ms = " / ".join(f"{figures[name]:.1f}" for name in ("min", "p99", "max"))
+    return f"{figures['median']:.1f} ms", f"{spread_ms} ms"
 
 
 def _run(words: list[str]) -> Any:

@@ -18,11 +18,15 @@ ROOT = Path(__file__).resolve().parents[1]
 for folder in (ROOT, ROOT / "src"):
     sys.path.insert(0, str(folder))
 
+import msgspec  # noqa: E402
+
 from primacy.boot import PARAMETERS  # noqa: E402
+from primacy.config import RECOVERY_FIELDS, Recovery  # noqa: E402
 from primacy.machines import membership as m  # noqa: E402
 from primacy.machines import messages  # noqa: E402
 from primacy.machines.events import Event  # noqa: E402
 from primacy.machines.ids import MS  # noqa: E402
+from primacy.machines.policies import TABLE  # noqa: E402
 from primacy.machines.story import DETAILS  # noqa: E402
 from primacy.machines.swap import Purpose  # noqa: E402
 from primacy.machines.timing import PROFILES  # noqa: E402
@@ -156,6 +160,20 @@ def _events() -> str:
     return "\n".join(["| event | when | fields |", "| --- | --- | --- |", *rows])
 
 
+def _failures() -> str:
+    head = "| function | `refuse`, and `retry` at last | `restart` | `escalate` |\n| --- | --- | --- | --- |"
+    rows = [f"| {p.value} | {' | '.join(each.value for each in means)} |" for p, means in TABLE.items()]
+    return "\n".join([head, *rows])
+
+
+def _recovery() -> str:
+    rows = []
+    for field in msgspec.structs.fields(Recovery):
+        value = f"{field.default:g}" if isinstance(field.default, float) else field.default
+        rows.append(f"| `{field.name}` | {value} | {RECOVERY_FIELDS[field.name]} |")
+    return "\n".join(["| `[services.ID.recovery]` | default | what it is |", "| --- | --- | --- |", *rows])
+
+
 def _details() -> str:
     rows = [f"| `{kind}` | {when} |" for kind, when in sorted(DETAILS.items())]
     return "\n".join(["| event | it is a detail |", "| --- | --- |", *rows])
@@ -174,6 +192,8 @@ DRAWN: dict[str, Callable[[], str]] = {
     "boot": _boot,
     "changes": _purposes,
     "events": _events,
+    "failures": _failures,
+    "recovery": _recovery,
     "details": _details,
 }
 

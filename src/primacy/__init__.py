@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from primacy.errors import PrimacyError as PrimacyError
     from primacy.errors import Refused as Refused
     from primacy.errors import SessionExpired as SessionExpired
+    from primacy.service import HealthContext as HealthContext
     from primacy.service import LocalService as LocalService
     from primacy.service import OperationContext as OperationContext
     from primacy.service import Service as Service
     from primacy.service import TimerContext as TimerContext
+    from primacy.service import health as health
     from primacy.service import on as on
     from primacy.service import operation as operation
     from primacy.service import query as query
@@ -52,10 +54,12 @@ _HOMES = {
         "SessionExpired",
     ),
     "primacy.service": (
+        "HealthContext",
         "LocalService",
         "OperationContext",
         "Service",
         "TimerContext",
+        "health",
         "on",
         "operation",
         "query",

@@ -19,8 +19,9 @@ import msgspec
 from msgspec import Struct
 
 from primacy.errors import ConfigError
-from primacy.machines.ids import Function
+from primacy.machines.ids import SECOND, Function
 from primacy.machines.membership import NodeEntry
+from primacy.machines.rungs import Limits
 from primacy.machines.timing import PROFILES, Timing
 
 FORMAT = 1
@@ -28,6 +29,7 @@ PORT = 7300
 PORTS = 32  # a node's block: agent, operations, then one for each service
 FIRST_SERVICE = 2
 PRIORITY_MAX = 1_000_000
+COUNT_MAX = 1_000
 POSITIONS_BYTES_MAX = 600  # names of the centralized services with their journals' positions, in one datagram
 _POSITION_BYTES = 14
 ON_FAILURE = ("refuse", "retry", "restart", "escalate")
@@ -74,13 +76,48 @@ class Callback(Struct, frozen=True, forbid_unknown_fields=True):
     delay_s: float = 0.0
 
 
+class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
+    """[services.ID.recovery] the recovery ladder of the service's server on each node: see RECOVERY_FIELDS."""
+
+    restarts: int = 0
+    window_s: float = 60.0
+    switchovers: int = 3
+    pause_s: float = 1.0
+    pause_s_max: float = 60.0
+    node_out: int = 0
+
+    def limits(self) -> Limits:
+        """The same as the coordinator takes them."""
+        return Limits(
+            self.restarts,
+            int(self.window_s * SECOND),
+            self.switchovers,
+            int(self.pause_s * SECOND),
+            int(self.pause_s_max * SECOND),
+            self.node_out,
+        )
+
+
+RECOVERY_FIELDS = {
+    "restarts": "so many times in a row a primary that failed is restarted in place, before anything else "
+    "(`disk` only; with `restart_in_place = true` and 0: always)",
+    "window_s": "a server that lived for so long is well again: its failures count from none",
+    "switchovers": "so many hand-overs for failures in a row; then the server is kept back, as failed, where it is",
+    "pause_s": "how long a server rests when it has failed a third time in a row (or once more than `restarts`); "
+    "doubled with each further failure. Its node takes no role meanwhile",
+    "pause_s_max": "the longest such rest",
+    "node_out": "with so many failures in a row this life of the node ends, with all its roles, and a new one begins, "
+    "which goes on counting; 0: never",
+}
+
+
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
     """[services.ID] python: `module:Class` or `file.py:Class`. path: directory for the import.
 
     durability: disk | memory. local: a local service, one independent server on every node.
     mirror_timeout_s: how long writes wait for a secondary that is alive but silent. restart_in_place: when a primary's
     host dies, restart it on the same node instead of a switchover (`disk` only). callbacks: what the coordinator
-    registers for the service, beside what its code says.
+    registers for the service, beside what its code says. recovery: what follows when its server fails.
     """
 
     python: str
@@ -90,6 +127,7 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
     mirror_timeout_s: float = 2.0
     restart_in_place: bool = False
     callbacks: list[Callback] = []
+    recovery: Recovery = Recovery()
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
@@ -243,6 +281,7 @@ def _check_services(table: Table) -> list[tuple[str, str, str]]:
         if not 0.1 <= entry.mirror_timeout_s <= 60:
             found.append((f"{where}.mirror_timeout_s", f"{entry.mirror_timeout_s:g}", "want 0.1 to 60"))
         found += _check_callbacks(where, entry.callbacks)
+        found += _check_recovery(f"{where}.recovery", entry)
         if entry.restart_in_place and entry.durability == "memory":
             found.append((f"{where}.restart_in_place", "true", "want durability = disk with it"))
     if len(table.centralized()) > PORTS - FIRST_SERVICE:
@@ -254,6 +293,26 @@ def _check_services(table: Table) -> list[tuple[str, str, str]]:
         got = f"{len(table.centralized())} centralized ones with names of {names_bytes} bytes"
         want = f"want fewer or shorter names ({_POSITION_BYTES} + length each, at most {POSITIONS_BYTES_MAX})"
         found.append(("services", got, want))
+    return found
+
+
+def _check_recovery(where: str, entry: Service) -> list[tuple[str, str, str]]:
+    recovery = entry.recovery
+    found: list[tuple[str, str, str]] = []
+    for name in ("restarts", "switchovers", "node_out"):
+        if not 0 <= (count := getattr(recovery, name)) <= COUNT_MAX:
+            found.append((f"{where}.{name}", str(count), f"want 0 to {COUNT_MAX}"))
+    for name in ("window_s", "pause_s", "pause_s_max"):
+        if not 0.1 <= (seconds := getattr(recovery, name)) <= 86_400:
+            found.append((f"{where}.{name}", f"{seconds:g}", "want 0.1 to 86400"))
+    if recovery.pause_s > recovery.pause_s_max:
+        want = f"want at most pause_s_max ({recovery.pause_s_max:g})"
+        found.append((f"{where}.pause_s", f"{recovery.pause_s:g}", want))
+    if recovery.restarts and entry.durability == "memory":
+        want = "want durability = disk with it: what memory held is gone with the process"
+        found.append((f"{where}.restarts", str(recovery.restarts), want))
+    if recovery != Recovery() and entry.local:
+        found.append((where, "of a local service", "want it with centralized services only"))
     return found
 
 

@@ -69,9 +69,12 @@ def carry_out(boot: Boot, then: str, log: Log) -> bool:
 
 
 def _become(argv: list[str]) -> NoReturn:
-    for each in (signal.SIGPIPE, signal.SIGXFSZ):  # what Python ignores would stay ignored
-        signal.signal(each, signal.SIG_DFL)
-    os.execvp(argv[0], argv)
+    ignored = [(each, signal.signal(each, signal.SIG_DFL)) for each in (signal.SIGPIPE, signal.SIGXFSZ)]
+    try:
+        os.execvp(argv[0], argv)  # what Python ignores would stay ignored
+    finally:
+        for each, before in ignored:
+            signal.signal(each, before)
 
 
 def _can_be_run(program: str) -> bool:

@@ -73,7 +73,8 @@ def on(
     """Run the method in `level` of a function's callback sequence; stack several to run it in several.
 
     timeout: seconds for one try. on_failure: refuse | retry (`retries` times, `delay` seconds apart) |
-    restart (the server) | escalate (to the node). Raise `primacy.Refused([...])` to refuse in words.
+    restart (the server) | escalate (to the vice, or to the node): what each of them means in each function stands in
+    `primacy.machines.policies`. Raise `primacy.Refused([...])` to refuse in words.
     """
     where = f"@on({function!r}, level={level})"
     if function not in set(Function):
@@ -121,6 +122,24 @@ def timer(seconds: float) -> Callable[[Handler], Handler]:
 
     def mark(handler: Handler) -> Handler:
         mark_kind(handler, "timer").seconds = float(seconds)
+        return handler
+
+    return mark
+
+
+def health(*, period: float = 5.0, timeout: float = 2.0, failures: int = 3) -> Callable[[Handler], Handler]:
+    """Run the coroutine every `period` seconds on the serving primary; it raises when the service is not well.
+
+    timeout: seconds for one check. failures: so many in a row count as a failure of the server, and the recovery
+    ladder begins: restart in place, switchover, ... A secondary is judged by its mirror, and has no other check.
+    """
+    where = f"@health(period={period}, timeout={timeout}, failures={failures})"
+    if not (period > 0 and timeout > 0 and failures >= 1):
+        raise ConfigError(where, "one that is too small", "more than 0 s each, and at least one failure")
+
+    def mark(handler: Handler) -> Handler:
+        marks = mark_kind(handler, "health")
+        marks.seconds, marks.timeout_s, marks.failures = float(period), float(timeout), int(failures)
         return handler
 
     return mark
@@ -201,6 +220,14 @@ class TimerContext(Protocol):
         """Return the sessions without a sign of life for so long (counted anew when a primary takes over)."""
 
 
+class HealthContext(msgspec.Struct, frozen=True):
+    """What a health check gets."""
+
+    term: int
+    service_name: str
+    node: str
+
+
 # ---- what is derived from ----
 
 
@@ -256,10 +283,13 @@ class LocalService:
     """Base of a local service: one independent server on every node; it has callbacks, and no replicated
     state.
 
-    In its `reconnect` callback the new primaries are in service, and `primaries` says where.
+    In its `reconnect` callback the primaries of a new term are in service, and `primaries` says of which term, on
+    which node, and where each of them listens. It is told so once for each term, and when its process has started
+    anew. Calls go through a client: `primacy.connect()` here has the node's own credential.
     """
 
     primaries: Primaries | None = None
+    """As told last; None before the first primaries have served."""
 
 
 # ---- what is derived from it ----

@@ -161,3 +161,19 @@ class Attendant(primacy.LocalService):
     async def end(self, ctx: Context) -> None:
         """The node leaves."""
         tell("attendant", "end", ctx)
+
+
+class Follower(primacy.LocalService):
+    """A local service with as many levels as the centralized ones, for clusters of many nodes."""
+
+    @primacy.on("initialize", level=1)
+    @primacy.on("initialize", level=2)
+    @primacy.on("initialize", level=3)
+    async def begin(self, ctx: Context) -> None:
+        """One stage of the node's start."""
+        tell("follower", "begin", ctx)
+
+    @primacy.on("reconnect", level=1)
+    async def reattach(self, ctx: Context) -> None:
+        """The primaries of this term serve."""
+        tell("follower", "reattach", ctx)

@@ -86,9 +86,11 @@ class Live:
         profile: str = "lan",
         services: dict[str, Service] | None = None,
         change: Callable[[Table], Table] = lambda made: made,
+        limit_s: float = LIMIT_S,
     ) -> None:
         self.layout = Layout(root)
         self.profile = profile
+        self._limit_s = limit_s
         self._count, self._services, self._change = count, services or logbook(), change
         self._started: list[Started] = []
         self.table_in_force: Table
@@ -107,7 +109,9 @@ class Live:
             await self.make()
             prepare(self)
             self._started += bring_up.start_all(self.layout, self.table_in_force)
-            outcome = await bring_up.wait_in_service(self.layout, self.table_in_force, self._started, LIMIT_S)
+            outcome = await bring_up.wait_in_service(
+                self.layout, self.table_in_force, self._started, self._limit_s
+            )
         assert outcome.in_service, "\n".join(["the cluster is not in service", *outcome.reasons])
 
     def start_node(self, node: str) -> Started:

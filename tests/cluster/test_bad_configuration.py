@@ -88,7 +88,7 @@ def test_a_bad_table_makes_no_cluster(tmp_path: Path, what: str) -> None:
 
 def test_bad_options_make_no_cluster(tmp_path: Path) -> None:
     directory = str(tmp_path / "cluster")
-    refused("up", "--detach", "--dir", directory, "--nodes", "0", expect=["--nodes", "0", "1 to 16"])
+    refused("up", "--detach", "--dir", directory, "--nodes", "0", expect=["--nodes", "0", "1 to 64"])
     refused("up", "--detach", "--dir", directory, "--profile", "fast", expect=["profile", "fast"])
     refused("up", "--detach", "--dir", directory, "--service", "none.py:None", expect=["none.py"])
     assert list(tmp_path.iterdir()) == []

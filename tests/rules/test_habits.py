@@ -12,6 +12,7 @@ from tests.rules import tree
 _BROAD_EXCEPT = {
     "src/primacy/guardian_process.py _become",  # a failed child must not go on as a guardian
     "src/primacy/host/callbacks.py Callbacks._outcome",  # the author's callback
+    "src/primacy/host/health.py HealthCheck._once",  # the author's health check
     "src/primacy/host/loading.py load",  # the author's module
     "src/primacy/host/snapshots.py _be_child",  # a failed child must not go on as a host
     "src/primacy/host/timers.py Timers._run",  # the author's timer

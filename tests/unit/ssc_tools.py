@@ -50,7 +50,15 @@ class Rig:
 
     def give(self, event: c.Input) -> list[c.Effect]:
         """Give one input; let the hosts react to its effects."""
+        return self._obey(self.ssc.step(event))
+
+    def during(self, event: c.Input, action) -> list[c.Effect]:
+        """Give one input, and do something of one's own in the same step."""
         effects = self.ssc.step(event)
+        action()
+        return self._obey(effects)
+
+    def _obey(self, effects: list[c.Effect]) -> list[c.Effect]:
         self.effects += effects
         for effect in effects:
             if isinstance(effect, c.ToHost):

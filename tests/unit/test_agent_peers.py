@@ -264,3 +264,20 @@ async def test_a_link_that_is_taken_down_leaves_the_other(site: Site) -> None:
     assert (await n1.peers.ask("n2", "local", {}, 5.0)).kind == "done"
     n1.peers.set_link(0, True)
     await until(lambda: n2.accepted[0].links_up == 2, "it is up again")
+
+
+async def test_two_nodes_that_may_never_be_master_keep_no_stream_until_one_of_them_may(site: Site) -> None:
+    agents = [await site.agent(f"n{number}", str(number)) for number in (1, 2, 3)]
+    table = {agent.me.node: agent.listener.addresses for agent in agents}
+    for agent in agents:
+        agent.peers.start(table, {"n3"})
+
+    def keyed() -> list[set[str]]:
+        return [{member.node for member, _, _ in agent.keys} for agent in agents]
+
+    await until(lambda: keyed() == [{"n3"}, {"n3"}, {"n1", "n2"}], "who may be master has met everybody")
+    with pytest.raises(TimeoutError, match="no connection to n2"):
+        await agents[0].peers.ask("n2", "local", {}, 1.0)
+    for agent in agents:
+        agent.peers.start(table, {"n2", "n3"})
+    await until(lambda: keyed()[0] == {"n2", "n3"}, "n2 was qualified: n1 meets it, too")

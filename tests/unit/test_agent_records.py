@@ -15,6 +15,7 @@ from primacy.agent.records import Records, with_records
 from primacy.config import Node, Table
 from primacy.ledger.memory import MemoryLedger, Store
 from primacy.machines import coordination, membership
+from primacy.machines.membership import NodeEntry
 from primacy.machines.records import NodeRecord, Operation, Operations, encode
 from tests.unit.waiting import wait_until
 
@@ -33,6 +34,8 @@ class Known:
         self.line = line
         self.records = Records(TABLE, TABLE.entries(), line, self.posted.append)
         self.records.on_table = self.tables.append
+        self.nodes: list[tuple[NodeEntry, ...]] = []
+        self.records.on_nodes = self.nodes.append
 
     def of(self, kind: type) -> list[Any]:
         """What was posted, of one kind."""
@@ -59,6 +62,7 @@ async def test_a_nodes_record_is_told_to_both_machines_before_the_record_itself(
     await known.ledger.swap("nodes/n2", encode(NodeRecord(available=False)), 0)
     await wait_until(lambda: len(known.of(coordination.RecordChanged)) == 2, "it is told")
     assert [e.available for e in known.records.entries] == [True, False, True]
+    assert known.nodes == [known.records.entries]
     kinds = [type(each) for each in known.posted[-3:]]
     assert kinds == [membership.TableChanged, coordination.NodesChanged, coordination.RecordChanged]
 

@@ -132,3 +132,28 @@ def test_the_longest_announcement_fits_into_a_datagram(stopped: bool) -> None:
     positions = _positions() if stopped else None
     record = Mastership(BIG, Member(node, life), vice, BIG, cause, Member(node, life), positions)
     assert len(encode(Announce(BIG, record, True, BIG))) <= PAYLOAD_BYTES_MAX
+
+
+def _greeted(cluster: Cluster, by: str) -> set[str]:
+    return {node for effect in cluster.took(by, m.Greet) for node in effect.nodes}
+
+
+def test_only_those_who_may_be_master_are_greeted_by_a_node_that_may_not() -> None:
+    nodes = tuple(m.NodeEntry(n, eligible=n in ("n1", "n2")) for n in ("n1", "n2", "n3", "n4"))
+    cluster = Cluster(N1, N3, nodes=nodes)
+    cluster.run(50)
+    assert _greeted(cluster, "n3") == {"n1", "n2"}
+    assert _greeted(cluster, "n1") == {"n2", "n3", "n4"}
+
+
+def test_who_hears_its_master_greets_nobody_and_the_master_whom_it_does_not_hear() -> None:
+    cluster = Cluster(N1, N2, N3, nodes=tuple(m.NodeEntry(n) for n in ("n1", "n2", "n3", "n4")))
+    cluster.run(2_000)
+    assert cluster.monitors["n1"].role == "master"
+    for node in ("n1", "n2", "n3"):
+        cluster.effects[node].clear()
+    cluster.run(3_000)
+    assert [_greeted(cluster, node) for node in ("n1", "n2", "n3")] == [{"n4"}, set(), set()]
+    cluster.cut = _cut_off("n3")
+    cluster.run(3_000)
+    assert _greeted(cluster, "n3") == {"n1", "n2", "n4"}

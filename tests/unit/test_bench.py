@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,16 @@ from hypothesis import strategies as st
 
 from primacy import guardian_process
 from primacy.bench import idle, place
+from primacy.bench.cluster import Setup
 from primacy.bench.figures import Outages, Throughput, median, outage_ns, percentile, spread
-from primacy.bench.service import Register
+from primacy.bench.functions import Durations, by_coordinators
+from primacy.bench.reconnect import Reconnects, judged
+from primacy.bench.service import Empty, EmptyLocal, Register
 from primacy.errors import ConfigError
+from primacy.local import bring_up
 from primacy.local.processes import Process
+from primacy.machines.ids import Function
+from primacy.service import describe
 
 _values = st.lists(st.floats(0, 1e6), min_size=1)
 
@@ -119,3 +126,48 @@ def test_the_cost_of_a_process_is_read_from_the_kernel() -> None:
     own = Process(os.getpid(), guardian_process.start_time(os.getpid()) or 0)
     assert idle.cpu_s(own) > 0
     assert 1 < idle.pss_mib([own]) < 1000
+
+
+def _told(kind: str, wall_ms: float, **fields: Any) -> dict[str, Any]:
+    return {"wall_ns": int(wall_ms * 1e6), "event": {"event": kind, "term": 2, **fields}}
+
+
+def test_how_far_apart_nodes_reconnect() -> None:
+    events = [
+        _told("FunctionBegan", 5, function="failover"),
+        _told("InService", 10),
+        _told("FunctionBegan", 12, function="reconnect"),
+        _told("FunctionBegan", 15, function="reconnect"),
+        _told("FunctionEnded", 16, function="reconnect", duration_ms=4.0),
+        _told("FunctionEnded", 21, function="reconnect", duration_ms=6.0),
+    ]
+    assert judged(events, 2) == (3.0, 11.0)
+    assert by_coordinators(events, "reconnect") == [4.0, 6.0]
+    told = Reconnects(2, "lan", [3.0], [11.0])
+    assert told.plain()["spread_ms"]["max"] == 3.0
+    assert "apart by 3.0 ms" in told.sentence()
+    durations = Durations(2, "lan", {"reconnect": [4.0, 6.0]})
+    assert durations.plain()["duration_ms"]["reconnect"]["runs"] == 2
+    assert durations.lines()[1].split()[:3] == ["reconnect", "median", "5.0"]
+
+
+def test_the_empty_service_has_a_callback_in_every_function() -> None:
+    registered = {(each.function, each.level) for each in describe(Empty).callbacks}
+    assert registered == {(f, n) for f in Function if f is not Function.RECONNECT for n in (1, 2)}
+    assert {each.function for each in describe(EmptyLocal).callbacks} == {
+        "initialize",
+        "reconnect",
+        "shutdown",
+    }
+
+
+def test_of_many_nodes_three_may_be_master() -> None:
+    made = Setup(nodes=5, empty=True, eligible=3).table("/")
+    assert [row.eligible for row in made.nodes.values()] == [True] * 3 + [False] * 2
+    assert [row.local for row in made.services.values()] == [False, True]
+    assert all(row.eligible for row in Setup(nodes=5).table("/").nodes.values())
+
+
+def test_more_nodes_may_take_longer_to_come_up() -> None:
+    limits = [bring_up.limit_s(Setup(nodes=nodes).table("/")) for nodes in (2, 8, 9, 30)]
+    assert limits == [20, 20, 22, 64]

@@ -12,6 +12,7 @@ from primacy.boot import Boot, Link
 from primacy.config import build
 from primacy.machines.host_wire import Callback
 from primacy.machines.ids import Member
+from primacy.machines.rungs import UNLIMITED, Limits
 from primacy.machines.timing import PROFILES
 
 ME = Member("n1", "1" * 32)
@@ -63,6 +64,23 @@ def test_what_the_table_registers_for_a_service_reaches_its_server() -> None:
     coordinator = parts.coordinator(ME, table, table.entries(), 0)
     [registered] = coordinator.servers.by_service["stock"].row.callbacks
     assert registered == Callback("failover", 7, "warm_up", 2.0, "retry", 3, 0.0)
+
+
+def test_the_recovery_of_a_service_reaches_its_server() -> None:
+    recovery = {
+        "restarts": 2,
+        "window_s": 30.0,
+        "switchovers": 1,
+        "pause_s": 0.5,
+        "pause_s_max": 9,
+        "node_out": 7,
+    }
+    own = {"python": "a:B", "restart_in_place": True, "recovery": recovery}
+    table = _table(services={"own": own, "stock": SERVICES["stock"]})
+    servers = parts.coordinator(ME, table, table.entries(), 0).servers.by_service
+    assert servers["own"].row.limits == Limits(2, 30 * 10**9, 1, 5 * 10**8, 9 * 10**9, 7)
+    assert servers["stock"].row.limits == Limits(restarts=UNLIMITED)
+    assert servers["naming"].row.limits == Limits()
 
 
 def test_the_opening_words_hold_all_that_a_host_needs() -> None:

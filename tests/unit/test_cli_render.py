@@ -97,7 +97,7 @@ def test_plain_lines_say_all() -> None:
     assert render.status_lines(STATUS) == [
         "cluster demo: in service, term 3, master n1, vice n2 (ready)",
         "node n1; master; 127.0.0.1 up, 127.0.0.2 DOWN; naming primary; shop primary",
-        "node n2; vice; 127.0.0.1 up; naming secondary; initialize level 2, waits for n1",
+        "node n2; vice; 127.0.0.1 up; naming secondary; initialize level 2 waits for n1",
         "service naming; primary n1; secondary n2; disk; sequence 41; lag 0",
         "service shop; primary n1; secondary -; memory; sequence 7; lag -",
     ]
@@ -138,7 +138,7 @@ def test_the_tables_say_what_the_lines_say() -> None:
         "n2",
         "vice",
         "secondary",
-        "initialize level 2, waits for n1",
+        "initialize level 2 waits for n1",
         "41",
         "memory",
     ):

@@ -114,6 +114,21 @@ WRONG = [
         {"services": {"s": {"python": "a:B", "durability": "memory", "restart_in_place": True}}},
         "services.s.restart_in_place",
     ),
+    *(
+        ({"services": {"s": {"python": "a:B", **row, "recovery": recovery}}}, f"services.s.recovery{where}")
+        for row, recovery, where in (
+            ({}, {"restarts": -1}, ".restarts"),
+            ({}, {"switchovers": 1_001}, ".switchovers"),
+            ({}, {"node_out": -1}, ".node_out"),
+            ({}, {"window_s": 0}, ".window_s"),
+            ({}, {"pause_s": float("nan")}, ".pause_s"),
+            ({}, {"pause_s_max": float("inf")}, ".pause_s_max"),
+            ({}, {"pause_s": 9.0, "pause_s_max": 8.0}, ".pause_s"),
+            ({"durability": "memory"}, {"restarts": 1}, ".restarts"),
+            ({"local": True}, {"switchovers": 1}, ""),
+        )
+    ),
+    ({"services": {"s": {"python": "a:B", "recovery": {"tries": 1}}}}, "services[...].recovery"),
     (_with_callback(function="restart"), "services.s.callbacks[0].function"),
     (_with_callback(name="_hidden"), "services.s.callbacks[0].name"),
     (_with_callback(on_failure="panic"), "services.s.callbacks[0].on_failure"),

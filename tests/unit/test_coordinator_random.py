@@ -58,6 +58,7 @@ HOST_WORDS = st.one_of(
     st.builds(h.Joined, SMALL, SMALL, SMALL),
     st.builds(h.Quiesced, SMALL, SMALL, SMALL),
     st.builds(h.MirrorStalled, SMALL, SMALL),
+    st.builds(h.Unhealthy, SMALL, SMALL, st.text(max_size=3)),
     st.builds(h.Note, st.just("x"), st.just("y")),
     st.builds(h.Stopped, SMALL, SMALL),
 )

@@ -10,7 +10,7 @@ import pytest
 
 import primacy
 from primacy.errors import ConfigError
-from primacy.machines.description import Marks, Timer, coroutines, described, mark_kind, marks_of
+from primacy.machines.description import Health, Marks, Timer, coroutines, described, mark_kind, marks_of
 from primacy.machines.host_wire import Callback
 from primacy.service import LocalService, Service, describe
 
@@ -42,6 +42,9 @@ class Counter(Service[Counted]):
     @primacy.timer(2)
     async def tick(self, ctx: Any) -> None: ...
 
+    @primacy.health(period=3, failures=2)
+    async def look(self, ctx: Any) -> None: ...
+
 
 def test_everything_is_found() -> None:
     found = describe(Counter)
@@ -49,6 +52,7 @@ def test_everything_is_found() -> None:
     assert sorted(found.queries) == ["count", "surely"]
     assert found.confirmed == {"surely"}
     assert found.timers == [Timer("tick", 2.0)]
+    assert found.health == [Health("look", 3.0, 2.0, 2)]
     assert sorted(found.callbacks, key=lambda each: each.function) == [
         Callback("failover", 2, "take_over", 1.0, "retry", 3, 0.5),
         Callback("switchover", 1, "take_over"),
@@ -193,6 +197,41 @@ def wrong_timer() -> type:
     return Wrong
 
 
+def wrong_health() -> type:
+    class Wrong(Service[Counted]):
+        @primacy.health(period=0)
+        async def look(self, ctx: Any) -> None: ...
+
+    return Wrong
+
+
+def wrong_two_checks() -> type:
+    class Wrong(Service[Counted]):
+        @primacy.health()
+        async def look(self, ctx: Any) -> None: ...
+
+        @primacy.health()
+        async def listen(self, ctx: Any) -> None: ...
+
+    return Wrong
+
+
+def wrong_plain_check() -> type:
+    class Wrong(Service[Counted]):
+        @primacy.health()
+        def look(self, ctx: Any) -> None: ...
+
+    return Wrong
+
+
+def wrong_local_check() -> type:
+    class Wrong(LocalService):
+        @primacy.health()
+        async def look(self, ctx: Any) -> None: ...
+
+    return Wrong
+
+
 def wrong_base() -> type:
     return Counted
 
@@ -202,7 +241,7 @@ def wrong_base() -> type:
     [
         (wrong_async_operation, r"Wrong\.increment: .*@operation is for a plain `def`"),
         (wrong_generator, r"Wrong\.count: .*@query is for a plain `def`"),
-        (wrong_plain_callback, r"Wrong\.take_over: .*callbacks and timers are coroutines"),
+        (wrong_plain_callback, r"Wrong\.take_over: .*callbacks, timers and health checks are coroutines"),
         (wrong_twice, r"@on\('failover', level=2\) twice"),
         (wrong_two_kinds, "both @operation and @query"),
         (wrong_operation_as_callback, "@operation and @on"),
@@ -213,6 +252,10 @@ def wrong_base() -> type:
         (wrong_failure, "one of: refuse, retry, restart, escalate"),
         (wrong_numbers, "the time-out is more than 0 s"),
         (wrong_timer, "more than 0 s"),
+        (wrong_health, "more than 0 s each, and at least one failure"),
+        (wrong_two_checks, "several @health: listen, look"),
+        (wrong_plain_check, r"Wrong\.look: .*health checks are coroutines"),
+        (wrong_local_check, "a local service has callbacks only"),
         (wrong_base, "a class derived from primacy.Service or LocalService"),
     ],
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 
 import pytest
 
@@ -27,6 +29,15 @@ class Service:
     async def hangs(self, ctx: Context) -> None:
         await asyncio.Event().wait()
 
+    async def will_not_be_cancelled(self, ctx: Context) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def blocks(self, ctx: Context) -> None:
+        end = time.monotonic() + 2 * ctx.deadline_s
+        while time.monotonic() < end:
+            pass
+
 
 def context(deadline_s: float = 5.0) -> Context:
     return Context("failover", 1, 2, "test", "secondary", "primary", None, True, deadline_s)
@@ -34,7 +45,7 @@ def context(deadline_s: float = 5.0) -> Context:
 
 def running() -> tuple[Callbacks, list[Ran]]:
     told: list[Ran] = []
-    names = {"works", "refuses", "fails", "own_timeout", "hangs"}
+    names = {"works", "refuses", "fails", "own_timeout", "hangs", "will_not_be_cancelled", "blocks"}
     return Callbacks(Service(), names, told.append), told
 
 
@@ -46,6 +57,8 @@ def running() -> tuple[Callbacks, list[Ran]]:
         ("fails", 5.0, "failed", "ValueError: no ("),
         ("own_timeout", 5.0, "failed", "TimeoutError: the shop did not answer"),
         ("hangs", 0.02, "timeout", "hangs took longer than 0.02 s"),
+        ("will_not_be_cancelled", 0.02, "timeout", "will_not_be_cancelled took longer than 0.02 s"),
+        ("blocks", 0.02, "timeout", "blocks took longer than 0.02 s"),
         ("nothing", 5.0, "failed", "Service has no callback 'nothing'"),
     ],
 )

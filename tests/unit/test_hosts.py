@@ -70,6 +70,7 @@ async def test_a_host_is_started_with_its_channel_and_the_seed_of_its_service(ri
         "host-stock", ["-m", "primacy.host", "stock"], ["PRIMACY_AGENT_FD"],
     )  # fmt: skip
     assert order.env["PYTHONHASHSEED"].isdecimal()
+    assert order.env["PRIMACY_DIR"] == order.cwd
     assert rig.guardian.hosts["stock"].said == [rig.open()]
     await until(lambda: rig.hosts.pids == {"stock": 1000}, "its process is known")
     assert (rig.directory / "stock").is_dir()

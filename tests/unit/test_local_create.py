@@ -46,6 +46,10 @@ async def test_the_directory_holds_all_that_nodes_and_clients_need(tmp_path: Pat
         files = TlsFiles(Path(found.certificate), Path(found.private_key), Path(found.authority))
         assert cluster_of(server_context(files)) == cluster
         assert Path(found.cluster_key) == layout.cluster_key
+        own = settings.find(layout.node(node))
+        assert own.tls.certificate.name == f"client-local-{node}.pem"
+        assert cluster_of(client_context(own.tls)) == cluster
+        assert len(own.endpoints) == 2
 
     client = settings.find(layout.root)
     assert client.endpoints == [wanted.agent_addresses(node) for node in ("n1", "n2")]

@@ -40,3 +40,11 @@ async def test_a_class_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(_GOOD)
     with pytest.raises(ConfigError, match="Shop"):
         await import_check.check({"market": Service(python="shop.py:Market", path=str(tmp_path))})
+
+
+@pytest.mark.parametrize(("base", "local"), [("Service", True), ("LocalService", False)])
+async def test_a_local_service_is_no_centralized_one(tmp_path: Path, base: str, local: bool) -> None:
+    (tmp_path / "shop.py").write_text(_GOOD.replace("primacy.Service", f"primacy.{base}"))
+    await import_check.check({"shop": Service(python="shop.py:Shop", path=str(tmp_path), local=not local)})
+    with pytest.raises(ConfigError, match=f"which is a {base}"):
+        await import_check.check({"shop": Service(python="shop.py:Shop", path=str(tmp_path), local=local)})

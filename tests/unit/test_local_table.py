@@ -22,7 +22,7 @@ def test_each_node_has_two_links_and_a_block_of_ports() -> None:
     assert found.cluster.profile == "carrier"
 
 
-@pytest.mark.parametrize("nodes", [0, 17])
+@pytest.mark.parametrize("nodes", [0, 65])
 def test_the_number_of_nodes_has_limits(nodes: int) -> None:
     with pytest.raises(ConfigError, match="--nodes"):
         table.generate(nodes, "lan", {}, port=20000)
@@ -89,6 +89,13 @@ def test_a_service_that_cannot_be_meant_is_refused(word: str) -> None:
 def test_two_services_of_one_name_are_refused() -> None:
     with pytest.raises(ConfigError, match="shop is there already"):
         table.services_of(["a:Shop", "b:Shop"])
+    with pytest.raises(ConfigError, match="shop is there already"):
+        table.services_of(["a:Shop"], ["b:Shop"])
+
+
+def test_local_services_are_named_as_such() -> None:
+    rows = table.services_of(["a:Shop"], ["b:Door"])
+    assert [(name, row.local) for name, row in rows.items()] == [("shop", False), ("door", True)]
 
 
 def test_differences_are_told_in_words() -> None:

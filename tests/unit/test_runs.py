@@ -45,6 +45,57 @@ def test_a_callback_is_told_all_that_it_may_want_to_know() -> None:
     )  # fmt: skip
 
 
+def test_a_callback_that_is_tried_again_is_told_so() -> None:
+    rig = Rig({"stock": [h.Callback(FUNCTION, 2, "high", on_failure="retry", retries=2)]})
+    rig.open_hosts()
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    rig.cmm(m.Served(1))
+    rig.become("vice", "appointment", record(1, N2, N1, ready=True, appointment=2))
+    rig.fail = {"high": "not yet"}
+    rig.become("master", "failover", record(2, N1, appointment=3))
+    rig.run(50)
+    assert [(r.name, r.context.again) for r in rig.runs] == [("high", False), ("high", True), ("high", True)]
+
+
+def test_a_callback_runs_once_for_each_term_function_and_level() -> None:
+    """Whatever tells this node once more that it is master, the sequence of a term begins once."""
+    rig = _rig()
+    for _ in range(3):
+        rig.become("master", "failover", record(2, N1, appointment=3))
+        rig.run(50)
+    assert [(r.name, r.context.term, r.context.again) for r in rig.runs] == [
+        ("low", 2, False),
+        ("high", 2, False),
+    ]
+    rig.become("master", "restart", record(3, N1, appointment=4))
+    assert [(r.name, r.context.term, r.context.again) for r in rig.runs[2:]] == [
+        ("low", 3, False),
+        ("high", 3, False),
+    ]
+
+
+def test_a_switchover_that_is_asked_for_again_says_so() -> None:
+    rig = Rig({"naming": [h.Callback("switchover", 2, "a")], "stock": [h.Callback("switchover", 1, "b")]})
+    rig.pair()
+    rig.fail = {"b": "no"}
+    for _ in range(2):
+        rig.ask("switchover")
+    told = [(r.name, r.context.new_state, r.context.again) for r in rig.runs]
+    first = [("a", "secondary", False), ("b", "secondary", False), ("a", "primary", False)]
+    assert told == first + [(name, state, True) for name, state, _ in first]
+
+
+def test_a_server_that_is_started_again_is_told_that_its_levels_ran_before() -> None:
+    rig = Rig({"stock": [h.Callback("initialize", 1, "warm_up")]})
+    rig.open_hosts()
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    rig.cmm(m.Served(1))
+    rig.exit("stock")
+    rig.run(300)
+    rig.say("stock", h.Opened("stock", rig.callbacks["stock"], 0, 0))
+    assert [(r.name, r.context.again) for r in rig.runs] == [("warm_up", False), ("warm_up", True)]
+
+
 def test_a_function_is_told_from_its_beginning_to_its_end() -> None:
     rig = _rig()
     rig.become("master", "failover", record(2, N1, appointment=3))
@@ -53,14 +104,19 @@ def test_a_function_is_told_from_its_beginning_to_its_end() -> None:
     assert [(e.function, e.outcome) for e in rig.events(FunctionEnded)] == [(FUNCTION, "completed")]
 
 
-def test_a_failure_is_told_and_a_take_over_goes_on() -> None:
+def test_a_failure_is_told_and_the_primary_that_took_over_in_vain_is_ended() -> None:
     rig = _rig()
     rig.fail = {"low": "no disk"}
     rig.become("master", "failover", record(2, N1, appointment=3))
     failed = rig.events(CallbackFailed)[-1]
     assert (failed.service, failed.callback, failed.level) == ("naming", "low", 1)
     assert "no disk" in failed.reason
-    assert rig.ssc.serving.own_term == 2
+    assert "recovery ladder" in failed.meaning
+    assert c.KillHost("naming") in rig.effects
+    assert FUNCTION not in rig.ssc.runs
+    assert rig.ssc.serving.own_term == 0
+    rig.exit("naming")
+    assert [(e.term, e.in_step) for e in rig.fed(m.HandOver)] == [(2, False)]
 
 
 def test_a_host_that_says_nothing_is_given_up_though_nothing_else_happens() -> None:
@@ -70,7 +126,7 @@ def test_a_host_that_says_nothing_is_given_up_though_nothing_else_happens() -> N
     rig.become("master", "failover", record(2, N1, appointment=3))
     due_ns = rig.now_ns + 2 * SECOND + SILENCE_NS
     assert rig.now_ns < _last_wake_ns(rig) <= due_ns
-    while rig.ssc.serving.own_term != 2:
+    while c.KillHost("naming") not in rig.effects:
         assert _last_wake_ns(rig) > rig.now_ns
         rig.now_ns = _last_wake_ns(rig)
         assert rig.now_ns <= due_ns

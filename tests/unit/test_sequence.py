@@ -26,6 +26,7 @@ from primacy.machines.sequence import (
     Step,
     Trouble,
     Undone,
+    Wait,
     patience_ns,
     plan,
 )
@@ -194,6 +195,22 @@ def test_a_barrier_holds_a_level_and_names_who_is_waited_for() -> None:
     assert driver.running == {}
     driver.obey(driver.machine.open_to(EVERY_LEVEL, 0))
     assert driver.running.keys() == {3}
+
+
+def test_who_is_waited_for_since_when_and_until_when() -> None:
+    driver = Driver(
+        [step("a", 1, timeout_s=2.0), step("b", 2, on_failure="retry", retries=1, delay_s=3.0)], barrier=1
+    )
+    driver.tick(SECOND)
+    [waited] = driver.machine.waits()
+    assert (waited.until_ns - waited.since_ns, waited.until_ns - driver.now_ns) == (2 * SECOND, SECOND)
+    driver.end(1, "done")
+    assert driver.machine.waits() == [Wait("the master to complete level 2", driver.now_ns, 0, FUNCTION, 2)]
+    driver.obey(driver.machine.open_to(2, driver.now_ns))
+    driver.end(2, "failed")
+    assert driver.machine.waits() == [
+        Wait("b.f to be tried again", 0, driver.now_ns + 3 * SECOND, FUNCTION, 2)
+    ]
 
 
 def test_nothing_is_retried_or_undone_on_a_host_that_is_gone() -> None:

@@ -43,6 +43,34 @@ def test_news_of_a_newer_term_begins_no_function_of_the_old_place() -> None:
     assert len(rig.runs) == ran
 
 
+def test_a_local_service_that_starts_anew_is_told_of_the_primaries_and_reattaches() -> None:
+    rig = Rig.of_vice(INIT)
+    rig.exit("door")
+    rig.run(1_000)
+    rig.say("door", h.Opened("door", INIT["door"], 0, 0))
+    doors = [r.name for r in rig.runs if r.name in ("hinge", "reattach")]
+    assert doors == ["hinge", "reattach", "hinge", "reattach"]
+    assert len(rig.told("door", h.Primaries)) == 2
+    rig.cmm(m.Served(1))
+    assert len(rig.told("door", h.Primaries)) == 2
+
+
+def test_a_reconnection_ends_with_its_term() -> None:
+    rig = Rig.of_vice(INIT)
+    rig.hold = {"reattach"}
+    rig.cmm(m.Adopted(9, record(2, N3, N1, appointment=5)))
+    rig.cmm(m.Served(2))
+    begun = rig.runs[-1].id
+    assert rig.told("door", h.Cancel) == []
+    rig.cmm(m.Adopted(10, record(3, N2, N1, appointment=6)))
+    assert rig.told("door", h.Cancel) == [h.Cancel(begun)]
+    ran = len(rig.runs)
+    rig.run(100)
+    assert len(rig.runs) == ran  # nobody reattaches to primaries that do not serve yet
+    rig.cmm(m.Served(3))
+    assert rig.runs[-1].context.term == 3
+
+
 def test_only_a_master_that_told_so_serves() -> None:
     rig = Rig(INIT)
     assert isinstance(rig.ssc.serving, Serving)

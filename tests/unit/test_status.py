@@ -63,9 +63,13 @@ async def test_a_function_in_progress_names_its_level_and_who_is_waited_for(tmp_
     running.guardian.hosts["naming"].say(
         host_wire.Opened("naming", running.guardian.callbacks["naming"], 0, 0)
     )
-    await until(lambda: status.local(running.node)["function"], "a function is in progress")
+    await until(lambda: status.local(running.node)["level"], "a function is in progress")
     part = status.local(running.node)
     assert (part["function"], part["level"], part["waiting"]) == ("initialize", 3, ["naming.warm_up"])
+    [wait] = part["waiting_for"]
+    assert wait["for"] == "naming.warm_up"
+    assert 0 <= wait["since_s"] <= 5
+    assert wait["since_s"] + wait["until_s"] == pytest.approx(60, abs=0.2)
     assert not status.in_service(running.node)
     await site.close()
 

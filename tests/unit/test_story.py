@@ -39,6 +39,13 @@ def link(node: str, peer: str, *, up: bool, others_up: int) -> tuple[str, events
     return node, events.LinkChanged(term=1, node=node, peer=peer, link=1, up=up, others_up=others_up)
 
 
+def step(applied: str) -> events.Event:
+    """Return a step of the recovery ladder."""
+    return events.RecoveryStep(
+        node="n1", service="s", reason="", failures=1, recommended="restart", applied=applied
+    )
+
+
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
@@ -54,6 +61,9 @@ def link(node: str, peer: str, *, up: bool, others_up: int) -> tuple[str, events
         (events.FunctionEnded(node="n1", function="initialize", outcome="completed"), True),
         (events.FunctionEnded(node="n1", function="reconnect", outcome="completed"), False),
         (events.FunctionEnded(node="n1", function="reconnect", outcome="failed"), True),
+        (step("restart"), False),
+        (step("restart in place"), True),
+        (step("kept back for 2 s"), True),
         (events.SchedulingGap(node="n1", gap_ms=GAP_TOLD_MS - 1), False),
         (events.SchedulingGap(node="n1", gap_ms=GAP_TOLD_MS), True),
         (events.InService(node="n1", function="failover"), True),

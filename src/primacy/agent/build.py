@@ -6,7 +6,7 @@ from pathlib import Path
 
 from primacy.boot import Boot
 from primacy.config import Service, Table
-from primacy.machines.coordination import ServiceEntry
+from primacy.machines.coordination import Facts, ServiceEntry
 from primacy.machines.coordinator import Coordinator
 from primacy.machines.host_wire import Callback, Open
 from primacy.machines.ids import Member
@@ -27,19 +27,50 @@ def monitor(me: Member, cluster: str, table: Table, entries: tuple[NodeEntry, ..
     )
 
 
-def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns: int) -> Coordinator:
-    """Return the services coordinator of this life of the node."""
+def coordinator(
+    me: Member,
+    table: Table,
+    entries: tuple[NodeEntry, ...],
+    now_ns: int,
+    failures: dict[str, tuple[int, int]] | None = None,
+) -> Coordinator:
+    """Return the services coordinator of this life of the node. failures: what the last life has told of servers."""
     local = [s for s, row in table.services.items() if row.local]
     return Coordinator(
         me,
         tuple(
-            ServiceEntry(s, row.local, row.restart_in_place, row.durability == "memory", _registered(row))
+            ServiceEntry(
+                s,
+                row.local,
+                row.restart_in_place,
+                row.durability == "memory",
+                _registered(row),
+                row.recovery.limits(),
+            )
             for s, row in ((s, table.service(s)) for s in [*table.centralized(), *local])
         ),
         {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes},
         now_ns,
         nodes=entries,
         auto_promote=table.cluster.auto_promote,
+        failures=failures,
+    )
+
+
+def facts(monitor: Monitor, members: tuple[str, ...], entries: tuple[NodeEntry, ...], now_ns: int) -> Facts:
+    """Return what the monitor knows now: the inputs of all preconditions."""
+    record = monitor.record
+    vice = record.vice if record is not None else None
+    return Facts(
+        role=monitor.role,
+        term=monitor.term,
+        master=record.master.node if record is not None else "",
+        vice=vice.node if vice is not None else "",
+        vice_ready=vice is not None and vice.ready,
+        lease_held=monitor.master.lease.held(now_ns),
+        swap_open=monitor.swap is not None,
+        members=members,
+        nodes=entries,
     )
 
 

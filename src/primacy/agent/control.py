@@ -28,7 +28,7 @@ from primacy.errors import WireError
 from primacy.machines import control_wire
 from primacy.machines.control_wire import EventPushed, Request, Response, Topology
 from primacy.machines.ids import Function
-from primacy.machines.sequence import plan
+from primacy.machines.outline import outline
 
 STATUS_S_MAX = 0.5
 CALLERS_MAX = 1000
@@ -205,18 +205,10 @@ class Control:
         if not isinstance(function, str) or function not in list(Function):
             return "refused", None, [f"no function {shown(function)}; there are {', '.join(Function)}"]
         servers = self._node.coordinator.servers
-        steps = plan(function, servers.callbacks(list(servers.by_service.values())))
-        rows = [
-            {
-                "level": s.callback.level,
-                "service": s.service,
-                "callback": s.callback.name,
-                "timeout_s": s.callback.timeout_s,
-                "on_failure": s.callback.on_failure,
-            }
-            for s in steps
-        ]
-        return "done", {"function": function, "node": self._node.me.node, "steps": rows}, []
+        found = outline(
+            Function(function), servers.callbacks(servers.centralized), servers.callbacks(servers.local)
+        )
+        return "done", {"node": self._node.me.node, **found}, []
 
     async def _ping(self, arguments: dict[str, Any]) -> Outcome:
         me = self._node.me

@@ -82,11 +82,11 @@ class EventLog:
         self._followers.add(follower)
         return lambda: self._followers.discard(follower)
 
-    def close(self) -> None:
-        """Write what is queued and end the thread."""
+    def close(self, limit_s: float = 2.0) -> None:
+        """Write what is queued and end the thread; wait so long at most."""
         with contextlib.suppress(queue.Full):
             self._lines.put_nowait(None)
-            self._writer.join(timeout=2)
+            self._writer.join(timeout=limit_s)
 
     def _recall(self) -> None:
         """Read what earlier lives have published, in the order of the numbers, each once."""

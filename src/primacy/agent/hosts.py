@@ -22,6 +22,7 @@ from primacy.machines import host_wire
 from primacy.machines.ids import SECOND
 
 PING_NS = SECOND
+CLIENT_VARIABLE = "PRIMACY_DIR"  # where `primacy.connect()` of a service finds the node's own client.json
 SILENCE_NS_MAX = 20 * SECOND  # a host whose loop does not answer for so long is ended: user code hangs in it
 
 
@@ -70,7 +71,7 @@ class Hosts:
             self._guardian.spawn(
                 f"host-{service}",
                 [sys.executable, "-m", "primacy.host", service],
-                {"PYTHONHASHSEED": seed},
+                {"PYTHONHASHSEED": seed, CLIENT_VARIABLE: self._directory},
                 self._directory,
                 {"PRIMACY_AGENT_FD": theirs.fileno()},
             )

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from primacy.agent import build
+from primacy.agent import build, failure_file
 from primacy.agent.clock import Clock
 from primacy.agent.confirming import Confirming
 from primacy.agent.eventlog import EventLog
@@ -42,6 +42,7 @@ from primacy.machines.records import Mastership
 
 HEALTH_S = 1.0
 EXIT_ABANDONED = 71
+LAST_EVENTS_S = 0.1  # how long a life that ends waits for its disk, that its last events can be read
 Outcome = tuple[str, Any, list[str]]  # (kind, result, reasons)
 
 
@@ -76,7 +77,9 @@ class Node:
         self.confirming = Confirming(
             self.monitor, self.ledger, lambda service, answer: self.hosts.tell(service, answer, None)
         )
-        self.coordinator = build.coordinator(self.me, table, entries, self.started_ns)
+        self.coordinator = build.coordinator(
+            self.me, table, entries, self.started_ns, failure_file.take(Path(boot.directory))
+        )
         addresses = {n: table.agent_addresses(n) for n in table.nodes}
         self.port = DatagramPort(
             node=self.me.node,
@@ -91,7 +94,8 @@ class Node:
         self.links = LinkWatch(self.me.node, table.times.silence_ns, self.publish, self._members_changed)
         self.links_down: set[int] = set()
         self.peers = PeerStreams(self.me, tls_client, self._keys, self._peer_said, self._answer_peer)
-        self.peers.start(addresses)
+        self.records.on_nodes = self._meet
+        self._meet(entries)
         self.answer_peer: Callable[[str, str, dict[str, Any]], Any] = _nobody
         self.on_answer: Callable[[coordination.Answer], None] = lambda answer: None
         self.on_forced: Callable[[membership.ForceAnswered], None] = lambda answer: None
@@ -238,6 +242,8 @@ class Node:
                 self.clock.wake_coordinator(at_ns)
             case coordination.Abandon(reason=reason):
                 sys.stderr.write(f"agent: this life of the node ends: {reason}\n")
+                failure_file.keep(Path(self.boot.directory), self.coordinator.recovery.counts())
+                self.events.close(LAST_EVENTS_S)
                 os._exit(EXIT_ABANDONED)
             case coordination.End(reason=reason, then=then):
                 self.reason, self.then = reason, then
@@ -325,8 +331,14 @@ class Node:
         """Nodes were taken out of the table: nobody talks with them any more."""
         self.table = table
         self.peers.keep(frozenset(table.nodes))
+        self._meet(self.records.entries)
         self._watch_links()
         self.on_change()
+
+    def _meet(self, entries: tuple[NodeEntry, ...]) -> None:
+        """Keep a stream with every node that may be master, or with all of them if this one may."""
+        addresses = {n: self.table.agent_addresses(n) for n in self.table.nodes}
+        self.peers.start(addresses, {entry.id for entry in entries if entry.eligible})
 
     def _members_changed(self) -> None:
         self.post(coordination.MembersChanged(now_ns=now_ns(), nodes=self.links.members))
@@ -366,19 +378,7 @@ class Node:
 
     def facts(self) -> coordination.Facts:
         """What the monitor knows now: the inputs of all preconditions."""
-        record, monitor = self.monitor.record, self.monitor
-        vice = record.vice if record is not None else None
-        return coordination.Facts(
-            role=monitor.role,
-            term=monitor.term,
-            master=record.master.node if record is not None else "",
-            vice=vice.node if vice is not None else "",
-            vice_ready=vice is not None and vice.ready,
-            lease_held=monitor.master.lease.held(now_ns()),
-            swap_open=monitor.swap is not None,
-            members=self.members,
-            nodes=self.records.entries,
-        )
+        return build.facts(self.monitor, self.members, self.records.entries, now_ns())
 
     async def close(self) -> None:
         """Close everything; hosts have ended before."""

@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,13 +68,19 @@ class PeerStreams:
         self._tasks = Tasks(f"the agent of {me.node}, talking with other agents")
         self._closed = False
 
-    def start(self, addresses: dict[str, list[Address]]) -> None:
-        """Know these nodes, and dial those that this node is to dial."""
+    def start(self, addresses: dict[str, list[Address]], eligible: Collection[str] | None = None) -> None:
+        """Know these nodes, and dial those that this node is to dial; again whenever that may have changed.
+
+        eligible: of two nodes of which neither may be master neither has anything to say to the other, and so they
+        keep no stream (None: every node may be).
+        """
+        me = self._me.node
         for node, theirs in addresses.items():
-            if node != self._me.node and node not in self._peers:
-                self._peers[node] = _Peer(node, theirs)
-                if self._me.node < node:
-                    self._dial(node)
+            if node == me or self._closed:
+                continue
+            peer = self._peers.setdefault(node, _Peer(node, theirs))
+            if me < node and peer.stream is None and (eligible is None or me in eligible or node in eligible):
+                self._dial(node)
 
     def keep(self, nodes: frozenset[str]) -> None:
         """These nodes are left in the table: the streams to others end."""

@@ -35,13 +35,16 @@ Post = Callable[[membership.Input | coordination.Input], None]
 
 
 class Records:
-    """post(input): gives it to its machine. on_table(table): the configuration table has changed."""
+    """post(input): gives it to its machine. on_table(table): the configuration table has changed; on_nodes(entries): so
+    have the nodes, by the table or by a record.
+    """
 
     def __init__(self, table: Table, entries: tuple[NodeEntry, ...], line: LedgerLine, post: Post) -> None:
         self.entries = entries
         self.operations = Operations()
         self.on_other: Callable[[str, int, bytes | None], None] = lambda key, revision, value: None
         self.on_table: Callable[[Table], None] = lambda table: None
+        self.on_nodes: Callable[[tuple[NodeEntry, ...]], None] = lambda entries: None
         self._table = table
         self._nodes: dict[str, NodeRecord] = {
             e.id: NodeRecord(eligible=e.eligible, available=e.available) for e in entries
@@ -152,6 +155,7 @@ class Records:
         entries = with_records(self._table, self._nodes)
         if entries != self.entries:
             self.entries = entries
+            self.on_nodes(entries)
             self._post(membership.TableChanged(now_ns=now_ns(), nodes=entries))
             self._post(coordination.NodesChanged(now_ns=now_ns(), nodes=entries))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from primacy.agent import waits
 from primacy.agent.node import Node
 from primacy.lease_page import now_ns
 from primacy.machines.ids import MS, Role, ServerState
@@ -21,7 +22,8 @@ def in_service(node: Node) -> bool:
 def local(node: Node) -> dict[str, Any]:
     """This node's own part: plain values."""
     coordinator = node.coordinator
-    progress = coordinator.runs.progress()
+    function, level = waits.function(coordinator)
+    waiting = waits.waits(coordinator)
     servers = coordinator.servers
     own = node.table.nodes[node.me.node]
     return {
@@ -32,9 +34,10 @@ def local(node: Node) -> dict[str, Any]:
         "links": [{"address": a, "up": i not in node.links_down} for i, a in enumerate(own.links)],
         "servers": {s.service: str(s.state) for s in servers.centralized},
         "local": {s.service: "running" if s.ready else s.process for s in servers.local},
-        "function": progress[0] if progress is not None else None,
-        "level": progress[1] if progress is not None else None,
-        "waiting": [*(progress[2] if progress is not None else []), *_troubles(node)],
+        "function": function,
+        "level": level,
+        "waiting": [*(wait.what for wait in waiting), *_troubles(node)],
+        "waiting_for": waits.plain(waiting, now_ns()),
         "positions": {
             s: {"sequence": p.sequence, "acknowledged": p.acknowledged, "term": p.term}
             for s, p in node.progress.items()
@@ -118,6 +121,7 @@ def _absent(node: Node, of: str) -> dict[str, Any]:
         "function": None,
         "level": None,
         "waiting": [],
+        "waiting_for": [],
         "positions": {},
         "datagrams": {},
         "streams": {},
@@ -130,6 +134,10 @@ def _troubles(node: Node) -> list[str]:
     for server in node.coordinator.servers.by_service.values():
         if server.error:
             found.append(f"{server.service}: {server.error}")
+        if server.held:
+            found.append(
+                f"{server.service}: failed here again and again: kept back, and tried again after a pause"
+            )
         if server.incomplete and not server.used:
             found.append(
                 f"{server.service}: its journal was set aside or is missing: this node can only join a master, not form"

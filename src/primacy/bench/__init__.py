@@ -10,6 +10,8 @@ there are.
     outages     failover, loss of the vice, switchover
     throughput  acknowledged writes a second
     idle        what a node costs that has nothing to do
+    functions   how long each function takes with empty callbacks
+    reconnect   how far apart the nodes reconnect to a new primary
 
 *Outage*: the longest time between two acknowledged writes of a closed-loop client around the fault. The
 client and the hosts are processes of their own and talk over TCP and TLS; one call and one reply for each

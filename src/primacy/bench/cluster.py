@@ -9,19 +9,25 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from primacy.bench import place
 from primacy.bench.writer import SERVICE
 from primacy.client import Cluster, connect
-from primacy.config import Service
+from primacy.config import Service, Table
 from primacy.errors import NoPrimary, PrimacyError
 from primacy.local import bring_up, faults, nodes, ports, table
 from primacy.local.create import create
 from primacy.local.layout import Layout
 from primacy.local.successor import healthy
 
-IN_SERVICE_LIMIT_S = 30.0
+SLOW_DISK = 1.5
+"""So much longer than usual it may take to be in service: the data is on a disk, and the disk may be slow."""
 HEALTHY_LIMIT_S = 30.0
 TARGET = "primacy.bench.service:Register"
+EMPTY = "primacy.bench.service:Empty"
+EMPTY_LOCAL = "primacy.bench.service:EmptyLocal"
+LOCAL = "local"
 
 Say = Callable[[str], None]
 
@@ -34,6 +40,23 @@ class Setup:
     profile: str = "lan"
     durability: str = "disk"
     parent: str | None = None
+    empty: bool = False
+    """With empty callbacks in every function, and a local service on every node."""
+    eligible: int | None = None
+    """So many of the nodes may be master; the others run local services only.  None: all."""
+
+    def table(self, path: str) -> Table:
+        """Return the configuration table; services have their files in `path`."""
+        target = EMPTY if self.empty else TARGET
+        services = {SERVICE: Service(python=target, path=path, durability=self.durability)}
+        if self.empty:
+            services[LOCAL] = Service(python=EMPTY_LOCAL, path=path, local=True)
+        made = table.generate(self.nodes, self.profile, services)
+        rows = [
+            (node, row if self.eligible is None or number < self.eligible else replace(row, eligible=False))
+            for number, (node, row) in enumerate(made.nodes.items())
+        ]
+        return replace(made, nodes=dict(rows))
 
 
 @contextlib.asynccontextmanager
@@ -44,13 +67,13 @@ async def running(setup: Setup, say: Say) -> AsyncIterator[tuple[Layout, Cluster
     """
     where = place.directory(setup.parent)
     layout, keep = Layout(where / "cluster"), False
-    row = Service(python=TARGET, path=str(where), durability=setup.durability)
     try:
         with ports.lock():
-            in_force = table.generate(setup.nodes, setup.profile, {SERVICE: row})
+            in_force = setup.table(str(where))
             await create(layout, in_force)
             started = bring_up.start_all(layout, in_force)
-            outcome = await bring_up.wait_in_service(layout, in_force, started, IN_SERVICE_LIMIT_S)
+            limit_s = SLOW_DISK * bring_up.limit_s(in_force)
+            outcome = await bring_up.wait_in_service(layout, in_force, started, limit_s)
         if not outcome.in_service:
             raise NoPrimary("\n".join(["the cluster did not come into service", *outcome.reasons]))
         took_ms = outcome.in_service_ms

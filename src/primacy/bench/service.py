@@ -1,10 +1,13 @@
-"""The service that is measured: a set of ids that remembers how often each was inserted."""
+"""The services that are measured: a set of ids that remembers how often each was inserted, and empty callbacks."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
-from primacy.service import Service, operation, query
+from primacy.machines.ids import Function
+from primacy.service import Context, LocalService, Service, on, operation, query
 
 
 class Inserted(msgspec.Struct):
@@ -32,3 +35,27 @@ class Register(Service[Inserted]):
     def totals(self) -> tuple[int, int]:
         """Return how many ids there are, and how many of them were inserted more than once."""
         return len(self.state.times), sum(1 for count in self.state.times.values() if count > 1)
+
+
+def _empty(*functions: Function) -> Any:
+    """A callback that does nothing, on two levels of each of these functions."""
+
+    async def nothing(self: Any, ctx: Context) -> None:
+        """Do nothing."""
+
+    for function in functions:
+        for level in (1, 2):
+            on(function, level=level)(nothing)
+    return nothing
+
+
+class Empty(Register):
+    """A centralized service with empty callbacks in every function."""
+
+    nothing = _empty(*(function for function in Function if function is not Function.RECONNECT))
+
+
+class EmptyLocal(LocalService):
+    """A local service with empty callbacks in every function that it takes part in."""
+
+    nothing = _empty(Function.INITIALIZE, Function.RECONNECT, Function.SHUTDOWN)

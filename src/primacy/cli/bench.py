@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from primacy.bench.cluster import Setup
 
+ELIGIBLE = 3
+
 
 @click.group()
 def bench() -> None:
@@ -45,7 +47,7 @@ def _common(function: Any) -> Any:
             "--profile", type=click.Choice(["carrier", "lan", "wan"]), default="lan", show_default=True
         ),
         click.option(
-            "--nodes", type=click.IntRange(2, 16), default=3, show_default=True, help="How many nodes."
+            "--nodes", type=click.IntRange(2, 64), default=3, show_default=True, help="How many nodes."
         ),
     ):
         function = decorator(function)
@@ -141,6 +143,56 @@ def idle(seconds: float, as_json: bool, **options: Any) -> int:
             f"{cost.pss_mib:.1f} MiB"
         )
     return common.OK
+
+
+@bench.command()
+@_runs
+@_common
+def functions(runs: int, as_json: bool, **options: Any) -> int:
+    """Measure how long each function takes with empty callbacks; of the nodes, three may be master.
+
+    \b
+    JSON: {nodes, profile, duration_ms: {FUNCTION: {runs, min, median, p99, max}}}
+    initialize and reconnect: as the coordinator of each node counts them, from their first level to their last;
+    any other function: from the request to its answer.
+    """
+    from primacy.bench.functions import functions as measure
+
+    found = _run(measure(runs, _many(**options), say))
+    if as_json:
+        print_json(found.plain())
+    else:
+        click.echo("\n".join(found.lines()))
+    return common.OK
+
+
+@bench.command()
+@_runs
+@_common
+def reconnect(runs: int, as_json: bool, **options: Any) -> int:
+    """Measure how far apart the nodes reconnect after a switchover; of the nodes, three may be master.
+
+    \b
+    JSON: {nodes, profile, runs, spread_ms: {min, median, p99, max}, after_ms: {min, median, p99, max}}
+    spread_ms: from the first node's reconnect sequence to the last one's; after_ms: from the new master's
+    service to the end of the last one.
+    """
+    from primacy.bench.reconnect import reconnect as measure
+
+    found = _run(measure(runs, _many(**options), say))
+    if as_json:
+        print_json(found.plain())
+    else:
+        click.echo(found.sentence())
+    return common.OK
+
+
+def _many(**options: Any) -> Setup:
+    """Return the setup of a measurement of the coordinators: empty callbacks, three nodes that may be master."""
+    from dataclasses import replace
+
+    setup = _setup(**options)
+    return replace(setup, empty=True, eligible=min(ELIGIBLE, setup.nodes))
 
 
 def _setup(nodes: int, profile: str, durability: str, parent: str | None) -> Setup:

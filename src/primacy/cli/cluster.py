@@ -24,6 +24,12 @@ from primacy.local import layout as layouts
     "--service", "services", multiple=True, metavar="FILE.py:Class", help="A service to run; may be repeated."
 )
 @click.option(
+    "--local",
+    multiple=True,
+    metavar="FILE.py:Class",
+    help="A local service, to run on every node; may be repeated.",
+)
+@click.option(
     "--port",
     type=int,
     metavar="PORT",
@@ -34,10 +40,8 @@ from primacy.local import layout as layouts
     "--timeout",
     "limit_s",
     type=click.FloatRange(0.1, 600),
-    default=20.0,
-    show_default=True,
     metavar="S",
-    help="How long it may take to be in service.",
+    help="How long it may take to be in service.  [default: 20, and 2 more for each node beyond 8]",
 )
 @json_option
 def up(
@@ -46,9 +50,10 @@ def up(
     profile: str | None,
     file: str | None,
     services: tuple[str, ...],
+    local: tuple[str, ...],
     port: int | None,
     detach: bool,
-    limit_s: float,
+    limit_s: float | None,
     as_json: bool,
 ) -> int:
     """Start a cluster on this machine, and show it; Ctrl-C stops it in order.
@@ -68,7 +73,7 @@ def up(
         raise click.UsageError(
             "--config names nodes, ports and profile: leave out --nodes, --profile and --port"
         )
-    wanted = Wanted(nodes_count, profile, file, services, port)
+    wanted = Wanted(nodes_count, profile, file, services, port, local)
     return common.run_async(up_and_stay(layouts.find(directory), wanted, detach, limit_s, as_json))
 
 

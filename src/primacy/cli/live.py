@@ -60,7 +60,8 @@ class Watcher:
                             async with asyncio.timeout(REFRESH_S):
                                 await pushed.wait()
                         pushed.clear()
-            self._note(await asyncio.to_thread(local_status, self._layout))
+            if self._layout.exists:
+                self._note(await asyncio.to_thread(local_status, self._layout))
             await asyncio.sleep(REFRESH_S)
 
     def _note(self, status: dict[str, Any]) -> None:
@@ -72,15 +73,23 @@ class Watcher:
 
 
 async def show(
-    layout: Layout, stop: asyncio.Event, *, notes: Callable[[], list[str]] = list, with_events: bool = True
+    layout: Layout,
+    stop: asyncio.Event,
+    *,
+    notes: Callable[[], list[str]] = list,
+    with_events: bool = True,
+    passing: bool = False,
 ) -> None:
-    """Show the cluster until `stop` is set; `notes` are lines of the caller's below the tables."""
+    """Show the cluster until `stop` is set; `notes` are lines of the caller's below the tables.
+
+    passing: nothing of it stays on the terminal afterwards.
+    """
     watcher = Watcher(layout)
     looking = asyncio.create_task(watcher.run())
     stopping = asyncio.create_task(stop.wait())
     try:
         if is_terminal():
-            await _on_terminal(watcher, stopping, notes, with_events)
+            await _on_terminal(watcher, stopping, notes, with_events, passing)
         else:
             await _plain(watcher, stopping, notes, with_events)
     finally:
@@ -109,13 +118,17 @@ def screen(
 
 
 async def _on_terminal(
-    watcher: Watcher, stopping: asyncio.Task[Any], notes: Callable[[], list[str]], with_events: bool
+    watcher: Watcher,
+    stopping: asyncio.Task[Any],
+    notes: Callable[[], list[str]],
+    with_events: bool,
+    passing: bool,
 ) -> None:
     from rich.console import Console
     from rich.live import Live
 
     console = Console()
-    with Live(console=console, screen=False, auto_refresh=False, vertical_overflow="crop") as live:
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop", transient=passing) as live:
         while not stopping.done():
             live.update(screen(watcher.status, watcher.events, notes(), console, with_events), refresh=True)
             await _wait_change(watcher, stopping)

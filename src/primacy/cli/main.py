@@ -33,6 +33,9 @@ COMMANDS = {
         "primacy.cli.maintenance:maintenance", "No automatic failover, or no role for a node."
     ),
     "shutdown": Command("primacy.cli.functions:shutdown", "Shut a node down in order, or all."),
+    "sequence": Command(
+        "primacy.cli.sequence:sequence", "The plan of a function: levels, callbacks, barriers."
+    ),
     "promote": Command("primacy.cli.ladder:promote", "Make a spare node available: it may be elected vice."),
     "demote": Command("primacy.cli.ladder:demote", "Keep an available node back as a spare."),
     "qualify": Command("primacy.cli.ladder:qualify", "Make a node eligible, as a spare."),

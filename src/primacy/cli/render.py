@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from primacy.cli.activity import activity
 from primacy.machines.timeline import Event, term_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ EVENT_STYLES = {
     "ObituaryHeard": "red",
     "ServerDied": "red",
     "CallbackFailed": "red",
+    "RecoveryStep": "yellow",
     "FormationWaits": "yellow",
     "MasterForced": "bold red",
     "ClaimHeld": "yellow",
@@ -95,18 +97,6 @@ def status_lines(status: dict[str, Any]) -> list[str]:
 def links_text(node: dict[str, Any]) -> str:
     """Return the links of a node with their state."""
     return ", ".join(f"{link['address']} {'up' if link['up'] else 'DOWN'}" for link in node.get("links", []))
-
-
-def activity(node: dict[str, Any]) -> str:
-    """Return the function in progress on a node, its level, and for whom it waits; empty when there is
-    none.
-    """
-    if not node.get("function"):
-        return ""
-    waiting = node.get("waiting")
-    if isinstance(waiting, list | tuple):
-        waiting = ", ".join(str(each) for each in waiting)
-    return f"{node['function']} level {node.get('level', 0)}" + (f", waits for {waiting}" if waiting else "")
 
 
 def event_line(event: Event) -> str:

@@ -20,7 +20,7 @@ import msgspec
 from primacy.cli import common, live
 from primacy.cli.common import fail, print_json, say
 from primacy.client import connect
-from primacy.config import Table
+from primacy.config import Service, Table
 from primacy.errors import CallError, ConfigError
 from primacy.local import bring_up, import_check, nodes, ports, report, table
 from primacy.local.bring_up import Outcome
@@ -40,10 +40,16 @@ class Wanted:
     file: str | None = None
     services: tuple[str, ...] = ()
     port: int | None = None
+    local: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> dict[str, Service]:
+        """The services that the options name."""
+        return table.services_of(self.services, self.local)
 
     def new_table(self) -> Table:
         """Return the table of a new cluster."""
-        services = table.services_of(self.services)
+        services = self.rows
         if self.file is not None:
             return table.read(Path(self.file), services)
         count = NODES if self.nodes_count is None else self.nodes_count
@@ -52,7 +58,7 @@ class Wanted:
     def check_against(self, stands: Table, layout: Layout) -> None:
         """Raise ConfigError if an option asks for another table than the one that the cluster has."""
         if self.file is not None:
-            wanted = table.read(Path(self.file), table.services_of(self.services))
+            wanted = table.read(Path(self.file), self.rows)
         else:
             rows = stands.nodes
             count, port = self.nodes_count or len(rows), self.port
@@ -62,20 +68,25 @@ class Wanted:
                 ).nodes
             cluster = msgspec.structs.replace(stands.cluster, profile=self.profile or stands.cluster.profile)
             timing = None if self.profile is not None else stands.timing
-            services = stands.services | table.services_of(self.services)
+            services = stands.services | self.rows
             wanted = Table(rows, cluster, timing, services)
         if differences := table.differences(stands, wanted):
             want = "leave the options out to start it as it is, or choose another --dir for a new cluster"
             raise ConfigError(str(layout.root), f"another cluster's options: {'; '.join(differences)}", want)
 
 
-async def up_and_stay(layout: Layout, wanted: Wanted, detach: bool, limit_s: float, as_json: bool) -> int:
+async def up_and_stay(
+    layout: Layout, wanted: Wanted, detach: bool, limit_s: float | None, as_json: bool
+) -> int:
     """Bring the cluster into service; unless detached, show it until interrupted and stop it in order."""
     started: list[Started] = []
     with _interrupted() as stop:
         bringing = asyncio.create_task(bring(layout, wanted, limit_s, started))
         stopping = asyncio.create_task(stop.wait())
+        watched = common.is_terminal() and not detach
+        watching = asyncio.create_task(_watch(layout, bringing, stopping) if watched else asyncio.sleep(0))
         await asyncio.wait([bringing, stopping], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.gather(watching)
         stopping.cancel()
         if not bringing.done():
             bringing.cancel()
@@ -97,8 +108,16 @@ async def up_and_stay(layout: Layout, wanted: Wanted, detach: bool, limit_s: flo
         )
 
 
+async def _watch(layout: Layout, *tasks: asyncio.Task[Any]) -> None:
+    """Show the cluster while it comes up, until one of the tasks has ended: whom it waits for is of interest now."""
+    ended = asyncio.Event()
+    for task in tasks:
+        task.add_done_callback(lambda _: ended.set())
+    await live.show(layout, ended, notes=lambda: ["it is coming up"], passing=True)
+
+
 async def bring(
-    layout: Layout, wanted: Wanted, limit_s: float, started: list[Started]
+    layout: Layout, wanted: Wanted, limit_s: float | None, started: list[Started]
 ) -> tuple[Table, Outcome]:
     """Make the cluster if there is none, start its nodes, wait until it is in service.
 
@@ -109,7 +128,9 @@ async def bring(
         wanted.check_against(in_force, layout)
         await import_check.check(in_force.services)
         started += bring_up.start_all(layout, in_force)
-        return in_force, await bring_up.wait_in_service(layout, in_force, started, limit_s)
+        return in_force, await bring_up.wait_in_service(
+            layout, in_force, started, limit_s or bring_up.limit_s(in_force)
+        )
     from primacy.local.create import create  # brings cryptography along
 
     with ports.lock():
@@ -117,7 +138,9 @@ async def bring(
         checking = asyncio.create_task(import_check.check(in_force.services))
         await create(layout, in_force, checking)  # it works while keys are made
         started += bring_up.start_all(layout, in_force)
-        return in_force, await bring_up.wait_in_service(layout, in_force, started, limit_s)
+        return in_force, await bring_up.wait_in_service(
+            layout, in_force, started, limit_s or bring_up.limit_s(in_force)
+        )
 
 
 async def start_one(layout: Layout, node: str, limit_s: float) -> tuple[dict[str, Any] | None, list[str]]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from primacy.cli import common, render
+from primacy.cli.activity import timeless
 from primacy.cli.common import deadline_option, directory_option, is_terminal, json_option, print_json
 from primacy.errors import NoPrimary
 from primacy.local import layout as layouts
@@ -29,9 +30,12 @@ def status(watch: bool, directory: str | None, deadline_s: float, as_json: bool)
     With --json: {cluster, term, master, vice, vice_ready, in_service, waits,
       maintenance: [{scope, by, reason, since_wall_ns, until_wall_ns, left_s}],
       nodes: [{id, incarnation, role, eligible, links: [{address, up}], servers: {service: state},
-               function, level}],
+               function, level, waiting,
+               waiting_for: [{for, function, level, since_s, until_s}]}],
       services: [{name, primary, secondary, durability, sequence, lag}]}
-    role: master, vice, available, spare, ineligible or out; with --watch one such line for each change.
+    role: master, vice, available, spare, ineligible or out; waiting_for: whom the function in progress waits
+    for, since so many seconds, and for so many more at most (null: not known); waiting: the same without
+    times, and what is wrong with hosts. With --watch one such line for each change.
 
     Exit codes: 0 in service; 4 not in service, or no agent answers (what is known is shown all the same).
     """
@@ -82,8 +86,8 @@ async def _watch_json(directory: str | None, deadline_s: float) -> None:
     told: dict[str, Any] = {}
     while True:
         found = await fetch(directory, deadline_s)
-        if found != told:
-            told = found
+        if timeless(found) != told:
+            told = timeless(found)
             click.echo(_json_line(found))
         await asyncio.sleep(FOLLOW_AGAIN_S)
 

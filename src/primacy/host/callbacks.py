@@ -57,15 +57,20 @@ class Callbacks:
     async def _outcome(
         self, callback: Callable[[Context], Awaitable[object]], name: str, context: Context
     ) -> tuple[str, str]:
-        timer = asyncio.timeout(context.deadline_s)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + context.deadline_s
+        timer = asyncio.timeout_at(end)
+        too_late = "timeout", f"{name} took longer than {context.deadline_s:g} s"
         try:
             async with timer:
                 await callback(context)
+            if loop.time() > end:
+                return too_late  # it has blocked the loop, or would not be cancelled
         except Refused as refusal:
             return "refused", str(refusal)
         except TimeoutError as error:
             if timer.expired():
-                return "timeout", f"{name} took longer than {context.deadline_s:g} s"
+                return too_late
             return "failed", _where(error)
         except asyncio.CancelledError:
             return "cancelled", f"{name} was cancelled"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from primacy.host.calls import NOT_SERVING, QUIESCED, Calls
 from primacy.host.catch_up import CatchUp, encode_append
+from primacy.host.health import HealthCheck
 from primacy.host.timers import Context, OwnCall, Timers
 from primacy.lease_page import LeasePage, now_ns
 from primacy.machines import host_wire, mirror_wire
@@ -31,6 +32,7 @@ from primacy.machines.mirror_effects import (
     Stalled,
 )  # fmt: skip
 from primacy.machines.mirror_wire import Acknowledged, Digest, JoinMirror, SnapshotTaken
+from primacy.service import HealthContext
 
 if TYPE_CHECKING:
     from primacy.host.journal import SnapshotEntry
@@ -63,6 +65,7 @@ class PrimaryServer:
         self._follower: MirrorStream | None = None
         self._catch_up: CatchUp | None = None
         self._timers: Timers | None = None
+        self._health: list[HealthCheck] = []
         self._quiesced: Quiesced | None = None
         self._last_snapshot = core.replica.sequence
         self._snapshot_bytes = 0
@@ -97,6 +100,11 @@ class PrimaryServer:
         core = self._core
         context = Context(self.term, core.open.service, core.members, self._submit, self.calls.silent)
         self._timers = Timers(core.service, core.model.description.timers, context, core.note)
+        told = HealthContext(self.term, core.open.service, core.open.node)
+        self._health = [
+            HealthCheck(getattr(core.service, each.name), each, told, core.tell)
+            for each in core.model.description.health
+        ]
         self.calls.reopen(NOT_SERVING)
 
     def appoint(self, appointment: int, peer: Peer) -> None:
@@ -141,6 +149,8 @@ class PrimaryServer:
         self.calls.close()
         if self._timers:
             self._timers.close()
+        for check in self._health:
+            check.close()
 
     # ---- what the other side of the mirror says ----
 

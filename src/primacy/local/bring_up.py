@@ -23,6 +23,9 @@ from primacy.local.nodes import Started
 from primacy.local.successor import healthy
 
 IN_SERVICE_LIMIT_S = 20.0
+NODES_AT_ONCE = 8
+NODE_LIMIT_S = 2.0
+"""Each node beyond `NODES_AT_ONCE` has so much more time: they all start on one machine."""
 VICE_LIMIT_S = 5.0
 STOP_REQUEST_LIMIT_S = 10.0
 _LOOK_AGAIN_S = 0.02
@@ -57,6 +60,11 @@ async def table_in_force(layout: Layout) -> Table:
             str(layout.ledger), "a ledger without a configuration table", "want a cluster's ledger"
         )
     return config.decode(found[0], f"{layout.ledger}: config")
+
+
+def limit_s(table: Table) -> float:
+    """Return how long a cluster of so many nodes may take to be in service."""
+    return IN_SERVICE_LIMIT_S + NODE_LIMIT_S * max(0, len(table.nodes) - NODES_AT_ONCE)
 
 
 def start_all(layout: Layout, table: Table) -> list[Started]:

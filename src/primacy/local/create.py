@@ -18,6 +18,8 @@ import msgspec
 
 from primacy import config
 from primacy.cgtp.authority import Authority
+from primacy.cgtp.tls import TlsFiles
+from primacy.client.settings import FILE
 from primacy.config import Table
 from primacy.errors import ConfigError
 from primacy.ledger import create_ledger
@@ -93,17 +95,22 @@ def _create_keys(new: Layout, final: Layout, table: Table, cluster: str) -> None
             f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in parameters.items()
         )
         (new.node(node) / "node.toml").write_text(text, encoding="utf-8")
-    files = authority.issue_client(new.credential, CREDENTIAL)
+        _write_client(new.node(node), authority.issue_client(new.node(node), f"local-{node}"), table, cluster)
+    _write_client(new.root, authority.issue_client(new.credential, CREDENTIAL), table, cluster)
+
+
+def _write_client(folder: Path, files: TlsFiles, table: Table, cluster: str) -> None:
+    """Write the `client.json` of a credential: in the cluster's directory, and in a node's for its local services."""
     client = {
         "cluster": cluster,
         "endpoints": [
             [_join(*address) for address in table.agent_addresses(node)] for node in sorted(table.nodes)
         ],
-        "certificate": _relative(files.certificate, new.root),
-        "key": _relative(files.key, new.root),
-        "authority": _relative(files.authority, new.root),
+        "certificate": _relative(files.certificate, folder),
+        "key": _relative(files.key, folder),
+        "authority": _relative(files.authority, folder),
     }
-    new.client_file.write_bytes(msgspec.json.format(msgspec.json.encode(client), indent=2) + b"\n")
+    (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(client), indent=2) + b"\n")
 
 
 def _join(address: str, port: int) -> str:

@@ -3,7 +3,7 @@
 The command that starts a cluster must neither run an author's module in itself nor let its error drown in
 three nodes' logs. What is wrong is a ConfigError with the author's traceback.
 
-    python -m primacy.local.import_check        (standard input: {service: [target, path]})
+    python -m primacy.local.import_check        (standard input: {service: [target, path, local]})
 
 Exit code 78: it cannot, and standard output says why.
 """
@@ -19,6 +19,7 @@ from primacy.errors import ConfigError
 
 LIMIT_S = 20.0
 EXIT_CONFIG = 78
+_LOCAL = ("a LocalService", "--local, or local = true")
 
 
 async def check(services: dict[str, Service]) -> None:
@@ -32,7 +33,7 @@ async def check(services: dict[str, Service]) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    wanted = json.dumps({name: [row.python, row.path] for name, row in services.items()})
+    wanted = json.dumps({name: [row.python, row.path, row.local] for name, row in services.items()})
     try:
         async with asyncio.timeout(LIMIT_S):
             text, _ = await process.communicate(wanted.encode())
@@ -54,10 +55,13 @@ async def check(services: dict[str, Service]) -> None:
 def main() -> int:
     """Import what standard input names; print the first error and return the exit code."""
     from primacy.host.loading import load
+    from primacy.service import LocalService
 
-    for name, (target, path) in json.load(sys.stdin).items():
+    for name, (target, path, local) in json.load(sys.stdin).items():
         try:
-            load(target, path)
+            if issubclass(load(target, path), LocalService) is not local:
+                found, want = ("a Service", "--service, or local = false") if local else _LOCAL
+                raise ConfigError("python", f"{target}, which is {found}", f"give it with {want}")
         except ConfigError as error:
             sys.stdout.write(f"services.{name}: {error}\n")
             return EXIT_CONFIG

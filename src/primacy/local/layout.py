@@ -7,6 +7,7 @@
     DIR/client.json, DIR/client/      the credential `admin` of operators and clients
     DIR/nodes/ID/node.toml            a node's boot parameters
     DIR/nodes/ID/node-ID.pem, .key    its certificate
+    DIR/nodes/ID/client.json          the credential `local-ID` of its hosts, as clients of the cluster
     DIR/nodes/ID/guardian.json        its guardian, while there is one
     DIR/nodes/ID/node.log             standard error of guardian, agent and hosts
     DIR/nodes/ID/events.jsonl         its events

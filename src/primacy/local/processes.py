@@ -123,8 +123,8 @@ def hosts_of(node_directory: Path) -> dict[str, Process]:
     """Return the hosts of a node by the service that each runs."""
     hosts = {}
     for process in processes_of(node_directory)[1:]:
-        if _runs(process, HOST_MODULE):
-            words = process.argv
+        words = process.argv  # read once: a process that ends meanwhile has none
+        if _is_run_of(HOST_MODULE, words):
             service = words[words.index(HOST_MODULE) + 1 :][:1]
             if service:
                 hosts[service[0]] = process
@@ -132,5 +132,8 @@ def hosts_of(node_directory: Path) -> dict[str, Process]:
 
 
 def _runs(process: Process, module: str) -> bool:
-    words = process.argv
+    return _is_run_of(module, process.argv)
+
+
+def _is_run_of(module: str, words: list[str]) -> bool:
     return any(pair == ("-m", module) for pair in itertools.pairwise(words))

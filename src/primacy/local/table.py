@@ -21,7 +21,7 @@ from primacy.errors import ConfigError
 from primacy.local.ports import free_base
 
 LINKS = ("127.0.0.1", "127.0.0.2")
-NODES_MAX = 16
+NODES_MAX = 64
 
 
 def generate(nodes: int, profile: str, services: dict[str, Service], port: int | None = None) -> Table:
@@ -76,14 +76,14 @@ def service_of(word: str) -> tuple[str, Service]:
     return kebab, Service(python=f"{path.name}:{name}", path=str(path.parent))
 
 
-def services_of(words: Sequence[str]) -> dict[str, Service]:
-    """Return the rows of several `--service` options; ConfigError when two have the same name."""
+def services_of(words: Sequence[str], local_words: Sequence[str] = ()) -> dict[str, Service]:
+    """Return the rows of several `--service` and `--local` options; ConfigError when two have the same name."""
     rows: dict[str, Service] = {}
-    for word in words:
+    for number, word in enumerate([*words, *local_words]):
         name, row = service_of(word)
         if name in rows:
             raise ConfigError("--service", repr(word), f"want another class: {name} is there already")
-        rows[name] = row
+        rows[name] = msgspec.structs.replace(row, local=number >= len(words))
     return rows
 
 

@@ -85,14 +85,25 @@ class Announcer:
         if cmm.now_ns >= self._greet_ns:
             alone = cmm.role == "member" and cmm.now_ns - cmm.sign_ns >= cmm.timing.grace_ns
             searching = cmm.record is None or alone
-            strangers = tuple(
-                p.entry.id for p in cmm.peers if searching or cmm.now_ns - p.heard_ns >= cmm.timing.silence_ns
-            )
-            if strangers:
-                self.greet(strangers)
+            if wanted := self._strangers(searching):
+                self.greet(wanted)
             pause_ns = min(GREET_MS_MAX * MS, 2 * cmm.timing.beat_ns) if searching else cmm.timing.member_ns
             self._greet_ns = cmm.now_ns + pause_ns
         cmm.wake(self._greet_ns)
+
+    def _strangers(self, searching: bool) -> tuple[str, ...]:
+        """Whom to greet: who seeks a master, all that could be one; the master, who is absent; a node in touch, nobody.
+
+        Two nodes that are not eligible never have anything to say to each other, and who hears its master is found
+        by that one: so what hellos cost grows with the number of nodes, not with its square.
+        """
+        cmm = self._cmm
+        if searching:
+            return tuple(p.entry.id for p in cmm.peers if cmm.peers.own.eligible or p.entry.eligible)
+        in_touch = cmm.role != "master" and cmm.now_ns - cmm.sign_ns < cmm.timing.silence_ns
+        if in_touch:
+            return ()
+        return tuple(p.entry.id for p in cmm.peers if cmm.now_ns - p.heard_ns >= cmm.timing.silence_ns)
 
     def greet(self, nodes: tuple[str, ...]) -> None:
         """Say hello to these nodes, to so many at a time that a hello with the names of all fits into a datagram."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from primacy.machines import host_wire, membership, peer_wire
 from primacy.machines.events import Event
+from primacy.machines.rungs import UNLIMITED, Limits
 
 
 class Input(Struct, frozen=True, kw_only=True):
@@ -143,6 +145,14 @@ class ServiceEntry(Struct, frozen=True):
     callbacks: tuple[
         host_wire.Callback, ...
     ] = ()  # registered for the service, beside what it registers itself
+    recovery: Limits = Limits()
+
+    @property
+    def limits(self) -> Limits:
+        """How its failures are recovered from; `restart_in_place` alone: always where it is."""
+        if self.restart_in_place and not self.recovery.restarts:
+            return msgspec.structs.replace(self.recovery, restarts=UNLIMITED)
+        return self.recovery
 
 
 # ---- effects ----

@@ -39,6 +39,7 @@ from primacy.machines.initialization import Initialization
 from primacy.machines.key_writer import KeyWriter
 from primacy.machines.ladder import AVAILABLE, Ladder
 from primacy.machines.records import OPERATION, Mastership, brief
+from primacy.machines.recovery import Recovery
 from primacy.machines.rescue import Rescue
 from primacy.machines.runs import Runs
 from primacy.machines.servers import Server, Servers
@@ -63,6 +64,7 @@ class Coordinator:
         *,
         nodes: tuple[membership.NodeEntry, ...] = (),
         auto_promote: bool = True,
+        failures: dict[str, tuple[int, int]] | None = None,
     ) -> None:
         self.me, self.node, self.addresses = me, me.node, addresses
         self.now_ns = now_ns
@@ -80,6 +82,7 @@ class Coordinator:
         self.initialization = Initialization(self)
         self.serving = Serving(self)
         self.rescue = Rescue(self)
+        self.recovery = Recovery(self, failures or {})
         self.record: Mastership | None = None
         self.broken_appointment = 0  # as vice: a server of this appointment was lost
         self._joined: set[str] = set()
@@ -187,6 +190,9 @@ class Coordinator:
             case host_wire.Progress(term=term, acknowledged=acknowledged):
                 if term == self.term and acknowledged < 0 and self.record and self.record.ready_vice is None:
                     self.servers.progressed(service, message.sequence, message.synced)
+            case host_wire.Unhealthy(term=term, failures=failures, reason=reason):
+                if term == self.term:
+                    self.recovery.unhealthy(service, failures, reason)
             case host_wire.Note(kind=kind, text=text):
                 note = ServiceNote(term=self.term, node=self.node, service=service, kind=kind, text=text)
                 self.emit(Publish(note))
@@ -194,18 +200,15 @@ class Coordinator:
     def _host_exited(self, service: str, reason: str) -> None:
         server = self.servers.by_service[service]
         reason = server.error or reason
+        expected, since_ns = server.process == "ending", max(server.since_ns, server.started_ns)
         before = self.servers.exited(service, reason)
         self.runs.lost(service, f"its host {reason}")
         self.departure.stopped(service)
-        if before is ServerState.PRIMARY and not self.departure.under_way:
-            self.switchover.interrupted(f"the host of {service} {reason}")
-            self.rescue.begin(f"the host of {service} on {self.node} {reason}")
-            action = "restart in place" if server.row.restart_in_place else "switchover to the vice at once"
-            self.servers.died(server, reason, action)
-        elif before is not ServerState.SPARE and not self.departure.under_way:
-            if before is ServerState.SECONDARY and self.role == "vice":
-                self.broken_appointment = self._appointment
-            self.servers.died(server, reason, "started again")
+        if self.departure.under_way or expected:
+            return
+        if before is ServerState.SECONDARY and self.role == "vice":
+            self.broken_appointment = self._appointment
+        self.recovery.exited(server, before, since_ns, reason)
 
     def _membership(self, effect: object) -> None:
         match effect:
@@ -240,6 +243,7 @@ class Coordinator:
         self.place = place
         self.servers.mirrored()
         self.rescue.forget()
+        self.recovery.became(place)
         self._appointment = place.record.appointment
         self._joined = set()
         self.switchover.became(place)
@@ -279,6 +283,7 @@ class Coordinator:
         self.initialization.proceed()
         if self.record is None or self.record.stopped is None:
             self.servers.settle()
+        self.recovery.proceed()
         self.rescue.proceed()
         self.serving.proceed()
         self.writer.proceed()
@@ -296,7 +301,7 @@ class Coordinator:
         ready = self.servers.all_ready()
         fresh = all(s.assigned == ("available", 0, 0) for s in self.servers.centralized)
         able = bool(self.servers.centralized) and ready and fresh and self.role == "member"
-        able = able and self.ladder.rung == AVAILABLE and not self.ladder.moving
+        able = able and self.ladder.rung == AVAILABLE and not self.ladder.moving and self.recovery.able()
         healthy = self.role != "vice" or self.broken_appointment != self._appointment
         state = (able, healthy, self._appointment if self.role == "vice" else 0, opened, complete)
         if state == self._health:

@@ -20,7 +20,7 @@ from primacy.machines.events import NodeStopped
 from primacy.machines.ids import SECOND
 from primacy.machines.preconditions import Situation, reasons_against
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import patience_ns, plan
+from primacy.machines.sequence import Wait, patience_ns, plan
 from primacy.machines.swap import Outcome, Purpose
 
 if TYPE_CHECKING:
@@ -137,6 +137,29 @@ class Departure:
         if self.phase not in ("", "ended"):
             self._ssc.wake(self._deadline_ns)
 
+    def cut_short(self) -> None:
+        """A callback's failure was escalated: leave out the levels that are left."""
+        if self.phase == "callbacks":
+            self._ssc.runs.cancel(FUNCTION)
+            self._end_hosts()
+
+    def waits(self) -> list[Wait]:
+        """Who is waited for before the callbacks, and after them."""
+        match self.phase:
+            case "leaving":
+                what = ["the master to let this vice go"]
+            case "quiescing":
+                what = [
+                    f"{service} to finish the calls that it has accepted" for service in sorted(self._waiting)
+                ]
+            case "recording":
+                what = ["the ledger to record the orderly stop"]
+            case "ending":
+                what = [f"the host of {service} to end" for service in sorted(self._waiting)]
+            case _:
+                what = []
+        return [Wait(each, 0, self._deadline_ns, FUNCTION) for each in what]
+
     # ---- phases ----
 
     def _stop_serving(self, reason: str, request: int | None, *, everyone: bool = False) -> None:
@@ -145,7 +168,8 @@ class Departure:
         self._deadline_ns = self._ssc.now_ns + STOP_NS_MAX
         self._waiting = {s.service for s in self._ssc.servers.centralized if s.process == "open"}
         self._ssc.primaries(host_wire.Quiesce(self._ssc.term))
-        if not self._waiting or self._ssc.serving.own_term != self._ssc.term:
+        held = any(s.held for s in self._ssc.servers.centralized)  # nobody can say how far it is
+        if held or not self._waiting or self._ssc.serving.own_term != self._ssc.term:
             self._stopped(False)
 
     def _switched(self, done: bool, why: str) -> None:

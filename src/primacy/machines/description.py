@@ -23,10 +23,21 @@ MARK = "__primacy__"
 class Marks(msgspec.Struct):
     """What the decorators said about one method."""
 
-    kind: str = ""  # operation | query | timer | "" (callbacks only)
+    kind: str = ""  # operation | query | timer | health | "" (callbacks only)
     callbacks: list[Callback] = []
     confirm: bool = False
     seconds: float = 0.0
+    timeout_s: float = 0.0
+    failures: int = 0
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The health check of a service: the coroutine `name` every `period_s`; so many `failures` in a row count."""
+
+    name: str
+    period_s: float
+    timeout_s: float
+    failures: int
 
 
 class Timer(msgspec.Struct, frozen=True):
@@ -44,6 +55,7 @@ class Description(msgspec.Struct, frozen=True):
     confirmed: set[str]
     timers: list[Timer]
     callbacks: list[Callback]
+    health: list[Health] = []  # at most one
 
 
 def described(service: type[Any], *, reserved: set[str], local: bool) -> Description:
@@ -51,7 +63,7 @@ def described(service: type[Any], *, reserved: set[str], local: bool) -> Descrip
 
     reserved: names that the base class needs. local: a local service, which has callbacks only.
     """
-    found = Description({}, {}, set(), [], [])
+    found = Description({}, {}, set(), [], [], [])
     for name in dir(service):
         function = getattr(service, name, None)
         marks: Marks | None = getattr(function, MARK, None)
@@ -65,6 +77,9 @@ def described(service: type[Any], *, reserved: set[str], local: bool) -> Descrip
         if marks.kind and marks.callbacks:
             raise ConfigError(where, f"@{marks.kind} and @on", "one of the two")
         _add(found, name, where, function, marks)
+    if len(found.health) > 1:
+        names = ", ".join(check.name for check in found.health)
+        raise ConfigError(service.__name__, f"several @health: {names}", "one, which may look at everything")
     return found
 
 
@@ -92,9 +107,13 @@ def _add(found: Description, name: str, where: str, function: Callable[..., Any]
                 found.confirmed.add(name)
         return
     if not waits:
-        raise ConfigError(where, "a plain `def`", "`async def`: callbacks and timers are coroutines")
+        raise ConfigError(
+            where, "a plain `def`", "`async def`: callbacks, timers and health checks are coroutines"
+        )
     if marks.kind == "timer":
         found.timers.append(Timer(name, marks.seconds))
+    if marks.kind == "health":
+        found.health.append(Health(name, marks.seconds, marks.timeout_s, marks.failures))
     places = [(callback.function, callback.level) for callback in marks.callbacks]
     for function_name, level in places:
         if places.count((function_name, level)) > 1:

@@ -18,6 +18,7 @@ from primacy.machines.ids import SECOND
 from primacy.machines.peer_wire import FunctionDone
 from primacy.machines.preconditions import Situation, reasons_against
 from primacy.machines.records import NODES, NodeRecord, Operation, encode
+from primacy.machines.sequence import Wait
 from primacy.machines.swap import Outcome
 
 if TYPE_CHECKING:
@@ -74,6 +75,20 @@ class Drive:
             self._begin_leaving()  # its own coordinator gives its role up first
         elif function in ("qualify", "promote") or self._role_is_taken():
             self._on_the_node()
+
+    def waits(self) -> list[Wait]:
+        """Whom this master waits for; a switchover tells by itself."""
+        operation, until_ns = self.operation, self._deadline_ns
+        match self._step:
+            case "replacing":
+                what = "another vice to be ready"
+            case "leaving":
+                what = f"{operation.node} to leave"
+            case "" | "replaced" if operation.function != "switchover" and self._done is None:
+                what, until_ns = f"{operation.node} to run its callbacks of {operation.function}", 0
+            case _:
+                return []
+        return [Wait(what, self._began_ns, until_ns, operation.function)]
 
     # ---- the role of the node ----
 

@@ -238,12 +238,14 @@ class CallbackFailed(Base, frozen=True, kw_only=True):
     level: int
     callback: str
     reason: str
+    meaning: str = ""
 
     def sentence(self) -> str:
         """Return the event in words."""
+        then = f"; {self.meaning}" if self.meaning else ""
         return (
             f"{self.node}: {self.service}.{self.callback} ({self.function}, level {self.level}) "
-            f"did not complete: {self.reason}"
+            f"did not complete: {self.reason}{then}"
         )
 
 
@@ -272,6 +274,24 @@ class ServerDied(Base, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """Return the event in words."""
         return f"the host of {self.service} on {self.node} {self.reason}: {self.action}"
+
+
+class RecoveryStep(Base, frozen=True, kw_only=True):
+    """A rung of the recovery ladder: what a server's failures on this node recommended, and what was applied."""
+
+    node: str
+    service: str
+    reason: str
+    failures: int
+    recommended: str
+    applied: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return (
+            f"recovery of {self.service} on {self.node} after failure {self.failures} ({self.reason}): "
+            f"recommended {self.recommended}, applied {self.applied}"
+        )
 
 
 class InService(Base, frozen=True, kw_only=True):
@@ -348,8 +368,8 @@ class LedgerChanged(Base, frozen=True, kw_only=True):
 Event = (
     MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
-    | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | InService | ServiceNote
-    | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged
+    | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | RecoveryStep | InService
+    | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged
     | MasterForced | ClaimHeld | MaintenanceBegan | MaintenanceEndsSoon | MaintenanceEnded
 )  # fmt: skip
 

@@ -30,7 +30,11 @@ class Callback(msgspec.Struct, frozen=True):
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What every callback is told. `clean`: was the hand-over complete? `deadline_s`: seconds from its start."""
+    """What every callback is told. `clean`: was the hand-over complete? `deadline_s`: seconds from its start.
+
+    again: this callback was begun before in this term, on this life of the node: it is retried, its server was started
+    again, or the function was asked for again after it was undone. Otherwise it runs once for (term, function, level).
+    """
 
     function: str
     level: int
@@ -42,6 +46,7 @@ class Context(msgspec.Struct, frozen=True):
     clean: bool
     deadline_s: float
     node: str = ""
+    again: bool = False
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -269,6 +274,14 @@ class Progress(Wire, frozen=True):
     sessions: int = 0
 
 
+class Unhealthy(Wire, frozen=True):
+    """From a serving primary: the service's own health check has failed so often in a row; `reason` is the last one."""
+
+    term: int
+    failures: int
+    reason: str
+
+
 class Note(Wire, frozen=True):
     """Something an operator may care about: journal set aside, snapshot sent, digests differ..."""
 
@@ -288,7 +301,18 @@ ToHost = (
     | Primaries | LinkState | Stop
 )  # fmt: skip
 ToAgent = (
-    Opened | Failed | Ran | Joined | Quiesced | MirrorStalled | Confirm | Pong | Progress | Note | Stopped
+    Opened
+    | Failed
+    | Ran
+    | Joined
+    | Quiesced
+    | MirrorStalled
+    | Confirm
+    | Pong
+    | Progress
+    | Unhealthy
+    | Note
+    | Stopped
 )
 
 encode = msgspec.msgpack.Encoder().encode

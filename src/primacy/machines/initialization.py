@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from primacy.machines.coordination import KillHost, TellNode
+from primacy.machines.coordination import TellNode
 from primacy.machines.ids import Member
 from primacy.machines.ladder import AVAILABLE
 from primacy.machines.peer_wire import Progress
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import EVERY_LEVEL, plan
+from primacy.machines.sequence import EVERY_LEVEL, Wait, plan
 from primacy.machines.servers import Server
 
 if TYPE_CHECKING:
@@ -61,6 +61,18 @@ class Initialization:
             barrier=barrier,
         )
 
+    def waits(self) -> list[Wait]:
+        """Who is waited for before the first level: hosts that start, then the master."""
+        ssc = self._ssc
+        if self.complete or FUNCTION in ssc.runs:
+            return []
+        servers = [s for s in ssc.servers.by_service.values() if self._takes_part(s)]
+        starting = [s for s in servers if s.process != "open"]
+        if starting:
+            return [Wait(f"the host of {s.service} to start", s.started_ns, 0, FUNCTION) for s in starting]
+        what = "the master to complete its first level" if ssc.record is not None else "a master"
+        return [Wait(what, function=FUNCTION)]
+
     def opened(self, server: Server) -> None:
         """A process was started after the node's initialization: initialize it by itself."""
         key = f"{FUNCTION}:{server.service}"
@@ -78,12 +90,6 @@ class Initialization:
     def _takes_part(self, server: Server) -> bool:
         """A centralized server of a node that is not available is registered at most, never initialized."""
         return server.row.local or self._ssc.ladder.rung == AVAILABLE
-
-    def failed(self, service: str, reason: str) -> None:
-        """A callback did not complete: end the host; it starts again after a while."""
-        server = self._ssc.servers.by_service[service]
-        server.error, server.process = reason, "failing"
-        self._ssc.emit(KillHost(service))
 
     def _barrier(self) -> int:
         """The highest level that may start now; 0: no master is known that has begun."""

@@ -19,7 +19,7 @@ from primacy.machines.ids import SECOND
 from primacy.machines.membership import NodeEntry
 from primacy.machines.peer_wire import Do, FunctionDone
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import plan
+from primacy.machines.sequence import Wait, plan
 
 if TYPE_CHECKING:
     from primacy.machines.coordinator import Coordinator
@@ -111,6 +111,20 @@ class Ladder:
     def moving(self) -> bool:
         """Whether a function is in progress: this node is not appointed meanwhile."""
         return bool(self._phase)
+
+    def waits(self) -> list[Wait]:
+        """Who is waited for before the callbacks of the function in progress, and after them."""
+        servers = self._ssc.servers.centralized
+        match self._phase:
+            case "opening":
+                what = [f"the host of {s.service} to start" for s in servers if s.process != "open"]
+            case "initializing":
+                what = [f"{s.service} to be initialized" for s in servers if not s.ready]
+            case "ending":
+                what = [f"{s.service} to end" for s in servers if s.initialized or s.process == "ending"]
+            case _:
+                what = []  # its callbacks are waited for
+        return [Wait(each, 0, self._deadline_ns, self._function) for each in what]
 
     # ---- phases ----
 

@@ -26,10 +26,12 @@ class Rescue:
         self._ssc = coordinator
         self.lost = ""
         self._asked = False
+        self._in_place = False
         self._retry_ns = 0
 
-    def begin(self, lost: str) -> None:
-        """A primary was lost here; `lost` is the sentence for the record."""
+    def begin(self, lost: str, *, in_place: bool) -> None:
+        """A primary was lost here; `lost` is the sentence for the record. in_place: do not ask the vice."""
+        self._in_place = in_place and (self._in_place or not self.lost)
         self.lost, self._asked, self._retry_ns = lost, False, self._ssc.now_ns
 
     def forget(self) -> None:
@@ -42,7 +44,8 @@ class Rescue:
         if not self._asked or outcome is Outcome.DONE:
             return
         if purpose is Purpose.HANDOVER and self._may_renew():
-            self._renew()  # nobody can take over
+            ssc.recovery.nobody_takes_over()
+            self._renew()
         elif purpose is Purpose.HANDOVER and ssc.record is not None and ssc.record.ready_vice is None:
             ssc.emit(Abandon(f"{self.lost}, and what it kept in memory is nowhere else"))
         elif purpose in (Purpose.HANDOVER, Purpose.RENEW):
@@ -58,7 +61,7 @@ class Rescue:
             ssc.wake(self._retry_ns)
             return
         self._asked = True
-        if any(s.row.restart_in_place and s.process != "open" for s in ssc.servers.centralized):
+        if self._in_place and self._may_renew():
             self._renew()
         else:
             ssc.feed(membership.HandOver(now_ns=ssc.now_ns, term=ssc.term, in_step=False, cause=self.lost))

@@ -11,6 +11,7 @@ from primacy.machines.coordination import Publish, ToHost
 from primacy.machines.events import CallbackFailed, FunctionBegan, FunctionEnded, LevelCompleted
 from primacy.machines.host_wire import Cancel, Context, Ran, Run
 from primacy.machines.ids import MS
+from primacy.machines.policies import meaning
 from primacy.machines.sequence import (
     EVERY_LEVEL,
     CancelCallback,
@@ -22,6 +23,7 @@ from primacy.machines.sequence import (
     Step,
     Trouble,
     Undone,
+    Wait,
 )
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ class Runs:
         self._ssc = coordinator
         self._ids = itertools.count(1)
         self._active: dict[str, _Active] = {}
+        self._begun: set[tuple[str, int, str, str, bool]] = set()  # callbacks begun in this term
+        self._begun_term = 0
 
     def __contains__(self, key: str) -> bool:
         return key in self._active
@@ -67,6 +71,10 @@ class Runs:
             level = active.sequence.level
             return active.sequence.function, level if level is not None else 0, active.sequence.waits_for()
         return None
+
+    def waits(self) -> list[Wait]:
+        """Who is waited for by what is in progress."""
+        return [wait for active in self._active.values() for wait in active.sequence.waits()]
 
     def begin(
         self,
@@ -146,6 +154,8 @@ class Runs:
         active = self._active.get(key)
         for effect in effects:
             assert active is not None
+            if self._active.get(key) is not active:
+                return  # what came before ended it
             match effect:
                 case RunCallback():
                     self._run(active, effect)
@@ -174,8 +184,20 @@ class Runs:
             clean=frame.clean,
             deadline_s=callback.timeout_s,
             node=self._ssc.node,
+            again=self._again(effect),
         )
         self._ssc.emit(ToHost(effect.step.service, Run(effect.id, callback.name, context)))
+
+    def _again(self, effect: RunCallback) -> bool:
+        """Was this callback begun before in this term, on this life of the node? From now on it was."""
+        if self._begun_term != self._ssc.term:
+            self._begun_term = self._ssc.term
+            self._begun.clear()
+        callback = effect.step.callback
+        what = (callback.function, callback.level, effect.step.service, callback.name, effect.undo)
+        again = what in self._begun
+        self._begun.add(what)
+        return again
 
     def _level(self, active: _Active, level: int, services: tuple[str, ...]) -> None:
         event = LevelCompleted(
@@ -191,7 +213,15 @@ class Runs:
             active.on_level(level)
 
     def _trouble(self, active: _Active, trouble: Trouble) -> None:
-        callback = trouble.step.callback
+        callback, sequence = trouble.step.callback, active.sequence
+        means = meaning(
+            sequence.function,
+            active.frame.new_state,
+            trouble.policy,
+            abortable=sequence.abortable,
+            undo=trouble.undo,
+        )
+        again = trouble.policy == "retry"
         event = CallbackFailed(
             term=self._ssc.term,
             node=self._ssc.node,
@@ -200,10 +230,12 @@ class Runs:
             level=callback.level,
             callback=callback.name,
             reason=trouble.reason,
+            meaning="" if again else means.value,
         )
         self._ssc.emit(Publish(event))
-        if active.sequence.function == "initialize" and trouble.policy != "retry":
-            self._ssc.initialization.failed(trouble.step.service, trouble.reason)
+        if not again:
+            where = f"{callback.name} ({sequence.function}, level {callback.level})"
+            self._ssc.recovery.callback_failed(trouble.step.service, means, trouble.reason, where)
 
     def _end(self, key: str, active: _Active, reasons: tuple[str, ...] | None) -> None:
         del self._active[key]

@@ -52,11 +52,15 @@ class LevelComplete(Struct, frozen=True):
 
 
 class Trouble(Struct, frozen=True):
-    """A callback did not complete. policy: what its registration says (refuse, retry, restart, escalate)."""
+    """A callback did not complete. policy: refuse | restart | escalate; retry: it is tried again, nothing else yet.
+
+    undo: it was its undoing that did not complete.
+    """
 
     step: Step
     reason: str
     policy: str
+    undo: bool = False
 
 
 class Finished(Struct, frozen=True):
@@ -69,12 +73,26 @@ class Undone(Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
+class Wait(Struct, frozen=True):
+    """Somebody that is waited for: `what`, since when, and until when at most (0: not known, or for ever).
+
+    function, level: what it holds up; no level before the first and after the last of them.
+    """
+
+    what: str
+    since_ns: int = 0
+    until_ns: int = 0
+    function: str = ""
+    level: int | None = None
+
+
 SequenceEffect = RunCallback | CancelCallback | LevelComplete | Trouble | Finished | Undone
 
 
 @dataclass(slots=True)
 class _Running:
     step: Step
+    began_ns: int
     deadline_ns: int
     attempts: int
     undo: bool
@@ -94,9 +112,18 @@ def patience_ns(steps: Iterable[Step]) -> int:
     )
 
 
+def _name(step: Step) -> str:
+    return f"{step.service}.{step.callback.name}"
+
+
 def _ns(seconds: float) -> int:
     """Nanoseconds of what a host has registered, whatever that is: a time is never negative, nor endless."""
     return int(min(max(0.0, seconds), CALLBACK_S_MAX) * SECOND)
+
+
+def _last_resort(callback: Callback) -> str:
+    """What counts when a callback is not tried again."""
+    return "refuse" if callback.on_failure == "retry" else callback.on_failure
 
 
 class Sequence:
@@ -118,7 +145,7 @@ class Sequence:
         self.function = function
         self.ended = False
         self._ids = iter(ids)
-        self._abortable = abortable
+        self.abortable = abortable
         self._barrier = barrier
         by_level: dict[int, list[Step]] = {}
         for step in steps:
@@ -127,6 +154,7 @@ class Sequence:
         self._levels = sorted(by_level, reverse=descending)
         self._index = -1
         self._begun = False
+        self._reached_ns = 0  # when the level was reached: it may have waited for its barrier since
         self._running: dict[int, _Running] = {}
         self._retries: list[tuple[int, Step, int]] = []  # (at_ns, step, attempts so far)
         self._completed: list[Step] = []
@@ -139,10 +167,22 @@ class Sequence:
         return self._levels[self._index] if 0 <= self._index < len(self._levels) else None
 
     def waits_for(self) -> list[str]:
-        """Who this sequence waits for: `service.callback`, or the barrier."""
-        if self._begun or self.level is None:
-            return [f"{r.step.service}.{r.step.callback.name}" for r in self._running.values()]
-        return [f"the master to complete level {self.level}"]
+        """Who this sequence waits for, in words only."""
+        return [wait.what for wait in self.waits()]
+
+    def waits(self) -> list[Wait]:
+        """Who this sequence waits for: `service.callback`, one that is to be tried again, or the barrier."""
+        if not self._begun and self.level is not None:
+            return [self._wait(f"the master to complete level {self.level}", self._reached_ns)]
+        found = []
+        for r in self._running.values():
+            what = f"{'the undoing of ' if r.undo else ''}{_name(r.step)}"
+            found.append(self._wait(what, r.began_ns, r.began_ns + _ns(r.step.callback.timeout_s)))
+        again = [self._wait(f"{_name(step)} to be tried again", 0, at_ns) for at_ns, step, _ in self._retries]
+        return found + again
+
+    def _wait(self, what: str, since_ns: int, until_ns: int = 0) -> Wait:
+        return Wait(what, since_ns, until_ns, self.function, self.level)
 
     def start(self, now_ns: int) -> list[SequenceEffect]:
         """Begin with the first level."""
@@ -224,7 +264,7 @@ class Sequence:
 
     def _next_level(self, now_ns: int) -> list[SequenceEffect]:
         self._index += 1
-        self._begun = False
+        self._begun, self._reached_ns = False, now_ns
         if self._index >= len(self._levels):
             self.ended = True
             return [Finished()]
@@ -242,7 +282,7 @@ class Sequence:
     def _run(self, step: Step, now_ns: int, attempts: int, *, undo: bool) -> RunCallback:
         run = next(self._ids)
         deadline_ns = now_ns + _ns(step.callback.timeout_s) + SILENCE_NS
-        self._running[run] = _Running(step, deadline_ns, attempts + 1, undo)
+        self._running[run] = _Running(step, now_ns, deadline_ns, attempts + 1, undo)
         return RunCallback(run, step, undo)
 
     def _proceed(self, now_ns: int) -> list[SequenceEffect]:
@@ -252,7 +292,7 @@ class Sequence:
             return self._next_undo(now_ns)
         if not self._begun:
             return []
-        if self._reasons and self._abortable:
+        if self._reasons and self.abortable:
             return self._begin_undo(now_ns)
         level = self.level
         assert level is not None
@@ -266,14 +306,13 @@ class Sequence:
             self._retries.append((now_ns + _ns(callback.delay_s), step, running.attempts))
             return [Trouble(step, f"{reason}; attempt {running.attempts}, trying again", "retry")]
         if running.undo:
-            return [Trouble(step, reason, callback.on_failure), *self._proceed(now_ns)]
+            return [Trouble(step, reason, _last_resort(callback), True), *self._proceed(now_ns)]
         return [*self._gave_up(step, reason), *self._proceed(now_ns)]
 
     def _gave_up(self, step: Step, reason: str) -> list[SequenceEffect]:
         callback = step.callback
         self._reasons.append(f"{step.service}.{callback.name} at level {callback.level}: {reason}")
-        policy = "refuse" if callback.on_failure == "retry" else callback.on_failure
-        return [Trouble(step, reason, policy)]
+        return [Trouble(step, reason, _last_resort(callback))]
 
     def _begin_undo(self, now_ns: int) -> list[SequenceEffect]:
         groups: dict[int, list[Step]] = {}

@@ -45,6 +45,8 @@ class Server:
     incomplete: bool = False  # the journal may lack acknowledged entries: it can only join a primary
     callbacks: list[Callback] = field(default_factory=list)
     started_ns: int = 0
+    since_ns: int = 0  # when it came into its state
+    held: bool = False  # it failed here too often: kept back for a while, and no other server waits for it
     failures: int = 0
     restart_ns: int = 0
     error: str = ""
@@ -121,13 +123,13 @@ class Servers:
 
     def start_now(self) -> None:
         """Nobody else takes over: what ended here is started without a pause."""
-        for server in self.centralized:
+        for server in self.present():
             server.restart_ns = min(server.restart_ns, self._ssc.now_ns)
 
     def change(self, server: Server, state: ServerState) -> None:
         """Note and publish a server's new state."""
         if state is not server.state:
-            old, server.state = server.state, state
+            old, server.state, server.since_ns = server.state, state, self._ssc.now_ns
             if not server.row.local:
                 record = self._ssc.record
                 event = ServerChanged(
@@ -146,6 +148,12 @@ class Servers:
             term=self._ssc.term, node=self._ssc.node, service=server.service, reason=reason, action=action
         )
         self._ssc.emit(Publish(event))
+
+    def fail(self, server: Server, reason: str) -> None:
+        """The server is no use: end its process, as if it had died of this reason."""
+        if server.process in ("open", "starting"):
+            server.error, server.process = reason, "failing"
+            self._ssc.emit(KillHost(server.service))
 
     def renew(self, server: Server) -> None:
         """End the process; `settle` starts a new one."""
@@ -181,7 +189,7 @@ class Servers:
             return
         place = self._ssc.place
         target = self.target(place)
-        if server.assigned == target or not server.initialized:
+        if server.assigned == target or not server.initialized or server.held:
             return
         if target[0] == "secondary" and target[2] == self._ssc.broken_appointment:
             return  # the master withdraws this appointment; the next one begins anew
@@ -221,11 +229,15 @@ class Servers:
             return ("primary", place.record.term, 0 if not place.clean else place.record.appointment)
         return ("secondary", place.record.term, place.record.appointment)
 
+    def present(self) -> list[Server]:
+        """The centralized servers that are not kept back."""
+        return [s for s in self.centralized if not s.held]
+
     def all_ready(self) -> bool:
-        """Whether every centralized server is open and initialized."""
-        return all(s.ready for s in self.centralized)
+        """Whether every centralized server that is not kept back is open and initialized."""
+        return all(s.ready for s in self.present())
 
     def all_assigned(self) -> bool:
-        """Whether every centralized server is told what it should be."""
+        """Whether every centralized server that is not kept back is told what it should be."""
         target = self.target(self._ssc.place)
-        return all(s.ready and s.assigned == target for s in self.centralized)
+        return all(s.ready and s.assigned == target for s in self.present())

@@ -17,6 +17,7 @@ from primacy.machines.sequence import plan
 
 if TYPE_CHECKING:
     from primacy.machines.coordinator import Coordinator
+    from primacy.machines.servers import Server
 
 
 class Serving:
@@ -28,6 +29,12 @@ class Serving:
         self.term = 0
         self._began_term = 0  # the term whose failover or switchover sequence was begun
         self._reconnected_term = 0
+        self._reattaching: set[str] = set()  # keys of the reconnect sequences begun for that term
+
+    @property
+    def begun(self) -> bool:
+        """Whether the present term's sequence has begun here: a server that comes later is not in it."""
+        return self._began_term == self._ssc.term
 
     @property
     def serves(self) -> bool:
@@ -87,19 +94,36 @@ class Serving:
         self.served(ssc.term)
 
     def _reconnect(self) -> None:
-        """Once for each term that serves: tell the local services of the primaries, and let them reattach."""
+        """Once for each term that serves, and once for each process that comes later: tell it, and let it reattach."""
         ssc, term = self._ssc, self.term
-        if term <= self._reconnected_term or not ssc.initialization.complete:
+        if max(term, ssc.term) > self._reconnected_term:
+            self._cancel_reconnect()  # what was begun for an earlier term is over
+        if not term or term < ssc.term or not ssc.initialization.complete:
             return
-        self._reconnected_term = term
-        ssc.runs.cancel("reconnect")
-        local = [s for s in ssc.servers.local if s.ready]
-        for server in local:
+        told = ("local", term, 0)
+        due = [s for s in ssc.servers.local if s.ready and s.assigned != told]
+        for server in due:
+            server.assigned = told
             ssc.emit(ToHost(server.service, self._primaries_message(term)))
-        steps = plan("reconnect", ssc.servers.callbacks(local))
+        if term > self._reconnected_term:
+            self._reconnected_term = term
+            self._reattach("reconnect", due, f"term {term} serves")
+        else:
+            for server in due:
+                self._reattach(f"reconnect:{server.service}", [server], "its host was started again")
+
+    def _reattach(self, key: str, servers: list[Server], cause: str) -> None:
+        steps = plan("reconnect", self._ssc.servers.callbacks(servers))
         if steps:
-            frame = Frame(f"term {term} serves", "available", "available")
-            ssc.runs.begin("reconnect", "reconnect", steps, frame, lambda _: None)
+            self._reattaching.add(key)
+            self._ssc.runs.cancel(key)
+            frame = Frame(cause, "available", "available")
+            self._ssc.runs.begin(key, "reconnect", steps, frame, lambda _: None)
+
+    def _cancel_reconnect(self) -> None:
+        for key in self._reattaching:
+            self._ssc.runs.cancel(key)
+        self._reattaching.clear()
 
     def _primaries_message(self, term: int) -> host_wire.Primaries:
         assert self._ssc.record is not None

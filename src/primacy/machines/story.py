@@ -21,6 +21,7 @@ DETAILS = {
     "ServerChanged": "always: it follows from the functions and from who is master",
     "FunctionBegan": "of initialize and reconnect, and as a part of an operation, whose beginning is told",
     "FunctionEnded": "of reconnect, when it was completed",
+    "RecoveryStep": "of a server that is simply started again: its end is told",
     "ObituaryHeard": "when another node has told this death before, or the node itself that it stops",
     "NodeChanged": "when the node's death or start, or another node, has told it before",
     "LinkChanged": "when no other link goes on (then the node is unreachable), or it is not the master's word",
@@ -51,6 +52,8 @@ class Story:
                 return said.get("function") not in ("initialize", "reconnect") and not said.get("operation")
             case "FunctionEnded":
                 return said.get("function") != "reconnect" or said.get("outcome") != "completed"
+            case "RecoveryStep":
+                return said.get("applied") != "restart"
             case "MasterElected":
                 self._master, self._lost = str(said.get("node")), False
                 self._came(self._master)

@@ -17,7 +17,7 @@ from primacy.machines.coordination import Facts
 from primacy.machines.ids import SECOND
 from primacy.machines.preconditions import Situation, reasons_against
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import patience_ns, plan
+from primacy.machines.sequence import Wait, patience_ns, plan
 from primacy.machines.swap import Outcome, Purpose
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Switchover:
         self._waiting: set[str] = set()
         self._term = 0
         self._deadline_ns = 0
+        self._began_ns = 0
         self._cause = ""
         self._to = ""
         self._ended: Ended | None = None
@@ -62,7 +63,7 @@ class Switchover:
     def begin(self, facts: Facts, cause: str, ended: Ended) -> None:
         """Begin; the preconditions hold. `ended` is called once, with the true outcome."""
         self._term, self._cause, self._to = self._ssc.term, cause, facts.vice
-        self._ended = ended
+        self._ended, self._began_ns = ended, self._ssc.now_ns
         self._quiesce("quiescing")
 
     def quiesced(self, service: str, term: int) -> None:
@@ -124,6 +125,21 @@ class Switchover:
             self._ssc.runs.abort(FUNCTION, "its time is over")
         else:
             self._undo(f"not quiesced in time: {', '.join(sorted(self._waiting))}")
+
+    def waits(self) -> list[Wait]:
+        """Who is waited for between the levels, since the switchover was begun."""
+        match self.phase:
+            case "quiescing" | "draining":
+                what = [
+                    f"{service} to finish the calls that it has accepted" for service in sorted(self._waiting)
+                ]
+            case "swapping":
+                return [Wait(f"the ledger to name {self._to} master", self._began_ns, function=FUNCTION)]
+            case "waiting":
+                what = [f"{self._to} to serve"]
+            case _:
+                what = []  # its callbacks are waited for
+        return [Wait(each, self._began_ns, self._deadline_ns, FUNCTION) for each in what]
 
     # ---- phases ----
 
