@@ -34,19 +34,21 @@ POSITIONS_BYTES_MAX = 600  # names of the centralized services with their journa
 _POSITION_BYTES = 14
 ON_FAILURE = ("refuse", "retry", "restart", "escalate")
 _ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
-_RESERVED = {"master", "vice", "all"}
+_RESERVED = {"master", "vice", "all", "cluster"}
 
 
 class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
     """[cluster] name: shown to people. profile: carrier | lan | wan. cold_start: integrity | availability.
 
     auto_promote: a spare is promoted when nobody else could be vice.
+    failback: manual | when-in-step (the master hands over to the ready vice if that has the highest priority).
     """
 
     name: str = "primacy"
     profile: str = "lan"
     cold_start: str = "integrity"
     auto_promote: bool = True
+    failback: str = "manual"
 
 
 class Node(Struct, frozen=True, forbid_unknown_fields=True):
@@ -223,6 +225,8 @@ def _check_cluster(table: Table) -> list[tuple[str, str, str]]:
         found.append(("cluster.profile", repr(table.cluster.profile), f"want one of {', '.join(PROFILES)}"))
     if table.cluster.cold_start not in ("integrity", "availability"):
         found.append(("cluster.cold_start", repr(table.cluster.cold_start), "want integrity or availability"))
+    if table.cluster.failback not in ("manual", "when-in-step"):
+        found.append(("cluster.failback", repr(table.cluster.failback), "want manual or when-in-step"))
     return found
 
 
@@ -236,7 +240,9 @@ def _check_nodes(table: Table) -> list[tuple[str, str, str]]:
     for node, entry in sorted(table.nodes.items()):
         where = f"nodes.{node}"
         if not _ID.fullmatch(node) or node in _RESERVED:
-            found.append((where, repr(node), "want a-z, 0-9 and -, at most 32, not master, vice or all"))
+            found.append(
+                (where, repr(node), "want a-z, 0-9 and -, at most 32, not master, vice, all or cluster")
+            )
         if not 1 <= len(entry.links) <= 4:
             found.append((f"{where}.links", f"{len(entry.links)} links", "want 1 to 4 addresses"))
         if not -PRIORITY_MAX <= entry.priority <= PRIORITY_MAX:

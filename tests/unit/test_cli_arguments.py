@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from primacy.cli.common import node_named
+from primacy.cli.common import USAGE, node_named
 from primacy.cli.functions import link_index, system_lines
 from primacy.cli.kill import Report
+from primacy.cli.main import main
+from primacy.cli.maintenance import seconds
 from primacy.cli.names import read_names
 from primacy.cli.services import pairs
 from primacy.cli.up import Wanted
@@ -19,6 +22,8 @@ from primacy.local import table
 from primacy.local.layout import Layout
 from primacy.machines.control_wire import Topology
 
+_PARAMETER = click.Option(["--for"])
+_CONTEXT = click.Context(click.Command("maintenance"))
 _TOPOLOGY = Topology("demo", 7, "n2", "n3", True, [])
 
 
@@ -50,6 +55,27 @@ def test_a_link_is_its_number_or_its_address() -> None:
     for word in ("0", "3", "127.0.0.3", "x", "-1", "²"):
         with pytest.raises(ConfigError, match=r"1 \(127\.0\.0\.1\), 2 \(127\.0\.0\.2\)"):
             link_index(word, addresses)
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [(None, None), ("90s", 90), ("30m", 1800), ("1h30m", 5400), ("1.5s", 1.5), ("1d", 86400)],
+)
+def test_a_time_has_units(word: str | None, expected: float | None) -> None:
+    assert seconds(_CONTEXT, _PARAMETER, word) == expected
+
+
+@pytest.mark.parametrize("word", ["", "90", "h", "2x", "-1h", "1h 30m", "0s", "31d", "1h30", "٣s"])
+def test_what_is_no_time_is_wrong_usage(word: str) -> None:
+    with pytest.raises(click.BadParameter, match="want"):
+        seconds(_CONTEXT, _PARAMETER, word)
+
+
+@pytest.mark.parametrize(
+    "words", [["failover"], ["maintenance", "off", "--for", "1h"], ["maintenance", "--reason", "x"]]
+)
+def test_a_command_that_makes_no_sense_is_wrong_usage(words: list[str]) -> None:
+    assert main(words) == USAGE
 
 
 def test_it_is_told_whether_a_machine_halts_or_a_command_is_only_written_down() -> None:

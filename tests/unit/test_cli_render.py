@@ -110,6 +110,25 @@ def test_a_ledger_that_does_not_answer_is_told() -> None:
     assert "does not answer" in drawn(render.status_tables(status))
 
 
+def test_maintenance_is_never_hidden() -> None:
+    row = {
+        "scope": "cluster",
+        "by": "ada",
+        "reason": "switches",
+        "since_wall_ns": 1,
+        "until_wall_ns": 2 * 10**18,
+    }
+    rows = [row | {"left_s": 5400.0}, {"scope": "n2", "by": "bob", "reason": "", "until_wall_ns": None}]
+    status = STATUS | {"maintenance": rows}
+    assert render.headline(status).endswith(", MAINTENANCE of cluster, n2")
+    first, second = render.maintenance_lines(status)
+    assert first.startswith("maintenance of the cluster: no automatic failover, until 2033-05-")
+    assert first.endswith("(1 h 30 min left), by ada: switches")
+    assert second == "maintenance of n2: no role, until it is switched off, by bob"
+    assert {first, second} <= set(render.status_lines(status))
+    assert "no automatic failover" in drawn(render.status_tables(status), 200)
+
+
 def test_the_tables_say_what_the_lines_say() -> None:
     text = drawn(render.status_tables(STATUS))
     for word in (

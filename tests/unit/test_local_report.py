@@ -11,6 +11,7 @@ from primacy.local.create import create
 from primacy.local.layout import Layout
 from primacy.local.nodes import Started
 from primacy.local.status import local_status
+from primacy.machines.maintenance import Notice, encode_all
 from tests.unit.local_tools import running, wait_for
 
 _LINES = [
@@ -59,6 +60,10 @@ async def test_the_local_status_has_the_form_of_every_status(tmp_path: Path) -> 
     assert (found["cluster"], found["in_service"], found["master"]) == ("primacy", False, None)
     assert [(node["id"], node["role"]) for node in found["nodes"]] == [("n1", "out"), ("n2", "out")]
     assert found["waits"] == [f"no node runs: `primacy up --dir {layout.root}` starts them"]
+    assert found["maintenance"] == []
+    layout.maintenance("n1").write_bytes(encode_all({"n2": Notice(True, 1, "ada", "", 0)}))
+    layout.maintenance("n2").write_bytes(encode_all({"n2": Notice(True, 2, "ada", "a new disk", 0)}))
+    assert [row["reason"] for row in local_status(layout)["maintenance"]] == ["a new disk"]
     with running(layout.node("n1")):
         assert "n1" in local_status(layout)["waits"][0]
         wait_for(lambda: len(faults.processes_of(layout.node("n1"))) == 5)

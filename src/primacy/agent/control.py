@@ -1,8 +1,9 @@
 """What operators, clients and other agents may ask of this agent, and its answers.
 
-Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, and the functions of the
-cluster (requests.py). Verbs among agents: status, `local` (a node's own part of it), `system` (whether it can halt or
-reboot its machine), and the functions, handed to the master.
+Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, failover (forcing.py),
+maintenance (maintenance.py), and the functions of the cluster (requests.py). Verbs among agents: status, `local` (a
+node's own part of it), `system` (whether it can halt or reboot its machine), witness and failover (forcing.py), and
+the functions, handed to the master.
 
 Whatever a caller sends, each request has exactly one answer: arguments are checked here, before any machine sees
 them, and a bug in an answer costs that answer alone: it is written to the log and told as `failed`.
@@ -17,6 +18,8 @@ from functools import partial
 from typing import Any
 
 from primacy.agent import event_pages, status, system_level
+from primacy.agent.failback import Returning
+from primacy.agent.forcing import Forcing
 from primacy.agent.node import Node
 from primacy.agent.requests import TARGETS, Requests, shown
 from primacy.agent.tasks import Tasks
@@ -31,6 +34,7 @@ from primacy.machines.outline import outline
 STATUS_S_MAX = 0.5
 CALLERS_MAX = 1000
 REQUESTS_MAX = 100  # of one caller, in progress
+NAME_LENGTH_MAX = 64
 
 Outcome = tuple[str, Any, list[str]]  # (kind, result, reasons)
 
@@ -55,6 +59,8 @@ class Control:
         self._told: Topology | None = None
         self._tell_due = False
         self._tasks = Tasks(f"the agent of {node.me.node}, answering its callers")
+        self._forcing = Forcing(node)
+        self._returning = Returning(node, lambda arguments: self._do("switchover", arguments))
         node.on_change = self._changed
         node.answer_peer = self._answer_peer
         self._verbs: dict[str, Callable[[dict[str, Any]], Awaitable[Outcome]]] = {
@@ -64,6 +70,8 @@ class Control:
             "sequence": self._sequence,
             "ping": self._ping,
             "what_if": lambda a: what_if(node, self._do, a),
+            "failover": self._forcing.asked,
+            "maintenance": self._maintenance,
         }
 
     def accept(self, stream: Stream) -> None:
@@ -78,6 +86,7 @@ class Control:
 
     def close(self) -> None:
         """The agent ends: nothing is answered any more."""
+        self._returning.close()
         self._tasks.cancel()
 
     # ---- callers ----
@@ -114,7 +123,7 @@ class Control:
             _answer(caller.stream, request, outcome)
 
         async def work() -> None:
-            answer(await self._do(request.verb, request.arguments))
+            answer(await self._do(request.verb, signed(caller.stream.peer.name, request.arguments)))
 
         caller.requests += 1
         self._tasks.start(work(), lambda error: answer(self._broken(request.verb, error)))
@@ -141,6 +150,10 @@ class Control:
     # ---- verbs ----
 
     async def _answer_peer(self, node: str, verb: str, arguments: dict[str, Any]) -> Outcome:
+        if verb == "witness":
+            return self._forcing.witness()
+        if verb == "failover":
+            return await self._forcing.here(arguments)
         if verb == "local":
             return "done", status.local(self._node), []
         if verb == system_level.VERB:
@@ -173,6 +186,11 @@ class Control:
         except TimeoutError:
             return None
         return told.result if told.kind == "done" else None
+
+    async def _maintenance(self, arguments: dict[str, Any]) -> Outcome:
+        node, facts = self._node, self._node.facts()
+        master = facts.master if facts.master in facts.members else ""  # a lost one may be put in maintenance
+        return await node.maintenance.asked(arguments, node.table.nodes, master)
 
     async def _link(self, arguments: dict[str, Any]) -> Outcome:
         link, up = arguments.get("link"), arguments.get("up")
@@ -235,6 +253,14 @@ class Control:
             self._told = topology
             for stream in list(self._subscribers):
                 _push(stream, topology)
+
+
+def signed(credential: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Say in whose name it is asked: by the credential, and by the name that the caller gives itself, if any."""
+    name = arguments.get("by")
+    if not isinstance(name, str) or not name.isprintable() or not name.strip():
+        return arguments | {"by": credential}
+    return arguments | {"by": f"{name[:NAME_LENGTH_MAX]} (credential {credential})"}
 
 
 def _answer(stream: Stream, request: Request, outcome: Outcome) -> None:

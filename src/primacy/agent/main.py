@@ -85,6 +85,7 @@ async def _run(boot: Boot, fd: int) -> int:
     ledger, table, entries = opened
     pulse.follow(table.times.beat_ns)
     node = Node(boot, table, cluster, entries, ledger, guardian, client, read_key(Path(boot.cluster_key)))
+    await node.maintenance.load(ledger)
     control = Control(node)
     listener = Listener()
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from primacy.agent import build, failure_file
 from primacy.agent.clock import Clock
 from primacy.agent.confirming import Confirming
@@ -23,6 +25,7 @@ from primacy.agent.hosts import Hosts
 from primacy.agent.last_words import LastWords
 from primacy.agent.ledger_line import LedgerLine
 from primacy.agent.link_watch import LinkWatch
+from primacy.agent.maintenance import Keeper
 from primacy.agent.peers import PeerStreams
 from primacy.agent.records import Records
 from primacy.boot import Boot
@@ -95,6 +98,7 @@ class Node:
         self._meet(entries)
         self.answer_peer: Callable[[str, str, dict[str, Any]], Any] = _nobody
         self.on_answer: Callable[[coordination.Answer], None] = lambda answer: None
+        self.on_forced: Callable[[membership.ForceAnswered], None] = lambda answer: None
         self.on_change: Callable[[], None] = lambda: None
         self.on_link: Callable[[int, bool], None] = lambda index, up: None
         self.refused_connections: Callable[[], int] = lambda: 0
@@ -109,10 +113,15 @@ class Node:
             self._timer_fired,
             lambda: self.post(coordination.Tick(now_ns=now_ns())),
         )
+        directory = Path(boot.directory)
+        in_term = lambda event: self.publish(msgspec.structs.replace(event, term=self.monitor.term))  # noqa: E731
+        self.maintenance = Keeper(self.me.node, directory, self.ledger.swap_key, self.post, in_term)
+        self.records.on_other = self.maintenance.given
 
     def start(self) -> None:
         """Begin: everything is connected."""
         self.publish(NodeStarted(node=self.me.node, incarnation=self.me.incarnation))
+        self.maintenance.start()
         self.records.start()
         self.post(coordination.Started(now_ns=now_ns()))
         self.post(membership.Tick(now_ns=now_ns()))
@@ -173,6 +182,8 @@ class Node:
                 self._adopted(record)
                 self._watch_links()
                 self.post(coordination.Membership(now_ns=now_ns(), effect=effect))
+            case membership.ForceAnswered():
+                self.on_forced(effect)
             case _:
                 self.post(coordination.Membership(now_ns=now_ns(), effect=effect))
 
@@ -367,23 +378,12 @@ class Node:
 
     def facts(self) -> coordination.Facts:
         """What the monitor knows now: the inputs of all preconditions."""
-        record, monitor = self.monitor.record, self.monitor
-        vice = record.vice if record is not None else None
-        return coordination.Facts(
-            role=monitor.role,
-            term=monitor.term,
-            master=record.master.node if record is not None else "",
-            vice=vice.node if vice is not None else "",
-            vice_ready=vice is not None and vice.ready,
-            lease_held=monitor.master.lease.held(now_ns()),
-            swap_open=monitor.swap is not None,
-            members=self.members,
-            nodes=self.records.entries,
-        )
+        return build.facts(self.monitor, self.members, self.records.entries, now_ns())
 
     async def close(self) -> None:
         """Close everything; hosts have ended before."""
         self.clock.stop()
+        self.maintenance.close()
         if self._health_timer is not None:
             self._health_timer.cancel()
         self.port.close()

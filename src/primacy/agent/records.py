@@ -42,6 +42,7 @@ class Records:
     def __init__(self, table: Table, entries: tuple[NodeEntry, ...], line: LedgerLine, post: Post) -> None:
         self.entries = entries
         self.operations = Operations()
+        self.on_other: Callable[[str, int, bytes | None], None] = lambda key, revision, value: None
         self.on_table: Callable[[Table], None] = lambda table: None
         self.on_nodes: Callable[[tuple[NodeEntry, ...]], None] = lambda entries: None
         self._table = table
@@ -113,6 +114,7 @@ class Records:
                 del self._waiting[operation]
 
     def _other(self, key: str, revision: int, value: bytes | None) -> None:
+        self.on_other(key, revision, value)
         try:
             if key.startswith(NODES):
                 self._node(key.removeprefix(NODES), value)

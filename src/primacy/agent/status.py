@@ -69,6 +69,7 @@ def whole(node: Node, locals_: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "vice": facts.vice or None,
         "vice_ready": facts.vice_ready,
         "in_service": in_service(node) and facts.master in facts.members,
+        "maintenance": node.maintenance.shown(),
         "waits": _waits(node),
         "ledger": {"url": node.boot.ledger, "available": node.ledger.available},
         "nodes": nodes,
@@ -163,6 +164,8 @@ def _waits(node: Node) -> list[str]:
     if node.monitor.role == "member" and node.monitor.member.waits_for:
         waits.append(f"{node.me.node}: {node.monitor.member.waits_for}")
     waits += nobody_may_claim(node.facts(), node.monitor.record)
+    if node.monitor.role == "vice" and node.monitor.vice.waits_for:
+        waits.append(f"{node.me.node}: {node.monitor.vice.waits_for}")
     if not node.ledger.available:
         waits.append("the ledger does not answer; roles stay as they are until it does")
     return waits + _troubles(node)

@@ -58,14 +58,14 @@ def scene(node: Node) -> Scene:
     """Return what this node's monitor knows, as a copy."""
     monitor, times = node.monitor, node.table.times
     peers, record, now = monitor.peers, monitor.record, now_ns()
-    view = peers.vice_view(now, times.silence_ns, monitor.dead, monitor.master.kept_back)
+    view = peers.vice_view(now, times.silence_ns, monitor.dead, monitor.master.why_kept_back())
     own = ViceCandidate(
         node=node.me.node,
         incarnation=node.me.incarnation,
         priority=peers.own.priority,
         eligible=peers.own.eligible,
         available=peers.own.available,
-        kept_back="",
+        kept_back=monitor.master.why_kept_back().get(node.me.node, ""),
         able=node.coordinator.servers.all_ready(),
         leaving=False,
         dead=False,
@@ -88,6 +88,7 @@ def scene(node: Node) -> Scene:
         silence_ns=times.silence_ns,
         volatile=monitor.volatile,
         availability=monitor.availability,
+        held=monitor.maintenance.cluster,
     )
 
 

@@ -28,6 +28,10 @@ COMMANDS = {
     "status": Command("primacy.cli.view:status", "Who is master, who is vice, what state each server is in."),
     "events": Command("primacy.cli.events:events", "What happened, on all nodes, in causal order."),
     "switchover": Command("primacy.cli.functions:switchover", "Hand mastership over to the vice, in order."),
+    "failover": Command("primacy.cli.last_resort:failover", "Make a node master by force: the last resort."),
+    "maintenance": Command(
+        "primacy.cli.maintenance:maintenance", "No automatic failover, or no role for a node."
+    ),
     "shutdown": Command("primacy.cli.functions:shutdown", "Shut a node down in order, or all."),
     "sequence": Command(
         "primacy.cli.sequence:sequence", "The plan of a function: levels, callbacks, barriers."

@@ -38,6 +38,11 @@ EVENT_STYLES = {
     "RecoveryStep": "yellow",
     "FormationWaits": "yellow",
     "Decided": "dim",
+    "MasterForced": "bold red",
+    "ClaimHeld": "yellow",
+    "MaintenanceBegan": "magenta",
+    "MaintenanceEndsSoon": "bold magenta",
+    "MaintenanceEnded": "magenta",
 }
 
 
@@ -48,8 +53,22 @@ def headline(status: dict[str, Any]) -> str:
     vice = f"vice {status['vice']} ({'ready' if status.get('vice_ready') else 'catching up'})"
     return (
         f"cluster {status.get('cluster') or '?'}: {state}, term {status.get('term', 0)}, {master}, "
-        f"{vice if status.get('vice') else 'no vice'}"
+        f"{vice if status.get('vice') else 'no vice'}{_maintenance_of_cluster(status)}"
     )
+
+
+def maintenance_lines(status: dict[str, Any]) -> list[str]:
+    """Return what is in maintenance, one line each; of a status or of the answer of `primacy maintenance`."""
+    lines = []
+    for row in status.get("maintenance") or []:
+        of = "the cluster: no automatic failover" if row["scope"] == "cluster" else f"{row['scope']}: no role"
+        until = "until it is switched off"
+        if row.get("until_wall_ns"):
+            at = datetime.fromtimestamp(row["until_wall_ns"] / 1e9).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+            until = f"until {at} ({_span(row['left_s'])} left)"
+        reason = f": {row['reason']}" if row.get("reason") else ""
+        lines.append(f"maintenance of {of}, {until}, by {row['by']}{reason}")
+    return lines
 
 
 def status_lines(status: dict[str, Any]) -> list[str]:
@@ -71,6 +90,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     ledger = status.get("ledger")
     if isinstance(ledger, dict) and not ledger.get("available", True):
         lines.append(f"ledger {ledger.get('url')} does not answer: roles stay as they are until it does")
+    lines += maintenance_lines(status)
     lines += [f"waits: {reason}" for reason in status.get("waits") or []]
     return lines
 
@@ -108,6 +128,7 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
     ledger = status.get("ledger")
     if isinstance(ledger, dict) and not ledger.get("available", True):
         parts.append(Text("the ledger does not answer: roles stay as they are until it does", "yellow"))
+    parts += [Text(line, "bold magenta") for line in maintenance_lines(status)]
     parts += [Text(f"waits: {reason}", "yellow") for reason in status.get("waits") or []]
     return Group(*parts)
 
@@ -177,6 +198,20 @@ def _services_table(status: dict[str, Any]) -> RenderableType:
         row += [str(service.get("durability")), _number(service.get("sequence")), _number(service.get("lag"))]
         table.add_row(*row)
     return table
+
+
+def _maintenance_of_cluster(status: dict[str, Any]) -> str:
+    """Return what the headline adds, so that a view of one line does not hide it either."""
+    scopes = [row["scope"] for row in status.get("maintenance") or []]
+    return f", MAINTENANCE of {', '.join(scopes)}" if scopes else ""
+
+
+def _span(seconds: float) -> str:
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left} s" if minutes else f"{left} s"
 
 
 def _number(value: int | None) -> str:

@@ -28,6 +28,7 @@ def status(watch: bool, directory: str | None, deadline_s: float, as_json: bool)
 
     \b
     With --json: {cluster, term, master, vice, vice_ready, in_service, waits,
+      maintenance: [{scope, by, reason, since_wall_ns, until_wall_ns, left_s}],
       nodes: [{id, incarnation, role, eligible, links: [{address, up}], servers: {service: state},
                function, level, waiting,
                waiting_for: [{for, function, level, since_s, until_s}]}],

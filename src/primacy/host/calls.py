@@ -36,7 +36,7 @@ from primacy.machines.call_wire import (
     SessionOpened,
     encode,
 )  # fmt: skip
-from primacy.machines.entries import Entries, Entry, SessionBegun, SessionEnded, SessionsTouched
+from primacy.machines.entries import Entries, Entry, SessionEnded, SessionsTouched
 from primacy.machines.history import Batch
 from primacy.machines.replica import Replica
 from primacy.machines.session import Verdict
@@ -162,8 +162,8 @@ class Calls:
             return
         if not self._gathered:
             self._begin()
-        entry = SessionBegun()
-        id = self.replica.sequence + 1
+        entry = self.replica.next_session()
+        id = entry.id
         if self.replica.note(entry):
             self.heard[id] = self._turn_ns
         else:

@@ -11,6 +11,7 @@
     DIR/nodes/ID/guardian.json        its guardian, while there is one
     DIR/nodes/ID/node.log             standard error of guardian, agent and hosts
     DIR/nodes/ID/events.jsonl         its events
+    DIR/nodes/ID/maintenance.json     what it knows of maintenance
     DIR/nodes/ID/services/SERVICE/    what its server of a service keeps: the journal
 
 Paths are absolute, because the ledger's URL and the services' paths are.
@@ -88,6 +89,10 @@ class Layout:
     def events_aside(self, node: str) -> Path:
         """A node's older events: the file that was put aside when it had grown too large."""
         return self.events(node).with_suffix(".old.jsonl")
+
+    def maintenance(self, node: str) -> Path:
+        """What the node has kept of maintenance."""
+        return self.node(node) / "maintenance.json"
 
     def nodes(self) -> list[str]:
         """The ids of the nodes that have a directory here, sorted."""

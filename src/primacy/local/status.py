@@ -6,6 +6,8 @@ is out, and `waits` says why.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from typing import Any
 
 from primacy import config
@@ -13,6 +15,7 @@ from primacy.errors import ConfigError
 from primacy.local import faults
 from primacy.local.layout import Layout
 from primacy.local.processes import guardian_of
+from primacy.machines import maintenance
 
 
 def local_status(layout: Layout) -> dict[str, Any]:
@@ -40,12 +43,25 @@ def local_status(layout: Layout) -> dict[str, Any]:
         status["waits"].append(
             f"no agent answers, though the guardians of {', '.join(running)} run: see their node.log"
         )
+    status["maintenance"] = _maintenance(layout, list(table.nodes))
     status["waits"] += [f"{node} is frozen: `primacy kill {node} --how thaw`" for node in frozen]
     return status
+
+
+def _maintenance(layout: Layout, nodes: list[str]) -> list[dict[str, Any]]:
+    """What the nodes' files say is in maintenance."""
+    known = maintenance.Maintenance("")
+    now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+    for node in nodes:
+        path = layout.maintenance(node)
+        with contextlib.suppress(OSError, ConfigError):
+            for scope, notice in maintenance.decode_all(path.read_bytes(), str(path)).items():
+                known.learned(scope, notice, now_ns, wall_ns)
+    return known.shown(now_ns)
 
 
 def _empty(name: str) -> dict[str, Any]:
     return {
         "cluster": name, "term": 0, "master": None, "vice": None, "vice_ready": False, "in_service": False,
-        "waits": [], "nodes": [], "services": [],
+        "maintenance": [], "waits": [], "nodes": [], "services": [],
     }  # fmt: skip

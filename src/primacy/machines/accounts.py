@@ -39,6 +39,8 @@ def _claim(i: Inputs) -> list[str]:
         if i["ready"]
         else "the record did not name this life of the node as ready vice"
     ]
+    if i.get("held"):
+        lines.append(f"{i['held']}")
     if i["master_dead"]:
         lines.append(
             f"the guardian of {i['master']} had said that all its processes are dead: that replaces the grace of "
@@ -77,6 +79,8 @@ def _form(i: Inputs) -> list[str]:
             lines.append(f"the guardian of {record['master']['node']} had said that it is dead")
     lines.append(f"heard: {', '.join(sorted(heard))}; eligible: {', '.join(sorted(i['eligible']))}")
     lines.append(f"no master had been heard for {ms(i['waited_ns'])} (window {ms(i['window_ns'])})")
+    if i.get("held"):
+        lines.append(f"{i['held']}")
     if i["volatile"]:
         lines.append("a service keeps its state in memory only: a restarted node is never in step")
     if i["availability"]:
@@ -136,6 +140,22 @@ def _rescue(i: Inputs) -> list[str]:
     return lines
 
 
+def _force(i: Inputs) -> list[str]:
+    record, lines = i["record"], []
+    if record is not None:
+        lines.append(f"the record named {record['master']['node']} as master of term {record['term']}")
+        if record["master"]["incarnation"] in i["dead"]:
+            lines.append(f"the guardian of {record['master']['node']} had said that it is dead")
+    if i["assume_dead"]:
+        lines.append(f"an operator declared {i['assume_dead']} dead")
+    if i["master_silent_ns"] is not None:
+        lines.append(f"the master had not been heard for {ms(i['master_silent_ns'])}")
+    if i["vice_silent_ns"] is not None:
+        lines.append(f"the ready vice had not been heard for {ms(i['vice_silent_ns'])}")
+    asked = ", ".join(sorted(w["member"]["node"] for w in i["witnesses"]))
+    return [*lines, f"asked just now, and answered: {asked or 'nobody'}"]
+
+
 def _recover(i: Inputs) -> list[str]:
     limits = i["limits"]
     lines = [
@@ -179,5 +199,6 @@ _TELL: dict[str, Callable[[Inputs], list[str]]] = {
     "appoint": _appoint,
     "rescue": _rescue,
     "request": _request,
+    "force": _force,
     "recover": _recover,
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from primacy.machines.ids import MS, Member
-from primacy.machines.membership import Greet, Send
+from primacy.machines.membership import Greet, Send, Served
 from primacy.machines.messages import WIRE_MAX, WIRE_MIN, Announce, Hello
 
 if TYPE_CHECKING:
@@ -54,6 +54,23 @@ class Announcer:
         peer = self._cmm.peers.get(sender.node)
         if peer is not None and version > peer.acknowledged_version:
             peer.acknowledged_version = version
+
+    def greeted(self, hello: Hello) -> None:
+        """A node of this cluster says hello; one that has not heard this node's present life is greeted back."""
+        cmm = self._cmm
+        if hello.cluster != cmm.cluster or hello.member.node == cmm.me.node:
+            return
+        peer = cmm.peers.greeted(hello, cmm.now_ns)
+        if peer is not None and cmm.me.incarnation not in hello.seen:
+            self.greet((peer.entry.id,))
+
+    def told(self, sender: Member, announce: Announce) -> None:
+        """A master announced its record, which is known by now; perhaps it serves, too."""
+        cmm = self._cmm
+        news = announce.record.term == cmm.term != cmm.served_term
+        if announce.serving and news and sender == announce.record.master:
+            cmm.served_term = cmm.term
+            cmm.emit(Served(cmm.term))
 
     def consider(self) -> None:
         """Send what is due."""

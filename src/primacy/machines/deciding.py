@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from primacy.machines import formation, preconditions, rulings, rungs
+from primacy.machines import formation, last_resort, preconditions, rulings, rungs
 from primacy.machines.events import Event
 from primacy.machines.events_decision import Decided
 
@@ -59,6 +59,11 @@ RULES: dict[str, Rule] = {
             "EndLife": "to end this life of the node",
             "TryAgain": "to try again",
         },
+    ),
+    "force": Rule(
+        last_resort.View,
+        last_resort.decide,
+        {"Force": "to take mastership by force", "Refuse": "not to use force"},
     ),
     "recover": Rule(rungs.View, rungs.decide, {"Step": "how to recover a server"}),
     "request": Rule(

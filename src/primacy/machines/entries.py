@@ -18,7 +18,12 @@ from primacy.machines.call_wire import Call
 
 
 class SessionBegun(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="b"):
-    """A session begins; its id is this entry's sequence."""
+    """A session begins. id: 0 in entries of the first release, where it was the entry's sequence.
+
+    An id must never be given twice, not even when entries were lost by force and their sequences come again.
+    """
+
+    id: int = 0
 
 
 class SessionsTouched(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="t"):

@@ -12,6 +12,13 @@ import msgspec
 
 from primacy.machines.event_base import Base
 from primacy.machines.events_decision import Decided
+from primacy.machines.events_operator import (
+    ClaimHeld,
+    MaintenanceBegan,
+    MaintenanceEnded,
+    MaintenanceEndsSoon,
+    MasterForced,
+)
 
 
 class MasterElected(Base, frozen=True, kw_only=True):
@@ -364,6 +371,7 @@ Event = (
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
     | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | RecoveryStep | InService
     | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | Decided
+    | MasterForced | ClaimHeld | MaintenanceBegan | MaintenanceEndsSoon | MaintenanceEnded
 )  # fmt: skip
 
 

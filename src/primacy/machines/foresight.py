@@ -40,7 +40,8 @@ class Foreseen(Struct, frozen=True):
 
 class Scene(Struct, frozen=True):
     """What a monitor knows. serving: the master serves. nodes: all nodes of the table but the one that looks, as
-    candidates; own: that one, as the others would see it. lease_ns, grace_ns, silence_ns: the timing."""
+    candidates; own: that one, as the others would see it. lease_ns, grace_ns, silence_ns: the timing. held: why
+    nobody claims by itself now; empty when the cluster is not in maintenance."""
 
     me: Member
     record: Mastership | None
@@ -52,6 +53,7 @@ class Scene(Struct, frozen=True):
     silence_ns: int
     volatile: bool = False
     availability: bool = False
+    held: str = ""
 
 
 def parse(text: str) -> Question | str:
@@ -98,12 +100,23 @@ def _lose_master(
     if vice is None:
         return _nobody_claims(scene, record, question, everybody)
     view = rulings.ClaimView(
-        master, vice.ready, True, 0, scene.lease_ns, scene.grace_ns, on_time=True, record_read=True
+        master,
+        vice.ready,
+        True,
+        0,
+        scene.lease_ns,
+        scene.grace_ns,
+        on_time=True,
+        record_read=True,
+        held=scene.held,
     )
     proven = rulings.claim(view)
     silent = rulings.claim(replace(view, master_dead=False, silence_ns=scene.grace_ns))
     if not isinstance(proven, rulings.Claim) or not isinstance(silent, rulings.Claim):
-        return _nobody_claims(scene, record, question, everybody)
+        if not scene.held:
+            return _nobody_claims(scene, record, question, everybody)
+        assert isinstance(proven, rulings.Hold)
+        return Foreseen(question, False, [], [proven.reason], {})
     then = [
         f"if its processes die, its guardian says so, and {vice.node} claims term {record.term + 1} at once",
         f"if its machine or all its links are lost, {vice.node} claims after the grace of {ms(scene.grace_ns)}",
@@ -135,6 +148,7 @@ def _nobody_claims(
         dead=frozenset({record.master.incarnation}),
         volatile=scene.volatile,
         availability=scene.availability,
+        held=scene.held,
     )
     candidates, formers = {}, []
     for each in everybody.values():

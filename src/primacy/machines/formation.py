@@ -32,7 +32,8 @@ class View(Struct, frozen=True):
 
     eligible: ids of all eligible nodes of the table. heard: those heard lately, this node included. since_start_ns:
     age of this incarnation. waited_ns: how long no master has been heard. dead: incarnations with an obituary.
-    volatile: some centralized service has `memory` durability. availability: `cold_start = "availability"`.
+    volatile: some centralized service has `memory` durability. availability: `cold_start = "availability"`. held: why
+    this node forms nothing by itself now; empty when neither it nor the cluster is in maintenance.
     """
 
     me: Member
@@ -46,6 +47,7 @@ class View(Struct, frozen=True):
     dead: frozenset[str]
     volatile: bool = False
     availability: bool = False
+    held: str = ""
 
 
 class Form(Struct, frozen=True, tag=True):
@@ -63,6 +65,8 @@ class Wait(Struct, frozen=True, tag=True):
 
 def decide(view: View) -> Form | Wait:
     """Return whether this node claims mastership now.  Never raises."""
+    if view.held:
+        return Wait(view.held)
     me = next((c for c in view.heard if c.member == view.me), None)
     if me is None or view.me.node not in view.eligible:
         return Wait("this node is not eligible")
@@ -115,11 +119,12 @@ def _better(view: View, me: Candidate) -> Candidate | None:
         if record is not None and record.ready_vice == other.member:
             return other  # it lives, and claims by itself after the grace
     rivals = [c for c in view.heard if isinstance(standing(view, c), Form)]
-    best = min(rivals, key=_order, default=me)
+    best = min(rivals, key=order, default=me)
     return None if best.member == me.member else best
 
 
-def _order(candidate: Candidate) -> tuple[list[tuple[int, int]], int, str]:
+def order(candidate: Candidate) -> tuple[list[tuple[int, int]], int, str]:
+    """Return the key by which candidates are sorted: freshest journals, then priority, then id."""
     freshest = sorted(((-term, -sequence) for term, sequence in candidate.positions.values()))
     return freshest, -candidate.priority, candidate.member.node
 

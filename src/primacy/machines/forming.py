@@ -45,6 +45,13 @@ class MemberDuty:
             cmm.emit(Publish(waits))
             cmm.decisions.note("form", cmm.term, cmm.revision, view, decision)
 
+    def _held(self) -> str:
+        """Return why this node forms nothing by itself now."""
+        cmm, maintenance = self._cmm, self._cmm.maintenance
+        if maintenance.cluster:
+            return f"{maintenance.cluster}: nobody forms the cluster until it is over (`primacy maintenance off`)"
+        return f"{cmm.me.node} is in maintenance: it gets no role" if cmm.me.node in maintenance.nodes else ""
+
     def _record_is_fresh(self) -> bool:
         """Whether no master is heard any more, and the record was read since; read it when that is so."""
         cmm = self._cmm
@@ -61,12 +68,13 @@ class MemberDuty:
         cmm = self._cmm
         assert cmm.positions is not None
         me = Candidate(cmm.me, cmm.peers.own.priority, cmm.positions)
+        kept = cmm.maintenance.nodes
         others = cmm.peers.candidates(cmm.now_ns, cmm.timing.formation_ns)
         return View(
             me=cmm.me,
             record=cmm.record,
-            eligible=frozenset({p.entry.id for p in cmm.peers if p.entry.may_lead} | {cmm.me.node}),
-            heard=(me, *others),
+            eligible=cmm.peers.may_lead - kept,
+            heard=(me, *(o for o in others if o.member.node not in kept)),
             since_start_ns=cmm.now_ns - cmm.started_ns,
             waited_ns=cmm.now_ns - cmm.sign_ns,
             window_ns=cmm.timing.formation_ns,
@@ -74,4 +82,5 @@ class MemberDuty:
             dead=frozenset(cmm.dead),
             volatile=cmm.volatile,
             availability=cmm.availability,
+            held=self._held(),
         )

@@ -9,6 +9,7 @@ operator took down drops nobody: it is the one that is cut off, and its vice cla
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -144,6 +145,15 @@ class MasterDuty:
         else:
             self.kept_back.pop(node, None)
 
+    def why_kept_back(self) -> Mapping[str, str]:
+        """The nodes that get no role now, and why: a function takes them down, or they are in maintenance."""
+        maintained = self._cmm.maintenance.nodes
+        return (
+            {n: f"{n} is in maintenance" for n in maintained} | self.kept_back
+            if maintained
+            else self.kept_back
+        )
+
     def hand_over(self, event: HandOver) -> None:
         """Make the ready vice master. in_step: this node's servers are complete and become its ready secondaries;
         otherwise the new master begins alone and appoints whom it finds fit."""
@@ -243,7 +253,7 @@ class MasterDuty:
         cmm.wake(self._reread_ns)
         if self.serving_term != cmm.term or cmm.paused():
             return
-        view = cmm.peers.vice_view(cmm.now_ns, cmm.timing.silence_ns, cmm.dead, self.kept_back)
+        view = cmm.peers.vice_view(cmm.now_ns, cmm.timing.silence_ns, cmm.dead, self.why_kept_back())
         verdict = rulings.appoint(view)
         if isinstance(verdict, Appoint):
             vice = Vice(verdict.node, verdict.incarnation, ready=False)
@@ -260,7 +270,7 @@ class MasterDuty:
             vice.incarnation in cmm.dead,
             peer is not None and peer.entry.eligible,
             peer is not None and peer.entry.available,
-            self.kept_back.get(vice.node, ""),
+            self.why_kept_back().get(vice.node, ""),
             peer is not None and peer.leaving and peer.incarnation == vice.incarnation,
             self._unfit.get(self._record.appointment, ""),
             cmm.now_ns - end_ns,

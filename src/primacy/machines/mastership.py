@@ -23,13 +23,14 @@ from primacy.machines import messages
 from primacy.machines.announcing import Announcer
 from primacy.machines.deciding import Decisions
 from primacy.machines.events import MasterDeposed, MasterElected, ObituaryHeard
+from primacy.machines.forcing import ForceDuty
 from primacy.machines.formation import Positions
 from primacy.machines.forming import MemberDuty
 from primacy.machines.ids import NEVER_NS, Member
 from primacy.machines.master import MasterDuty
 from primacy.machines.membership import (
-    Adopted, Became, Closed, Effect, Gap, Grant, HandOver, Health, Input, Joined, KeepBack, Learned, Leaving, Linked,
-    NodeEntry, Publish, Read, ReadFailed, Received, Renew, Send, Served, Serving, Stalled, StopCluster,
+    Adopted, Became, Closed, Effect, Force, Gap, Grant, HandOver, Health, Input, Joined, KeepBack, Learned, Leaving,
+    Linked, Maintenance, NodeEntry, Publish, Read, ReadFailed, Received, Renew, Send, Serving, Stalled, StopCluster,
     SwapAnswer, Swapped, SwapRecord, TableChanged, Tick, Wake,
 )  # fmt: skip
 from primacy.machines.peers import Peers
@@ -39,7 +40,12 @@ from primacy.machines.timing import Timing
 from primacy.machines.vice import ViceDuty
 
 MASTER, VICE, MEMBER = "master", "vice", "member"
-_HOW = {Purpose.CLAIM: "failover", Purpose.FORM: "formation", Purpose.RENEW: "restart"}
+_HOW = {
+    Purpose.CLAIM: "failover",
+    Purpose.FORM: "formation",
+    Purpose.RENEW: "restart",
+    Purpose.FORCE: "force",
+}
 
 
 class Monitor:
@@ -73,6 +79,8 @@ class Monitor:
         self.master = MasterDuty(self)
         self.vice = ViceDuty(self)
         self.member = MemberDuty(self)
+        self.force = ForceDuty(self)
+        self.maintenance = Maintenance(now_ns=now_ns)
         self.announcer = Announcer(self)
         self.decisions = Decisions(me.node, lambda event: self.emit(Publish(event)))
         self.judge_ns = now_ns  # before this instant nobody is judged by the clock
@@ -119,6 +127,7 @@ class Monitor:
                 self._learned(revision, record, asked_ns)
             case ReadFailed():
                 self._read_asked_ns = None
+                self.force.read_failed()
             case Swapped(token=token, answer=answer, revision=revision):
                 self._swapped(token, answer, revision)
             case Gap():
@@ -146,6 +155,10 @@ class Monitor:
                 self.master.keep_back(node, why)
             case Linked(up=up):
                 self.master.linked = up
+            case Force():
+                self.force.asked(event)
+            case Maintenance():
+                self.maintenance = event
         self._consider()
         self.announcer.consider()
         self.regrant()
@@ -153,6 +166,7 @@ class Monitor:
         return self._out
 
     def _consider(self) -> None:
+        self.force.consider()
         if self.swap is not None:
             self._pursue_swap(self.swap)
         elif self.role == MASTER:
@@ -249,8 +263,10 @@ class Monitor:
 
     def _close(self, swap: Swap, outcome: Outcome) -> None:
         self.swap = None
-        if swap.purpose is Purpose.CLAIM and outcome is not Outcome.DONE:
+        if outcome is not Outcome.DONE:
             self.vice.unseal()
+        if swap.purpose is Purpose.FORCE:
+            self.force.closed(outcome)
         if outcome is Outcome.NOT_WRITTEN:
             self._pause_until_ns = self.now_ns + self.timing.beat_ns  # the ledger was unavailable
         self.emit(Closed(swap.purpose, outcome))
@@ -321,7 +337,7 @@ class Monitor:
 
     def _receive(self, sender: Member, message: messages.Message) -> None:
         if isinstance(message, messages.Hello):
-            self._greeted(message)
+            self.announcer.greeted(message)
             return
         if isinstance(message, messages.Obituary):
             if message.member == sender:  # nobody speaks for another
@@ -339,15 +355,9 @@ class Monitor:
             case messages.Announce(revision=revision, record=record, version=version):
                 self.emit(Send(sender.node, messages.Heard(version)))
                 self._learn(revision, record)
-                self._hear_served(sender, message)
+                self.announcer.told(sender, message)
             case messages.Heard(version=version):
                 self.announcer.heard(sender, version)
-
-    def _hear_served(self, sender: Member, announce: messages.Announce) -> None:
-        news = announce.record.term == self.term != self.served_term
-        if announce.serving and news and sender == announce.record.master:
-            self.served_term = self.term
-            self.emit(Served(self.term))
 
     def _beaten(self, sender: Member, beat: messages.Beat) -> None:
         """Answer a beat. Only a vice that knows itself as such, and is not sealed, makes a promise."""
@@ -371,13 +381,6 @@ class Monitor:
         return messages.Echo(
             beat.term, self.revision, beat.sent_ns, promise, self.health.able, not broken, appointment
         )
-
-    def _greeted(self, hello: messages.Hello) -> None:
-        if hello.cluster != self.cluster or hello.member.node == self.me.node:
-            return
-        peer = self.peers.greeted(hello, self.now_ns)
-        if peer is not None and self.me.incarnation not in hello.seen:
-            self.announcer.greet((peer.entry.id,))
 
     def _bury(self, member: Member) -> None:
         if member.incarnation not in self.dead:

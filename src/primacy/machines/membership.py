@@ -14,6 +14,7 @@ from primacy.machines import messages
 from primacy.machines.events import Event
 from primacy.machines.formation import Positions
 from primacy.machines.ids import Member
+from primacy.machines.last_resort import Witness
 from primacy.machines.records import Mastership
 from primacy.machines.swap import Outcome, Purpose
 
@@ -166,6 +167,30 @@ class Linked(Input, frozen=True, kw_only=True):
     up: bool
 
 
+class Maintenance(Input, frozen=True, kw_only=True):
+    """What is in maintenance from now on. nodes: these are given no role. cluster: nobody claims by itself, for this
+    reason (empty: no maintenance of the cluster)."""
+
+    cluster: str = ""
+    nodes: frozenset[str] = frozenset()
+
+
+class Force(Input, frozen=True, kw_only=True):
+    """An operator wants this node to be master though no rule makes it so; answered by one `ForceAnswered`.
+
+    recorded: the master of the record that was known before the witnesses were asked. assume_dead: the node that the
+    operator declares dead (empty: none). by, reason: for the record and the event.
+    """
+
+    id: int
+    recorded: Member | None
+    assume_dead: str
+    by: str
+    reason: str
+    witnesses: tuple[Witness, ...] = ()
+    dry_run: bool = False
+
+
 class StopCluster(Input, frozen=True, kw_only=True):
     """All primaries are stopped and all data is synced up to these positions: write the orderly stop."""
 
@@ -275,6 +300,19 @@ class Closed(Struct, frozen=True):
     outcome: Outcome
 
 
+class ForceAnswered(Struct, frozen=True):
+    """The answer to a `Force`. kind: refused (all reasons; nothing was changed) | possible (a dry run) | done.
+
+    term: the one known now, after `done` this node's own. may_lose: what force costs, in words.
+    """
+
+    id: int
+    kind: str
+    reasons: tuple[str, ...]
+    term: int = 0
+    may_lose: str = ""
+
+
 class Wake(Struct, frozen=True):
     """Give a `Tick` at this instant at the latest."""
 
@@ -290,5 +328,5 @@ class Publish(Struct, frozen=True):
 Effect = (
     Send | Greet | Read | SwapRecord | Grant | Acknowledge | Seal | Adopted | Became | Appointed | ViceReady
     | Alone | Served | Closed
-    | Wake | Publish
+    | ForceAnswered | Wake | Publish
 )  # fmt: skip

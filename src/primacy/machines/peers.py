@@ -59,6 +59,11 @@ class Peers:
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
 
+    @property
+    def may_lead(self) -> frozenset[str]:
+        """The nodes of the table that may be master or vice, and this one."""
+        return frozenset({p.entry.id for p in self if p.entry.may_lead} | {self.me.node})
+
     def get(self, node: str) -> Peer | None:
         """The peer with this id, if the table has it."""
         return self._peers.get(node)

@@ -77,6 +77,7 @@ class Image(msgspec.Struct, frozen=True, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _image = msgspec.msgpack.Decoder(Image)
+_SEQUENCE_BITS = 40
 _EXPIRED: Reply = (EXPIRED, b"")
 _FULL: Reply = (BUSY, b"")
 
@@ -124,11 +125,15 @@ class Replica:
             return None
         return _EXPIRED if verdict is Verdict.EXPIRED else _FULL
 
+    def next_session(self) -> SessionBegun:
+        """Return the entry that begins a session, as the next entry of this turn: no other term gives its id."""
+        return SessionBegun(self.term << _SEQUENCE_BITS | self.sequence + 1)
+
     def note(self, entry: SessionBegun | SessionsTouched | SessionEnded | Checkpoint) -> bool:
         """Apply another entry as the next one; False: there are too many sessions."""
         self.sequence += 1
         if isinstance(entry, SessionBegun):
-            return self.sessions.open(self.sequence, self.uptime_ns)
+            return self.sessions.open(entry.id or self.sequence, self.uptime_ns)
         if isinstance(entry, SessionsTouched):
             self.sessions.touch(entry.sessions, self.uptime_ns)
         elif isinstance(entry, SessionEnded):

@@ -26,7 +26,7 @@ class ClaimView(Struct, frozen=True):
     master: who is perhaps lost. ready: the record names this very incarnation as ready vice. master_dead: there is an
     obituary of the recorded master's incarnation. silence_ns: since the last beat that was acknowledged. on_time: this
     agent itself was scheduled in time, so that it may judge others by the clock. record_read: the record was read
-    since that beat.
+    since that beat. held: why nobody claims by itself now; empty when the cluster is not in maintenance.
     """
 
     master: str
@@ -37,6 +37,7 @@ class ClaimView(Struct, frozen=True):
     grace_ns: int
     on_time: bool
     record_read: bool
+    held: str = ""
 
 
 class Claim(Struct, frozen=True, tag=True):
@@ -46,10 +47,12 @@ class Claim(Struct, frozen=True, tag=True):
 
 
 class Hold(Struct, frozen=True, tag=True):
-    """Do not claim now. read: what is missing stands perhaps in the record: read it."""
+    """Do not claim now. read: what is missing stands perhaps in the record: read it. lost: the master is lost all the
+    same, and would be claimed from."""
 
     reason: str
     read: bool = False
+    lost: bool = False
 
 
 _NOT_READY = Hold("this node is not the ready vice: it may lack acknowledged writes", read=True)
@@ -57,6 +60,12 @@ _NOT_READY = Hold("this node is not the ready vice: it may lack acknowledged wri
 
 def claim(view: ClaimView) -> Claim | Hold:
     """Return whether the vice claims now. An obituary replaces the grace; nothing replaces `ready`."""
+    if view.held and (view.master_dead or (view.silence_ns >= view.grace_ns and view.on_time)):
+        lost = "is dead" if view.master_dead else "is not heard"
+        over = "no claim until it is over (`primacy maintenance off`)"
+        return Hold(f"the master {view.master} {lost}, and {view.held}: {over}", lost=True)
+    if view.held:
+        return Hold(f"{view.held}: no claim")
     if view.master_dead:
         return Claim(f"the processes of {view.master} are dead") if view.ready else _NOT_READY
     if view.silence_ns < view.lease_ns:

@@ -47,7 +47,7 @@ class Session(Struct, array_like=True):
 
 
 class Sessions(Struct, array_like=True):
-    """All sessions of a service, by id (the sequence of the entry that opened it). Encodes as it is."""
+    """All sessions of a service, by id (unique for ever: see `Replica.next_session`). Encodes as it is."""
 
     sessions: dict[int, Session] = {}
     swept_ns: int = 0

@@ -19,6 +19,7 @@ class Purpose(Enum):
 
     CLAIM = "claim"  # the ready vice claims
     FORM = "form"  # a node claims by formation
+    FORCE = "force"  # a node claims on an operator's word
     APPOINT = "appoint"  # a vice, not yet ready
     READY = "ready"  # the vice is in step
     DROP = "drop"  # no vice any more

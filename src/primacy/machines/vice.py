@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from primacy.machines.events import ClaimBegan
+from primacy.machines.events_operator import ClaimHeld
 from primacy.machines.lease import Grace
 from primacy.machines.membership import Acknowledge, Became, Publish, Seal
 from primacy.machines.records import Mastership
-from primacy.machines.rulings import Claim, ClaimView, claim
+from primacy.machines.rulings import Claim, ClaimView, Hold, claim
 from primacy.machines.swap import Purpose
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class ViceDuty:
         self._cmm = monitor
         self.grace = Grace(monitor.timing.lease_ns, monitor.timing.grace_ns, monitor.now_ns)
         self.sealed = False
+        self.waits_for = ""  # why it does not claim although the master is lost
         self._term = 0
 
     def record_changed(self, old: Mastership | None, clean: bool) -> None:
@@ -38,6 +40,7 @@ class ViceDuty:
             return  # only `ready` changed
         if old is not None:
             self.end()
+        self.waits_for = ""
         self.grace.restart(cmm.now_ns)
         self.sealed = False
         self._term = record.term
@@ -55,7 +58,13 @@ class ViceDuty:
         if self.sealed:
             return False
         self.grace.restart(self._cmm.now_ns)
+        self.waits_for = ""
         return True
+
+    def seal(self) -> None:
+        """Acknowledge nothing of this term any more: a claim is about to be sent."""
+        self.sealed = True
+        self._cmm.emit(Seal(self._term))
 
     def unseal(self) -> None:
         """The claim is settled and was not written: acknowledge again; the next answered beat restarts the grace."""
@@ -67,7 +76,9 @@ class ViceDuty:
         """Claim if the master is lost. No swap is open."""
         cmm, record, now_ns = self._cmm, self._record, self._cmm.now_ns
         ready = record.ready_vice == cmm.me
-        dead = record.master.incarnation in cmm.dead
+        dead, held = record.master.incarnation in cmm.dead, cmm.maintenance.cluster
+        if not held:
+            self.waits_for = ""
         cmm.wake(self.grace.since_ns + self.grace.lease_ns)
         if not dead and not self.grace.doubtful(now_ns):
             return  # what the rule says as well, at every beat
@@ -80,21 +91,31 @@ class ViceDuty:
             grace_ns=self.grace.grace_ns,
             on_time=cmm.judges(),
             record_read=cmm.checked_ns > self.grace.since_ns,
+            held=held,
         )
         verdict = claim(view)
         if isinstance(verdict, Claim):
             self._claim(view, verdict)
+        elif verdict.lost:
+            self._hold(view, verdict)
         elif verdict.read:
             cmm.read()
         else:
             cmm.wake(self.grace.since_ns + self.grace.grace_ns)
 
+    def _hold(self, view: ClaimView, verdict: Hold) -> None:
+        """The cluster is in maintenance: claim nothing, and tell once that the master is lost."""
+        cmm = self._cmm
+        if not self.waits_for:
+            self.waits_for = verdict.reason
+            cmm.emit(Publish(ClaimHeld(term=cmm.term, node=cmm.me.node, reason=verdict.reason)))
+            cmm.decisions.note("claim", cmm.term, cmm.revision, view, verdict)
+
     def _claim(self, view: ClaimView, verdict: Claim) -> None:
         cmm, term, silence_ns = self._cmm, self._cmm.term + 1, view.silence_ns
         if cmm.paused():
             return
-        self.sealed = True
-        cmm.emit(Seal(self._term))
+        self.seal()
         cmm.emit(Publish(ClaimBegan(term=term, node=cmm.me.node, cause=verdict.cause, silence_ns=silence_ns)))
         cmm.begin(Purpose.CLAIM, cmm.new_term(verdict.cause))
         cmm.decisions.note("claim", cmm.term, cmm.revision, view, verdict)

@@ -5,7 +5,9 @@ S1  at most one node holds a term: no two processes may answer as primary, and o
 S2  no call that was sent after a new term's first reply is answered from an older term.
 S3  an acknowledged operation is in the state of every later primary; replicas agree at their checkpoints.
 S4  replies are linearizable, and each operation is in the state once.
-S6  a claim comes from the ready vice, from formation, or was handed over; within a term only its master writes.
+S6  a claim comes from the ready vice, from formation, by force, or was handed over; within a term only its master
+    writes. By force only when the recorded master is dead, or was declared dead by word: towards such a one, and only
+    towards it, S1, S2 and S3 need not hold.
 R6  no master makes a vice ready that never gives it a lease (it would be silent for nothing).
 S7  one incarnation never acts on the rights of another.
 
@@ -21,6 +23,7 @@ from primacy.machines import membership as cmm
 from primacy.machines.call_wire import ToClient
 from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.records import Mastership
+from primacy.machines.swap import Purpose
 from primacy.sim.host import Host
 from primacy.sim.line import Ledger
 from primacy.sim.linearizability import Log, Record, Verdict, check
@@ -62,6 +65,10 @@ class Checkers:
         self._alone: set[str] = set()  # names acknowledged while the record named no ready vice
         self._latest: Host | None = None  # the primary that serves the highest term
         self.forgiven = False  # a formation by availability has lost acknowledged operations: it may
+        self._forced: dict[
+            tuple[int, Member], bool
+        ] = {}  # (term, who) asked for by force: by the operator's word?
+        self.declared: set[Member] = set()  # declared dead by word while they lived
         self._digests: dict[tuple[int, int], bytes] = {}
         ledger.written = self.written
 
@@ -92,7 +99,7 @@ class Checkers:
         holder: Host | None = None
         for node in self._nodes.values():
             for host in node.hosts:
-                if host.serving and host.holds():
+                if host.serving and host.holds() and host.member not in self.declared:
                     if holder is not None:
                         self._two(holder, host)
                     holder = host
@@ -129,6 +136,8 @@ class Checkers:
             self.fail("S6", f"{why}: {sentence}")
         for node in self._nodes.values():
             for host in node.hosts:
+                if host.member in self.declared:
+                    continue
                 if host.alive and host.role == "primary" and host.term < new.term and host.answers():
                     self.fail(
                         "S1",
@@ -149,6 +158,8 @@ class Checkers:
             return "" if allowed else "handed over to a node that is not the ready vice"
         if new.by != new.master:
             return "written by neither master"
+        if (new.term, new.master) in self._forced:
+            return self._not_forced(old, new)
         if new.master == old.ready_vice or old.stopped is not None:
             return ""
         if old.vice is not None and new.master == old.vice.member:
@@ -161,11 +172,20 @@ class Checkers:
         in_step = {old.master.node, old.ready_vice.node if old.ready_vice else ""}
         return "" if new.master.node in in_step else "a formation by a node that was not in step"
 
+    def _not_forced(self, old: Mastership, new: Mastership) -> str:
+        """A node was made master by force: was the old master dead, or declared to be?"""
+        if not self._dead(old.master):
+            if not self._forced[new.term, new.master]:
+                return f"forced without proof, although {old.master} lives"
+            self.declared.add(old.master)
+        self._forgive(old, new)
+        return ""
+
     def _dead(self, member: Member) -> bool:
         return self._nodes[member.node].member != member
 
     def _forgive(self, old: Mastership, new: Mastership) -> None:
-        """Formation by availability may lose what was acknowledged, but not what its node acknowledged alone."""
+        """Formation by availability, or force, may lose what was acknowledged, not what its node acknowledged alone."""
         self.forgiven = True
         for name in list(self._acknowledged):
             if name not in self._alone or new.master.node != old.master.node or old.ready_vice is not None:
@@ -173,9 +193,12 @@ class Checkers:
 
     # ---- rights ----
 
-    def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool, forms: bool) -> None:
+    def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool, purpose: Purpose) -> None:
         """S6: formation is for those who have no role. For R6: note who makes its vice ready without its lease."""
         record, known = effect.record, self._ledger.record
+        if purpose is Purpose.FORCE:
+            self._forced[record.term, member] = "declared" in record.cause
+        forms = purpose is Purpose.FORM
         if known is not None and forms and effect.expect == self._ledger.revision and known.master == member:
             self.fail("S6", f"{member} forms although the record names it as master")
         if known is None or record.term != known.term or known.ready_vice is not None:
@@ -204,6 +227,8 @@ class Checkers:
     def answered(self, host: Host, sent_ns: int, message: ToClient, names: tuple[str, ...]) -> None:
         """S2, and S3 for what is acknowledged late."""
         term, now_ns = host.term, self._scheduler.now_ns
+        if host.member in self.declared:
+            return
         if term not in self._first_reply_ns:
             self._first_reply_ns[term] = now_ns
         for newer, first_ns in self._first_reply_ns.items():

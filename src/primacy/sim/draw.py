@@ -28,6 +28,26 @@ def draw(
     return _Drawer(source, nodes, grace_ms, begin_ms, end_ms).draw()
 
 
+def draw_force(
+    source: random.Random, nodes: Sequence[str], grace_ms: float, begin_ms: int, end_ms: int
+) -> tuple[Fault, ...]:
+    """Draw what makes an operator use force: all who have the state are gone for long, or seem to be."""
+    at_ms, long_ms = source.randrange(begin_ms, (begin_ms + end_ms) // 2), int(8 * grace_ms + 3000)
+    who, word = source.choice(nodes), source.choice(("word", "word", ""))
+    faults = [_gone(source, at_ms, "vice", long_ms)]
+    at_ms += source.choice((0, 0, int(source.uniform(0, 4) * grace_ms)))
+    faults.append(_gone(source, at_ms, "master", long_ms))
+    at_ms += int(source.uniform(0, 10) * grace_ms)
+    for node in (who, *(source.choices(nodes) if source.random() < 0.3 else ())):
+        faults.append(Fault(at_ms, "force", node, what=word, for_ms=max(end_ms - at_ms, 0)))
+    return tuple(faults)
+
+
+def _gone(source: random.Random, at_ms: int, who: str, for_ms: int) -> Fault:
+    kind, what = source.choice((("power", ""), ("isolate", ""), ("freeze", "node"), ("crash", "sent")))
+    return Fault(at_ms, kind, who, what=what, for_ms=for_ms)
+
+
 class _Drawer:
     def __init__(
         self, source: random.Random, nodes: Sequence[str], grace_ms: float, begin_ms: int, end_ms: int

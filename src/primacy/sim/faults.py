@@ -78,6 +78,9 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 text = f"the disk of {self.node} is {self.amount:g} times slower"
             case "obituary":
                 return f"at {self.at_ms} ms: an old obituary of {self.node} arrives again"
+            case "force":
+                word = "declares the master dead and " if self.what == "word" else ""
+                text = f"the operator {word}asks {self.node} to be master by force"
             case "switchover":
                 return f"at {self.at_ms} ms: the operator asks for a switchover"
             case _:

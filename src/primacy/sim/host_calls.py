@@ -21,7 +21,7 @@ from primacy.machines.call_wire import (
     ToClient,
     ToHost,
 )
-from primacy.machines.entries import Entry, SessionBegun, SessionEnded, SessionsTouched
+from primacy.machines.entries import Entry, SessionEnded, SessionsTouched
 from primacy.machines.session import Verdict
 from primacy.sim.logbook import Append
 from primacy.sim.network import Stream
@@ -53,9 +53,9 @@ def take(host: Host, stream: Stream, message: ToHost, sent_ns: int, times: tuple
             host.wait(Waiting(replica.sequence, stream, answer, sent_ns))
         case OpenSession(request=request):
             replica.turn(host.term, *times)
-            begun = SessionBegun()
+            begun = replica.next_session()
             room = replica.note(begun)
-            opened = SessionOpened(request, replica.sequence if room else 0, host.term)
+            opened = SessionOpened(request, begun.id if room else 0, host.term)
             host.wait(Waiting(replica.sequence, stream, opened, sent_ns))
             return begun
         case KeepAlive(session=session, end=True):

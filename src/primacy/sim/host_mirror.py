@@ -248,7 +248,8 @@ class Mirroring:
     def _send_snapshot(self, appointment: int) -> None:
         host = self._host
         assert isinstance(host.machine, Primary)
-        if not host.writer.journal.snapshot.sequence:
+        pruned = not host.writer.journal.snapshot.sequence
+        if pruned:
             host.writer.prune(host.replica.sequence, host.replica.snapshot())
         snapshot = host.writer.journal.snapshot
         whole = WholeSnapshot(
@@ -261,6 +262,8 @@ class Mirroring:
         )
         self._send(whole)
         host.obey(host.machine.sent(appointment, snapshot.sequence))
+        if pruned:
+            host.progressed()  # that has finished all writes, those whose end would have been told included
 
     def _send(self, message: wire.Message) -> None:
         stream, host = self._stream, self._host

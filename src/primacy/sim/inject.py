@@ -10,6 +10,7 @@ from primacy.sim.faults import Fault
 from primacy.sim.host import Host
 from primacy.sim.network import LINKS, Network, Wire
 from primacy.sim.node import Node
+from primacy.sim.operator import ask_force
 from primacy.sim.process import Process
 
 if TYPE_CHECKING:
@@ -110,6 +111,9 @@ class Injector:
                 return _slow_disk(node, int(fault.amount))
             case "obituary":
                 node.repeat_obituary()
+            case "force":
+                until_ms = min(fault.for_ms, world.plan.heal_ms - fault.at_ms)
+                ask_force(node, word=fault.what == "word", for_ms=until_ms)
             case "client":
                 network = world.network
                 pairs = ((fault.peer, node.id), (node.id, fault.peer))

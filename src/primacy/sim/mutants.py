@@ -283,6 +283,36 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "force-unproven",
+        "R9, proof",
+        "B2 is made master by force although nothing proves that A1 is dead and nobody said so: two primaries",
+        (
+            Edit(
+                "primacy.machines.last_resort",
+                '    return WORD if view.assume_dead == master.node else ""\n',
+                "    return WORD\n",
+            ),
+        ),
+        scenario="last-resort",
+    ),
+    Mutant(
+        "session-twice",
+        "R9, sessions",
+        "entries lost by force come again with the same numbers: two clients have one session",
+        (
+            Edit(
+                "primacy.machines.replica",
+                "            return self.sessions.open(entry.id or self.sequence, self.uptime_ns)\n",
+                "            return self.sessions.open(self.sequence, self.uptime_ns)\n",
+            ),
+            Edit(
+                "primacy.machines.replica",
+                "        return SessionBegun(self.term << _SEQUENCE_BITS | self.sequence + 1)\n",
+                "        return SessionBegun(self.sequence + 1)\n",
+            ),
+        ),
+    ),
+    Mutant(
         "drop-unsettled",
         "R5, settled",
         "the dropping master goes on before its drop is settled: two primaries",

@@ -39,8 +39,8 @@ class Watcher(Observer, Protocol):
     def granted(self, member: Member, effect: cmm.Grant, page_valid: bool) -> None:
         """An agent has written a primary's lease page."""
 
-    def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool, forms: bool) -> None:
-        """An agent sends a swap. page_valid: its primaries may answer meanwhile; forms: it is a formation."""
+    def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool, purpose: Purpose) -> None:
+        """An agent sends a swap. page_valid: its primaries may answer meanwhile."""
 
     def acknowledging(self, member: Member, effect: cmm.Acknowledge) -> None:
         """An agent lets its secondaries acknowledge."""
@@ -325,7 +325,7 @@ class Node:
         swap = agent.monitor.swap
         assert swap is not None
         valid = agent.monitor.now_ns < until_ns or swap.uncertain  # a repetition asks for nothing new
-        self.cluster.watcher.swapping(agent.member, effect, valid, swap.purpose is Purpose.FORM)
+        self.cluster.watcher.swapping(agent.member, effect, valid, swap.purpose)
 
     def granted(self, agent: Agent, effect: cmm.Grant) -> None:
         """Pass on to who looks on."""

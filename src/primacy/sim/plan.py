@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from primacy.machines.timing import PROFILES, Timing
-from primacy.sim.draw import draw
+from primacy.sim.draw import draw, draw_force
 from primacy.sim.faults import Fault
 
 HEAL_MS = 8_000
@@ -96,6 +96,10 @@ def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
     if not faults:
         return plan
     drawn = draw(source, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
+    forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
+    if forced.random() < 0.2:
+        drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
+        drawn = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return msgspec.structs.replace(plan, faults=drawn)
 
 

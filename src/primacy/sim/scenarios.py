@@ -96,6 +96,18 @@ def alone_and_slow(source: random.Random) -> list[Fault]:
     ]
 
 
+def last_resort(source: random.Random) -> list[Fault]:
+    """The vice is gone and dropped, then its master is silent; back again, the vice is asked to be master by force."""
+    silent_ms = source.randint(2800, 3400)
+    asked_ms = source.randint(3600, 4600)
+    how, word = source.choice(("freeze", "isolate")), source.choice(("word", ""))
+    return [
+        Fault(2000, "power", "vice", for_ms=1500),
+        Fault(silent_ms, how, "master", what="node", for_ms=source.randint(2500, 3500)),
+        *(Fault(asked_ms, "force", node, what=word, for_ms=1800) for node in ("n1", "n2")),
+    ]
+
+
 SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
     scenario.__name__.replace("_", "-"): scenario
     for scenario in (
@@ -107,6 +119,7 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
         beats_come_back,
         filtered,
         alone_and_slow,
+        last_resort,
     )
 }
 
