@@ -3,6 +3,9 @@
     [cluster]  name, profile, cold_start        [timing]  own times instead of a profile
     [nodes.n1] links, port, priority, eligible  [services.x]  python or local, durability, path
 
+A centralized service keeps its offset in every node's block of ports for ever: it is given one when the table is
+written to the ledger, so that no port shifts when another service is removed.
+
 Every error names the place, what stands there and what may stand there; nothing is changed by a bad table. All
 configurations that this module returns have been checked as a whole.
 """
@@ -21,9 +24,9 @@ from msgspec import Struct
 from primacy.errors import ConfigError
 from primacy.machines.ids import Function
 from primacy.machines.membership import NodeEntry
-from primacy.machines.timing import PROFILES, Timing
+from primacy.machines.timing import PROFILES, Timing, between
 
-FORMAT = 1
+FORMAT = 2  # 1: without the services' offsets; still read
 PORT = 7300
 PORTS = 32  # a node's block: agent, operations, then one for each service
 FIRST_SERVICE = 2
@@ -74,7 +77,8 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
     durability: disk | memory. local: a local service, one independent server on every node.
     mirror_timeout_s: how long writes wait for a secondary that is alive but silent. restart_in_place: when a primary's
     host dies, restart it on the same node instead of a switchover (`disk` only). callbacks: what the coordinator
-    registers for the service, beside what its code says.
+    registers for the service, beside what its code says. offset: of the service's port in every node's block; given by
+    the cluster when it takes the service in, and kept; centralized services only.
     """
 
     python: str
@@ -84,29 +88,52 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
     mirror_timeout_s: float = 2.0
     restart_in_place: bool = False
     callbacks: list[Callback] = []
+    offset: int | None = None
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole configuration table."""
+    """The whole configuration table.
+
+    replaces: written by the cluster while it changes its times: those of before, which some nodes may still have.
+    """
 
     nodes: dict[str, Node]
     cluster: Cluster = Cluster()
     timing: Timing | None = None
     services: dict[str, Service] = {}
+    replaces: Timing | None = None
     format: int = FORMAT
 
     @property
-    def times(self) -> Timing:
-        """The timing in force: the table's own, else its profile's."""
+    def wanted_times(self) -> Timing:
+        """The timing that the table asks for: its own, else its profile's."""
         return self.timing if self.timing is not None else PROFILES[self.cluster.profile]
+
+    @property
+    def times(self) -> Timing:
+        """The timing in force: while it is being changed, one that agrees with that of before and with the wanted."""
+        wanted = self.wanted_times
+        return wanted if self.replaces is None else between(self.replaces, wanted)
 
     def entries(self) -> tuple[NodeEntry, ...]:
         """The nodes as the membership monitor takes them."""
         return tuple(NodeEntry(i, n.eligible, True, n.priority) for i, n in sorted(self.nodes.items()))
 
     def centralized(self) -> list[str]:
-        """Ids of the centralized services in the order of their ports: naming first, then as in the table."""
+        """Ids of the centralized services: naming first, then as in the table."""
         return ["naming", *(s for s, v in self.services.items() if not v.local)]
+
+    def offsets(self) -> dict[str, int]:
+        """The offset of each centralized service's port in a node's block.
+
+        Services without one get the first after all that are taken, in their order, then what is free below.
+        """
+        found = {"naming": FIRST_SERVICE}
+        given = {s: v.offset for s, v in self.services.items() if v.offset is not None and not v.local}
+        found |= given
+        first = max(found.values()) + 1
+        free = [o for o in (*range(first, PORTS), *range(FIRST_SERVICE, first)) if o not in found.values()]
+        return found | dict(zip((s for s in self.centralized() if s not in found), free, strict=False))
 
     def agent_addresses(self, node: str) -> list[tuple[str, int]]:
         """Where the node's agent listens (UDP and TCP), one address per link."""
@@ -116,7 +143,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     def service_addresses(self, node: str, service: str) -> list[tuple[str, int]]:
         """Where the node's host of a centralized service listens, one address per link."""
         entry = self.nodes[node]
-        offset = FIRST_SERVICE + self.centralized().index(service)
+        offset = self.offsets()[service]
         return [(link, entry.port + offset) for link in entry.links]
 
     def service(self, service: str) -> Service:
@@ -125,6 +152,34 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 BUILT_IN = {"naming": Service(python="primacy.services.naming:Naming")}
+
+
+def numbered(table: Table) -> Table:
+    """Return the table with the offset of every centralized service in it, in the newest format."""
+    offsets = table.offsets()
+    rows = {
+        s: msgspec.structs.replace(v, offset=None if v.local else offsets[s])
+        for s, v in table.services.items()
+    }
+    return msgspec.structs.replace(table, services=rows, format=FORMAT)
+
+
+def without_node(table: Table, node: str) -> Table:
+    """Return the table without this node, which it has; ConfigError when no eligible node would be left.
+
+    The change that ends a node's removal: written by a swap on the revision that `table` was read at.
+    """
+    if node not in table.nodes:
+        raise ConfigError("NODE", repr(node), f"want one of the table's nodes: {', '.join(table.nodes)}")
+    left = {n: row for n, row in table.nodes.items() if n != node}
+    return _checked(msgspec.structs.replace(table, nodes=left), f"the table without {node}")
+
+
+def with_node(table: Table, node: str, row: Node) -> Table:
+    """Return the table with one node more; ConfigError when it is there already, or does not fit in."""
+    if node in table.nodes:
+        raise ConfigError("NODE", repr(node), f"want a new one; the table has {', '.join(table.nodes)}")
+    return _checked(msgspec.structs.replace(table, nodes=table.nodes | {node: row}), f"the table with {node}")
 
 
 def load(path: Path) -> Table:
@@ -159,6 +214,10 @@ def build(plain: Any, where: str) -> Table:
         raise ConfigError(
             f"{where}: {at.rstrip('`').lstrip('.') or 'table'}", message, "see the reference"
         ) from error
+    return _checked(table, where)
+
+
+def _checked(table: Table, where: str) -> Table:
     problems = check(table)
     if problems:
         path, got, want = problems[0]
@@ -235,6 +294,7 @@ def _check_services(table: Table) -> list[tuple[str, str, str]]:
         found += _check_callbacks(where, entry.callbacks)
         if entry.restart_in_place and entry.durability == "memory":
             found.append((f"{where}.restart_in_place", "true", "want durability = disk with it"))
+    found += _check_offsets(table)
     if len(table.centralized()) > PORTS - FIRST_SERVICE:
         found.append(
             ("services", f"{len(table.centralized())} centralized", f"want at most {PORTS - FIRST_SERVICE}")
@@ -244,6 +304,23 @@ def _check_services(table: Table) -> list[tuple[str, str, str]]:
         got = f"{len(table.centralized())} centralized ones with names of {names_bytes} bytes"
         want = f"want fewer or shorter names ({_POSITION_BYTES} + length each, at most {POSITIONS_BYTES_MAX})"
         found.append(("services", got, want))
+    return found
+
+
+def _check_offsets(table: Table) -> list[tuple[str, str, str]]:
+    found: list[tuple[str, str, str]] = []
+    taken = {FIRST_SERVICE: "naming"}
+    for service, entry in table.services.items():
+        if entry.offset is None:
+            continue
+        where = f"services.{service}.offset"
+        if entry.local or not FIRST_SERVICE < entry.offset < PORTS:
+            want = f"want {FIRST_SERVICE + 1} to {PORTS - 1}, for a centralized service (or leave it out)"
+            found.append((where, str(entry.offset), want))
+        elif entry.offset in taken:
+            found.append((where, str(entry.offset), f"want another than that of {taken[entry.offset]}"))
+        else:
+            taken[entry.offset] = service
     return found
 
 
@@ -267,8 +344,8 @@ def _check_callbacks(where: str, callbacks: list[Callback]) -> list[tuple[str, s
 
 
 def encode(table: Table) -> bytes:
-    """Return the table as JSON, as the ledger holds it."""
-    return msgspec.json.encode(table)
+    """Return the table as JSON, as the ledger holds it: with the services' offsets."""
+    return msgspec.json.encode(numbered(table))
 
 
 def decode(data: bytes, where: str = "ledger key config") -> Table:

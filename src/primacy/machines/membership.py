@@ -16,6 +16,7 @@ from primacy.machines.formation import Positions
 from primacy.machines.ids import Member
 from primacy.machines.records import Mastership
 from primacy.machines.swap import Outcome, Purpose
+from primacy.machines.timing import Timing
 
 
 class NodeEntry(Struct, frozen=True):
@@ -84,6 +85,12 @@ class TableChanged(Input, frozen=True, kw_only=True):
     """The nodes of the configuration table, this one included."""
 
     nodes: tuple[NodeEntry, ...]
+
+
+class Retimed(Input, frozen=True, kw_only=True):
+    """The times of the configuration table changed; each step agrees with the one before (see `timing.between`)."""
+
+    timing: Timing
 
 
 class Health(Input, frozen=True, kw_only=True):
