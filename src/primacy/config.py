@@ -39,7 +39,10 @@ _RESERVED = {"master", "vice", "all"}
 
 
 class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
-    """[cluster] name: shown to people. profile: carrier | lan | wan. cold_start: integrity | availability."""
+    """[cluster] name: shown to people. profile: the times, carrier | lan | wan.
+
+    cold_start: what a cluster does that was not stopped in order, integrity (it waits for a node in step) | availability.
+    """
 
     name: str = "primacy"
     profile: str = "lan"
@@ -47,7 +50,11 @@ class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Node(Struct, frozen=True, forbid_unknown_fields=True):
-    """[nodes.ID] links: one IP address per link. port: first of the node's block. priority: larger is preferred."""
+    """[nodes.ID] links: one IP address per link, 1 to 4.
+
+    port: first of the node's block of ports. priority: as master or vice the larger is preferred. eligible: whether a
+    new node may be master or vice; later qualify and disqualify say so.
+    """
 
     links: list[str]
     port: int = PORT
@@ -58,8 +65,9 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
 class Callback(Struct, frozen=True, forbid_unknown_fields=True):
     """[[services.ID.callbacks]] what the coordinator registers for a service, beside what the service registers itself.
 
-    function, level: where in which callback sequence. name: the service's coroutine that runs. timeout_s: for one try.
-    on_failure: refuse | retry (retries times, delay_s apart) | restart | escalate.
+    function: in which callback sequence, by its name. level: where in it. name: the service's coroutine that runs.
+    timeout_s: for one try. on_failure: refuse | retry | restart | escalate. retries: how often, with retry. delay_s: how
+    far apart.
     """
 
     function: str
@@ -74,7 +82,7 @@ class Callback(Struct, frozen=True, forbid_unknown_fields=True):
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
     """[services.ID] python: `module:Class` or `file.py:Class`. path: directory for the import.
 
-    durability: disk | memory. local: a local service, one independent server on every node.
+    durability: when a write is answered, disk (on both disks) | memory (in both memories). local: a local service, one independent server on every node.
     mirror_timeout_s: how long writes wait for a secondary that is alive but silent. restart_in_place: when a primary's
     host dies, restart it on the same node instead of a switchover (`disk` only). callbacks: what the coordinator
     registers for the service, beside what its code says. offset: of the service's port in every node's block; given by

@@ -10,11 +10,14 @@ offsets too: no port of a service shifts when another one goes.  Pure.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec import Struct
 
 from primacy import config
 from primacy.config import BUILT_IN, Node, Service, Table
+from primacy.machines.membership import NodeEntry
 
 AT_ONCE = "at once"
 TWO_STEPS = "at once, in two steps"
@@ -160,8 +163,8 @@ def _against_nodes(stands: Table, wanted: Table, members: frozenset[str]) -> lis
     ]
     if members and moved and set(moved) >= stands.nodes.keys() & wanted.nodes.keys():
         reasons.append(
-            f"links: those of all nodes ({', '.join(moved)}) at once: nobody would find anybody; change a stopped node's "
-            "at a time, or all of them while the cluster is down"
+            f"links: those of all nodes ({', '.join(moved)}) at once: nobody would find anybody; change those of "
+            "a stopped node at a time, or all of them while the cluster is down"
         )
     for node in moved:
         if node in members:
@@ -240,7 +243,7 @@ def _against_services(stands: Table, wanted: Table) -> list[str]:
             )
         if new.offset is not None and new.offset != taken.get(service):
             reasons.append(
-                f"{where}.offset: {new.offset}, but its port stands at {taken[service]} in each block: ports do not shift"
+                f"{where}.offset: {new.offset}, but its port stands at {taken[service]}: ports do not shift"
             )
     for service in sorted(wanted.services.keys() & BUILT_IN.keys()):
         reasons.append(f"services.{service}: the name of a built-in service")
@@ -281,8 +284,8 @@ def _against_the_whole(
     lead = [n for n, row in stands.nodes.items() if row.eligible and n in members]
     if any(s.takes == ROLLING for s in steps) and len(lead) == 1:
         reasons.append(
-            f"every node has to restart for it, and {lead[0]} is the only eligible one that runs: nobody could take over "
-            "meanwhile; start or add another eligible node, or apply it while the cluster is down"
+            f"every node has to restart for it, and {lead[0]} is the only eligible one that runs: nobody could "
+            "take over meanwhile; start or add another eligible node, or apply it while the cluster is down"
         )
     return reasons
 
@@ -305,3 +308,13 @@ def _merged(stands: Table, wanted: Table) -> Table:
     return config.numbered(
         msgspec.structs.replace(wanted, nodes=nodes | leaving, services=services, replaces=replaces)
     )
+
+
+def as_recorded(table: Table, entries: Iterable[NodeEntry]) -> Table:
+    """Return the table with `eligible` of each node as its record has it: what an operator sees and compares with."""
+    eligible = {e.id: e.eligible for e in entries}
+    nodes = {
+        n: msgspec.structs.replace(row, eligible=eligible.get(n, row.eligible))
+        for n, row in table.nodes.items()
+    }
+    return msgspec.structs.replace(table, nodes=nodes)

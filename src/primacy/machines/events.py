@@ -303,11 +303,37 @@ class LedgerChanged(Base, frozen=True, kw_only=True):
         return f"the ledger does not answer {self.node} ({self.reason}); roles stay as they are"
 
 
+class TableTaken(Base, frozen=True, kw_only=True):
+    """A node took over a changed configuration table; what it cannot while it runs is behind."""
+
+    node: str
+    revision: int
+    change: str
+    behind: list[str]
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        left = f"; it has to restart for: {', '.join(self.behind)}" if self.behind else ""
+        return f"{self.node} has the configuration table of revision {self.revision}: {self.change}{left}"
+
+
+class RestartAsked(Base, frozen=True, kw_only=True):
+    """The master told a node to restart in order, because it is behind a changed table."""
+
+    node: str
+    by: str
+    reason: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.by} tells {self.node} to restart: {self.reason}"
+
+
 Event = (
     MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
     | CallbackFailed | ServerChanged | ServerDied | InService | ServiceNote | NodeStarted | NodeStopped
-    | SchedulingGap | LedgerChanged
+    | SchedulingGap | LedgerChanged | TableTaken | RestartAsked
 )  # fmt: skip
 
 

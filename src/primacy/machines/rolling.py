@@ -129,7 +129,7 @@ class Rolling:
         absent = [n for n in lead if n not in view.members]
         if absent:
             return Wait(
-                f"{', '.join(absent)} is eligible and does not run: no other node restarts meanwhile; start or remove it"
+                f"{', '.join(absent)} is eligible and does not run: no other node restarts now; start or remove it"
             )
         if len([n for n in view.nodes if n.eligible and n.available]) > 1 and not view.vice_ready:
             return Wait("no vice is ready: it is catching up")
