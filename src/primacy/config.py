@@ -41,7 +41,7 @@ _RESERVED = {"master", "vice", "all"}
 class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
     """[cluster] name: shown to people. profile: the times, carrier | lan | wan.
 
-    cold_start: what a cluster does that was not stopped in order, integrity (it waits for a node in step) | availability.
+    cold_start: what a cluster does that was not stopped in order, integrity (wait for a node in step) | availability.
     """
 
     name: str = "primacy"
@@ -66,8 +66,8 @@ class Callback(Struct, frozen=True, forbid_unknown_fields=True):
     """[[services.ID.callbacks]] what the coordinator registers for a service, beside what the service registers itself.
 
     function: in which callback sequence, by its name. level: where in it. name: the service's coroutine that runs.
-    timeout_s: for one try. on_failure: refuse | retry | restart | escalate. retries: how often, with retry. delay_s: how
-    far apart.
+    timeout_s: for one try. on_failure: refuse | retry | restart | escalate. retries: how often, with retry. delay_s:
+    how far apart.
     """
 
     function: str
@@ -82,11 +82,11 @@ class Callback(Struct, frozen=True, forbid_unknown_fields=True):
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
     """[services.ID] python: `module:Class` or `file.py:Class`. path: directory for the import.
 
-    durability: when a write is answered, disk (on both disks) | memory (in both memories). local: a local service, one independent server on every node.
-    mirror_timeout_s: how long writes wait for a secondary that is alive but silent. restart_in_place: when a primary's
-    host dies, restart it on the same node instead of a switchover (`disk` only). callbacks: what the coordinator
-    registers for the service, beside what its code says. offset: of the service's port in every node's block; given by
-    the cluster when it takes the service in, and kept; centralized services only.
+    durability: when a write is answered, disk (on both disks) | memory (in both memories). local: a local service, one
+    independent server on every node. mirror_timeout_s: how long writes wait for a secondary that is alive but silent.
+    restart_in_place: when a primary's host dies, restart it on the same node instead of a switchover (`disk` only).
+    callbacks: what the coordinator registers for the service, beside what its code says. offset: of the service's port
+    in every node's block; given by the cluster when it takes the service in, and kept; centralized services only.
     """
 
     python: str
