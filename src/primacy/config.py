@@ -42,11 +42,13 @@ class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
     """[cluster] name: shown to people. profile: the times, carrier | lan | wan.
 
     cold_start: what a cluster does that was not stopped in order, integrity (wait for a node in step) | availability.
+    auto_promote: a spare is promoted when nobody else could be vice.
     """
 
     name: str = "primacy"
     profile: str = "lan"
     cold_start: str = "integrity"
+    auto_promote: bool = True
 
 
 class Node(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,12 +6,14 @@ coordinator feeds to the membership monitor is collected, and the test answers a
 
 from __future__ import annotations
 
+from typing import Any
+
 from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
 from primacy.machines.coordinator import Coordinator
 from primacy.machines.ids import MS
-from primacy.machines.records import Mastership, Vice
+from primacy.machines.records import Mastership, Operations, Vice, decode_operations
 from tests.unit.cmm_tools import N1, N2, N3
 
 ADDRESSES = {n: {"naming": [("127.0.0.1", 1)], "stock": [("127.0.0.1", 2)]} for n in ("n1", "n2", "n3")}
@@ -29,7 +31,9 @@ def record(
 class Rig:
     """The coordinator of n1 and its fake hosts. `hold`: names of callbacks that do not end by themselves."""
 
-    def __init__(self, callbacks: dict[str, list[h.Callback]] | None = None, services=SERVICES) -> None:
+    def __init__(
+        self, callbacks: dict[str, list[h.Callback]] | None = None, services=SERVICES, **options: Any
+    ) -> None:
         self.now_ns = 1_000 * MS
         self.callbacks = callbacks or {}
         self.hold: set[str] = set()
@@ -37,7 +41,11 @@ class Rig:
         self.effects: list[c.Effect] = []
         self.runs: list[h.Run] = []
         self.quiesces = True
-        self.ssc = Coordinator(N1, services, ADDRESSES, self.now_ns)
+        self.requests = 0
+        self.ledger: dict[str, tuple[int, bytes | None]] = {}
+        self.ledger_says: m.SwapAnswer | None = None  # instead of what the ledger would say
+        self.revision = 0
+        self.ssc = Coordinator(N1, services, ADDRESSES, self.now_ns, **options)
         self.give(c.Started(now_ns=self.now_ns))
 
     def give(self, event: c.Input) -> list[c.Effect]:
@@ -47,7 +55,35 @@ class Rig:
         for effect in effects:
             if isinstance(effect, c.ToHost):
                 self._host(effect.service, effect.message)
+            elif isinstance(effect, c.SwapKey):
+                self._swap(effect)
         return effects
+
+    def _swap(self, swap: c.SwapKey) -> None:
+        """The ledger answers, and its watch tells what was written."""
+        stands = self.ledger.get(swap.key, (0, None))
+        answer = m.SwapAnswer.DONE if (stands[0] if stands[1] is not None else 0) == swap.expect else None
+        answer = self.ledger_says or answer or m.SwapAnswer.CONFLICT
+        revision = 0
+        if answer is m.SwapAnswer.DONE:
+            revision = self.write(swap.key, swap.value, tell=False)
+        self.give(c.KeySwapped(now_ns=self.now_ns, token=swap.token, answer=answer, revision=revision))
+        if revision:
+            self.give(c.RecordChanged(now_ns=self.now_ns, key=swap.key, revision=revision, value=swap.value))
+
+    def write(self, key: str, value: bytes | None, *, tell: bool = True) -> int:
+        """Somebody writes a record; the watch tells it."""
+        self.revision += 1
+        self.ledger[key] = (self.revision, value)
+        if tell:
+            self.give(c.RecordChanged(now_ns=self.now_ns, key=key, revision=self.revision, value=value))
+        return self.revision
+
+    @property
+    def operations(self) -> Operations:
+        """The record of operations as the ledger has it."""
+        _, value = self.ledger.get("operation", (0, None))
+        return decode_operations(value) if value is not None else Operations()
 
     def _host(self, service: str, message: h.ToHost) -> None:
         match message:
@@ -100,6 +136,14 @@ class Rig:
         rig.become("vice", "appointment", record(1, N2, N1, appointment=4))
         return rig
 
+    def pair(self) -> None:
+        """This node is master with n2 as its ready vice; n3 is a member, too."""
+        self.master()
+        self.give(c.MembersChanged(now_ns=self.now_ns, nodes=("n1", "n2", "n3")))
+        self.give(c.NodesChanged(now_ns=self.now_ns, nodes=self.facts().nodes))
+        self.cmm(m.Adopted(2, record(1, N1, N2, ready=True)))
+        self.effects.clear()
+
     def run(self, ms: float) -> None:
         """Let time pass."""
         for _ in range(max(1, int(ms // 5))):
@@ -119,8 +163,10 @@ class Rig:
         ]
 
     def answers(self) -> list[c.Answer]:
-        """The outcomes of requests."""
-        return [e for e in self.effects if isinstance(e, c.Answer)]
+        """The outcomes of requests: refused at once, or as the ledger says how they ended."""
+        at_once = [e for e in self.effects if isinstance(e, c.Answer) and e.kind != "accepted"]
+        ended = [c.Answer(1, e.outcome, e.result, e.reasons) for e in self.operations.ended]
+        return at_once + ended
 
     def events(self, kind: type) -> list:
         """Published events of one kind."""
@@ -136,13 +182,15 @@ class Rig:
             "vice_ready": True,
             "lease_held": True,
             "swap_open": False,
-            "members": ("n1", "n2", "n3"),
-            "nodes": tuple(m.NodeEntry(n) for n in ("n1", "n2", "n3")),
+            "members": self.ssc.members if len(self.ssc.members) > 1 else ("n1", "n2", "n3"),
+            "nodes": self.ssc.nodes or tuple(m.NodeEntry(n) for n in ("n1", "n2", "n3")),
         }
         return c.Facts(**(known | changed))
 
     def ask(self, verb: str, facts: c.Facts | None = None, **arguments) -> None:
         """An operator asks for a function."""
+        self.requests += 1
+        arguments = {"operation": f"op-{self.requests}"} | arguments
         self.give(
             c.Asked(now_ns=self.now_ns, id=1, verb=verb, arguments=arguments, facts=facts or self.facts())
         )

@@ -39,19 +39,21 @@ def test_the_monitor_knows_what_a_cold_start_may_do(durability: str, cold_start:
     assert (monitor.timing, monitor.started_ns, monitor.cluster) == (PROFILES["carrier"], 5, "c")
 
 
-@pytest.mark.parametrize(("eligible", "available", "runs"), [(1, 1, True), (1, 0, False), (0, 1, False)])
-def test_centralized_servers_run_where_they_may_be_needed(eligible: int, available: int, runs: bool) -> None:
+@pytest.mark.parametrize(
+    ("eligible", "available", "rung"), [(1, 1, "available"), (1, 0, "spare"), (0, 1, "ineligible")]
+)
+def test_a_node_stands_where_its_record_says(eligible: int, available: int, rung: str) -> None:
     table = _table()
     entries = tuple(
         msgspec.structs.replace(e, eligible=bool(eligible), available=bool(available))
         for e in table.entries()
     )
     coordinator = parts.coordinator(ME, table, entries, 0)
-    assert [s.service for s in coordinator.servers.centralized] == (["naming", "stock"] if runs else [])
+    assert coordinator.ladder.rung == rung
+    assert [s.service for s in coordinator.servers.centralized] == ["naming", "stock"]
     assert [s.service for s in coordinator.servers.local] == ["door"]
     assert coordinator.addresses["n2"]["stock"] == [("127.0.0.2", 7303)]
-    if runs:
-        assert coordinator.servers.by_service["stock"].row.restart_in_place
+    assert coordinator.servers.by_service["stock"].row.restart_in_place
 
 
 def test_what_the_table_registers_for_a_service_reaches_its_server() -> None:

@@ -62,7 +62,8 @@ async def test_a_refusal_tells_all_reasons(fake: FakeCluster, cluster: Cluster) 
     with pytest.raises(Refused) as refused:
         await cluster.control("switchover", to="n2")
     assert refused.value.reasons == ["one", "two"]
-    assert fake.agents["n1"].requests[-1].arguments == {"to": "n2"}
+    sent = fake.agents["n1"].requests[-1].arguments
+    assert sent == {"to": "n2", "operation": sent["operation"]}
     with pytest.raises(OperationFailed, match="no such link"):
         await cluster.control("link", link=7, up=False)
 
@@ -91,9 +92,20 @@ async def test_what_only_reads_goes_to_another_agent_when_one_is_gone(
     assert await asked == "n2"
 
 
+async def test_a_function_of_the_cluster_is_asked_again_under_the_same_id(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    fake.agents["n1"].answers["demote"] = lambda request: None
+    fake.agents["n2"].answers["demote"] = lambda r: Response(r.id, "done", r.arguments["operation"])
+    asked = asyncio.ensure_future(cluster.control("demote", node="n3"))
+    await until(lambda: fake.agents["n1"].requests, "the master's agent is asked")
+    fake.agents["n1"].die()
+    assert await asked == fake.agents["n1"].requests[-1].arguments["operation"]
+
+
 async def test_what_changes_something_is_not_asked_twice(fake: FakeCluster, cluster: Cluster) -> None:
-    fake.agents["n1"].answers["switchover"] = lambda request: None
-    asked = asyncio.ensure_future(cluster.control("switchover"))
+    fake.agents["n1"].answers["link"] = lambda request: None
+    asked = asyncio.ensure_future(cluster.control("link", link=0, up=False))
     await until(lambda: fake.agents["n1"].requests, "the master's agent is asked")
     fake.agents["n1"].die()
     with pytest.raises(Deadline) as caught:

@@ -8,10 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from primacy.agent.control import EVENTS_MAX, REASON_LENGTH_MAX, REQUESTS_MAX, Control, checked, shown
+from primacy.agent.control import EVENTS_MAX, REQUESTS_MAX, Control
 from primacy.cgtp.framing import FRAME_BYTES_MAX
 from primacy.machines import host_wire
 from primacy.machines.control_wire import EventPushed, Response, Topology
@@ -92,43 +90,6 @@ async def test_a_frame_that_is_no_request_ends_the_callers_stream_only(site: Sit
     caller.stream.send(b"\xff")
     await until(lambda: caller.stream.closed, "the stream has ended")
     assert (await other.ask("ping")).kind == "done"
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=10,
-)
-NAMES = st.sampled_from(["to", "node", "reason", "dry_run", "other"])
-
-
-@given(verb=st.sampled_from(["switchover", "shutdown"]), arguments=st.dictionaries(NAMES, VALUES))
-def test_what_passes_the_check_is_what_the_machines_take(verb: str, arguments: dict[str, Any]) -> None:
-    passed, wrong = checked(verb, arguments)
-    if wrong:
-        assert all(0 < len(line) < 200 for line in wrong)
-        return
-    target = "to" if verb == "switchover" else "node"
-    assert set(passed) == {target, "reason", "dry_run"}
-    assert passed[target] is None or (isinstance(passed[target], str) and passed[target])
-    assert isinstance(passed["reason"], str)
-    assert len(passed["reason"]) <= REASON_LENGTH_MAX
-    assert isinstance(passed["dry_run"], bool)
-    assert verb == "switchover" or "node" in arguments
-
-
-@given(VALUES)
-def test_a_value_is_shown_short(value: Any) -> None:
-    assert len(shown(value)) < 600
-    assert "\n" not in shown(value)
-
-
-def test_all_nodes_are_never_meant_by_leaving_the_node_out() -> None:
-    assert checked("shutdown", {}) == (
-        {"node": None, "reason": "", "dry_run": False},
-        ["node: say which one (null: all nodes)"],
-    )
-    assert checked("shutdown", {"node": None})[1] == []
 
 
 @pytest.mark.parametrize("role", ["vice", "master"])

@@ -180,7 +180,11 @@ def test_messages_of_other_coordinators() -> None:
 
 def test_an_ineligible_node_runs_local_servers_only() -> None:
     ssc = Coordinator(
-        N1, (c.ServiceEntry("naming"), c.ServiceEntry("door", local=True)), {}, 0, runs_servers=False
+        N1,
+        (c.ServiceEntry("naming"), c.ServiceEntry("door", local=True)),
+        {},
+        0,
+        nodes=(m.NodeEntry("n1", eligible=False),),
     )
     effects = ssc.step(c.Started(now_ns=1))
     assert [e.service for e in effects if isinstance(e, c.Spawn)] == ["door"]

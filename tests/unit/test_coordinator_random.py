@@ -83,7 +83,7 @@ FACTS = st.builds(
     lease_held=st.booleans(),
     swap_open=st.booleans(),
     members=NODES,
-    eligible=NODES,
+    nodes=st.just(tuple(m.NodeEntry(n) for n in ("n1", "n2", "n3"))),
 )
 TARGETS = st.none() | st.sampled_from(["n1", "n2", "n9"])
 COMMON = {"reason": st.just(""), "dry_run": st.booleans()}

@@ -6,6 +6,7 @@ from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
 from primacy.machines.events import ServerDied
+from primacy.machines.rescue import RETRY_NS
 from primacy.machines.swap import Outcome, Purpose
 from tests.unit.ssc_tools import N1, N2, Rig, record
 
@@ -48,7 +49,7 @@ def test_a_ledger_that_does_not_answer_is_asked_again() -> None:
     rig.exit("stock")
     rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
     rig.cmm(m.Closed(Purpose.RENEW, Outcome.NOT_WRITTEN))
-    rig.run(100)
+    rig.run(2 * RETRY_NS / 1e6)
     assert len(rig.fed(m.HandOver)) >= 2
 
 
@@ -67,7 +68,7 @@ def test_with_memory_durability_only_the_ready_vice_may_go_on() -> None:
     rig.exit("stock")
     rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
     assert not rig.fed(m.Renew)
-    rig.run(100)
+    rig.run(2 * RETRY_NS / 1e6)
     assert len(rig.fed(m.HandOver)) >= 2
 
 

@@ -116,7 +116,7 @@ def test_an_undone_sequence_ends_once_with_its_reasons(quiet: bool) -> None:
 
 def test_an_undo_exchanges_the_states() -> None:
     rig = Rig({"naming": [h.Callback("switchover", 2, "a")], "stock": [h.Callback("switchover", 1, "b")]})
-    rig.master()
+    rig.pair()
     rig.fail = {"b": "no"}
     rig.ask("switchover")
     contexts = [(r.name, r.context.old_state, r.context.new_state) for r in rig.runs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
+from primacy.machines.serving import Serving
 from tests.unit.ssc_tools import N1, N2, N3, Rig, record
 
 INIT = {
@@ -40,3 +41,13 @@ def test_news_of_a_newer_term_begins_no_function_of_the_old_place() -> None:
     ran = len(rig.runs)
     rig.cmm(m.Adopted(9, record(3, N2, N1, ready=True, appointment=6)))
     assert len(rig.runs) == ran
+
+
+def test_only_a_master_that_told_so_serves() -> None:
+    rig = Rig(INIT)
+    assert isinstance(rig.ssc.serving, Serving)
+    assert not rig.ssc.serving.serves
+    rig.master()
+    assert rig.ssc.serving.serves
+    rig.cmm(m.Adopted(9, record(2, N1, appointment=5)))
+    assert not rig.ssc.serving.serves  # of the new term it has not told so yet

@@ -28,8 +28,7 @@ def monitor(me: Member, cluster: str, table: Table, entries: tuple[NodeEntry, ..
 
 
 def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns: int) -> Coordinator:
-    """Return the services coordinator; centralized servers run on eligible, available nodes."""
-    own = next(e for e in entries if e.id == me.node)
+    """Return the services coordinator of this life of the node."""
     local = [s for s, row in table.services.items() if row.local]
     return Coordinator(
         me,
@@ -39,7 +38,8 @@ def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns
         ),
         {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes},
         now_ns,
-        runs_servers=own.eligible and own.available,
+        nodes=entries,
+        auto_promote=table.cluster.auto_promote,
     )
 
 

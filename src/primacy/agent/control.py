@@ -1,8 +1,8 @@
 """What operators, clients and other agents may ask of this agent, and its answers.
 
-Verbs of callers with a client's credential: subscribe, status, events, switchover, shutdown, link, sequence, ping.
-Verbs among agents: those, passed on to the master, and `local`, a node's own part of `status`. A function of the
-cluster is carried out by the master's coordinator; every other agent passes it on, so a caller may ask any node.
+Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, and the functions of the
+cluster (requests.py). Verbs among agents: status, `local` (a node's own part of it), and the functions, handed to the
+master.
 
 Whatever a caller sends, each request has exactly one answer: arguments are checked here, before any machine sees
 them, and a bug in an answer costs that answer alone: it is written to the log and told as `failed`.
@@ -11,30 +11,26 @@ them, and a bug in an answer costs that answer alone: it is written to the log a
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from primacy.agent import status
 from primacy.agent.node import Node
+from primacy.agent.requests import TARGETS, Requests, shown
 from primacy.agent.tasks import Tasks
 from primacy.cgtp.stream import FRAME_BYTES_MAX, Stream
 from primacy.errors import WireError
-from primacy.lease_page import now_ns
-from primacy.machines import control_wire, coordination
+from primacy.machines import control_wire
 from primacy.machines.control_wire import EventPushed, Request, Response, Topology
 from primacy.machines.ids import Function
 from primacy.machines.sequence import plan
 
-FUNCTION_S_MAX = 120.0
 STATUS_S_MAX = 0.5
 EVENTS_MAX = 1000
 CALLERS_MAX = 1000
 REQUESTS_MAX = 100  # of one caller, in progress
-REASON_LENGTH_MAX = 300
-NODE_LENGTH_MAX = 64
-_SHOWN = 40
 
 Outcome = tuple[str, Any, list[str]]  # (kind, result, reasons)
 
@@ -53,20 +49,17 @@ class Control:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._ids = itertools.count(1)
-        self._asked: dict[int, asyncio.Future[coordination.Answer]] = {}
+        self._requests = Requests(node)
         self._subscribers: set[Stream] = set()
         self._callers = 0
         self._told: Topology | None = None
         self._tell_due = False
         self._tasks = Tasks(f"the agent of {node.me.node}, answering its callers")
-        node.on_answer = self._answered
         node.on_change = self._changed
         node.answer_peer = self._answer_peer
         self._verbs: dict[str, Callable[[dict[str, Any]], Awaitable[Outcome]]] = {
             "status": self._status,
-            "switchover": lambda a: self._function("switchover", a),
-            "shutdown": lambda a: self._function("shutdown", a),
+            **{verb: partial(self._requests.carry_out, verb) for verb in TARGETS},
             "link": self._link,
             "sequence": self._sequence,
             "ping": self._ping,
@@ -152,54 +145,11 @@ class Control:
     async def _answer_peer(self, node: str, verb: str, arguments: dict[str, Any]) -> Outcome:
         if verb == "local":
             return "done", status.local(self._node), []
-        if verb in ("status", "switchover", "shutdown"):
+        if verb == "status" or verb in TARGETS:
             if self._node.monitor.role != "master":
                 return "unavailable", None, [f"{self._node.me.node} is not master"]
-            return await self._do(verb, arguments)
+            return await (self._requests.submit if verb in TARGETS else self._do)(verb, arguments)
         return "failed", None, [f"unknown verb {verb!r}"]
-
-    async def _function(self, verb: str, arguments: dict[str, Any]) -> Outcome:
-        """A function of the cluster: carried out here if this node is master, else passed on."""
-        node = self._node
-        arguments, wrong = checked(verb, arguments)
-        target = _TARGET[verb]
-        if arguments.get(target) in ("master", "vice"):
-            wanted = arguments[target]
-            arguments[target] = getattr(node.facts(), wanted)
-            if not arguments[target]:
-                wrong.append(f"{target}: there is no {wanted} now")
-        if wrong:
-            return "refused", None, wrong
-        if node.monitor.role != "master":
-            return await self._pass_on(verb, arguments)
-        number = next(self._ids)
-        future = self._asked[number] = asyncio.get_running_loop().create_future()
-        node.post(
-            coordination.Asked(now_ns=now_ns(), id=number, verb=verb, arguments=arguments, facts=node.facts())
-        )
-        try:
-            async with asyncio.timeout(FUNCTION_S_MAX):
-                answer = await future
-        except TimeoutError:
-            return "failed", None, [f"{verb} has not ended within {FUNCTION_S_MAX:g} s; see `primacy status`"]
-        finally:
-            self._asked.pop(number, None)
-        return answer.kind, answer.result, list(answer.reasons)
-
-    async def _pass_on(self, verb: str, arguments: dict[str, Any]) -> Outcome:
-        master = self._node.facts().master
-        if not master or master == self._node.me.node:
-            return "unavailable", None, ["there is no master now"]
-        try:
-            told = await self._node.peers.ask(master, verb, arguments, FUNCTION_S_MAX)
-        except TimeoutError as error:
-            return "unavailable", None, [f"the master {master} does not answer: {error}"]
-        return told.kind, told.result, told.reasons
-
-    def _answered(self, answer: coordination.Answer) -> None:
-        future = self._asked.get(answer.id)
-        if future is not None and not future.done():
-            future.set_result(answer)
 
     async def _status(self, arguments: dict[str, Any]) -> Outcome:
         node = self._node
@@ -271,9 +221,11 @@ class Control:
             nodes=[
                 control_wire.NodeEntry(
                     n,
-                    e.eligible,
+                    node.eligible(n),
                     table.agent_addresses(n),
-                    {s: table.service_addresses(n, s) for s in table.centralized()} if e.eligible else {},
+                    {s: table.service_addresses(n, s) for s in table.centralized()}
+                    if node.eligible(n)
+                    else {},
                 )
                 for n, e in table.nodes.items()
             ],
@@ -291,38 +243,6 @@ class Control:
             self._told = topology
             for stream in list(self._subscribers):
                 _push(stream, topology)
-
-
-_TARGET = {"switchover": "to", "shutdown": "node"}
-
-
-def checked(verb: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return what this verb takes, and a line for each argument that it cannot take.
-
-    `shutdown` must say which node it means: None is all of them, and nobody means that by leaving it out.
-    """
-    target, wrong = _TARGET[verb], []
-    which, reason, dry_run = (arguments.get(name) for name in (target, "reason", "dry_run"))
-    if which is not None and not (isinstance(which, str) and 0 < len(which) <= NODE_LENGTH_MAX):
-        wrong.append(f"{target}: want a node's id, master or vice, got {shown(which)}")
-    elif verb == "shutdown" and target not in arguments:
-        wrong.append("node: say which one (null: all nodes)")
-    if not isinstance(reason, str | None):
-        wrong.append(f"reason: want a text, got {shown(reason)}")
-    elif reason is not None and len(reason) > REASON_LENGTH_MAX:
-        wrong.append(f"reason: want at most {REASON_LENGTH_MAX} characters, got {len(reason)}")
-    if not isinstance(dry_run, bool | None):
-        wrong.append(f"dry_run: want true or false, got {shown(dry_run)}")
-    return {target: which, "reason": reason or "", "dry_run": bool(dry_run)}, wrong
-
-
-def shown(value: Any) -> str:
-    """A caller's value as a refusal quotes it: never long, never deep."""
-    if isinstance(value, str):
-        return repr(value[:_SHOWN]) + ("..." if len(value) > _SHOWN else "")
-    if value is None or isinstance(value, int | float):
-        return f"{value}"[:_SHOWN]
-    return f"a {type(value).__name__}"
 
 
 def _is_count(value: Any) -> bool:

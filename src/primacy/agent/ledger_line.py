@@ -36,11 +36,21 @@ class LedgerLine:
 
     def swap(self, expect: int, record: Mastership, answer: Callable[[SwapAnswer, int], None]) -> None:
         """Swap the record on its revision."""
-        self._tasks.start(self._swap(expect, record, answer))
+        self._tasks.start(self._swap(MASTERSHIP, expect, encode(record), answer))
 
-    def watch(self, changed: Callable[[int, Mastership], None]) -> None:
-        """Tell every change of the record from now on, for ever."""
-        self._tasks.start(self._watch(changed))
+    def swap_key(
+        self, key: str, expect: int, value: bytes | None, answer: Callable[[SwapAnswer, int], None]
+    ) -> None:
+        """Swap another record on its revision (value None deletes it)."""
+        self._tasks.start(self._swap(key, expect, value, answer))
+
+    def watch(
+        self,
+        changed: Callable[[int, Mastership], None],
+        other: Callable[[str, int, bytes | None], None] = lambda key, revision, value: None,
+    ) -> None:
+        """Tell every record as it stands, and every change from now on: of the mastership, and of all others."""
+        self._tasks.start(self._watch(changed, other))
 
     async def close(self) -> None:
         """End everything under way."""
@@ -76,10 +86,12 @@ class LedgerLine:
         self._note(True)
         answer(*(found[0] if found else (0, None)))
 
-    async def _swap(self, expect: int, record: Mastership, answer: Callable[[SwapAnswer, int], None]) -> None:
+    async def _swap(
+        self, key: str, expect: int, value: bytes | None, answer: Callable[[SwapAnswer, int], None]
+    ) -> None:
         try:
             async with asyncio.timeout(DEADLINE_S):
-                revision = await self._ledger.swap(MASTERSHIP, encode(record), expect)
+                revision = await self._ledger.swap(key, value, expect)
         except Conflict:
             self._note(True)
             answer(SwapAnswer.CONFLICT, 0)
@@ -93,20 +105,28 @@ class LedgerLine:
             self._note(True)
             answer(SwapAnswer.DONE, revision)
 
-    async def _watch(self, changed: Callable[[int, Mastership], None]) -> None:
+    async def _watch(
+        self,
+        changed: Callable[[int, Mastership], None],
+        other: Callable[[str, int, bytes | None], None],
+    ) -> None:
+        def tell(key: str, revision: int, value: bytes | None) -> None:
+            if key != MASTERSHIP:
+                other(key, revision, value)
+            elif value is not None:
+                changed(revision, decode_mastership(value))
+
         after = 0
         while True:
             try:
                 if after == 0:
-                    after, entries = await self._ledger.read(MASTERSHIP)
+                    after, entries = await self._ledger.read("")
                     for entry in entries:
-                        if entry.key == MASTERSHIP:
-                            changed(entry.revision, decode_mastership(entry.value))
-                async with contextlib.aclosing(self._ledger.watch(MASTERSHIP, after)) as changes:
+                        tell(entry.key, entry.revision, entry.value)
+                async with contextlib.aclosing(self._ledger.watch("", after)) as changes:
                     async for change in changes:
                         after = change.revision
-                        if change.key == MASTERSHIP and change.value is not None:
-                            changed(change.revision, decode_mastership(change.value))
+                        tell(change.key, change.revision, change.value)
                 return
             except Compacted:
                 after = 0

@@ -15,7 +15,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import uvloop
 
 from primacy import boot as boot_parameters
@@ -23,6 +22,7 @@ from primacy.agent import realtime
 from primacy.agent.control import Control
 from primacy.agent.guardian_link import GuardianLink
 from primacy.agent.node import Node
+from primacy.agent.records import with_records
 from primacy.boot import BOOT_VARIABLE, Boot
 from primacy.cgtp import tls
 from primacy.cgtp.stream import Listener, Stream
@@ -31,7 +31,7 @@ from primacy.errors import ConfigError, LedgerError
 from primacy.ledger import open_ledger
 from primacy.ledger.api import Ledger
 from primacy.machines.membership import NodeEntry
-from primacy.machines.records import decode_node
+from primacy.machines.records import NODES, decode_node
 
 EXIT_CONFIG = 78
 EXIT_BUG = 70
@@ -153,14 +153,8 @@ async def open_table(
     if own != table.agent_addresses(boot.node):
         want = ", ".join(f"{a}:{p}" for a, p in table.agent_addresses(boot.node))
         raise ConfigError("links", ", ".join(map(str, boot.links)), f"as the table says: {want}")
-    entries = []
-    for entry in table.entries():
-        record = rows.get(f"nodes/{entry.id}")
-        if record is not None:
-            kept = decode_node(record, entry.id)
-            entry = msgspec.structs.replace(entry, eligible=kept.eligible, available=kept.available)
-        entries.append(entry)
-    return ledger, table, tuple(entries)
+    kept = {n: decode_node(rows[f"{NODES}{n}"], n) for n in table.nodes if f"{NODES}{n}" in rows}
+    return ledger, table, with_records(table, kept)
 
 
 def read_key(path: Path) -> bytes:

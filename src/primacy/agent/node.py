@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from primacy.agent import build
+from primacy.agent.clock import Clock
 from primacy.agent.confirming import Confirming
 from primacy.agent.eventlog import EventLog
 from primacy.agent.guardian_link import GuardianLink
@@ -23,6 +24,7 @@ from primacy.agent.last_words import LastWords
 from primacy.agent.ledger_line import LedgerLine
 from primacy.agent.link_watch import LinkWatch
 from primacy.agent.peers import PeerStreams
+from primacy.agent.records import Records
 from primacy.boot import Boot
 from primacy.cgtp.datagram import DatagramPort
 from primacy.config import Table
@@ -31,11 +33,10 @@ from primacy.lease_page import now_ns
 from primacy.ledger.api import Ledger
 from primacy.machines import coordination, host_wire, membership, messages, peer_wire
 from primacy.machines.events import Event, LedgerChanged, NodeStarted, SchedulingGap
-from primacy.machines.ids import MS, SECOND, Member
+from primacy.machines.ids import MS, Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 
-GAP_NS_MIN = 20 * MS  # a timer later than this (and than a beat) was a scheduling gap of this agent's own
 HEALTH_S = 1.0
 EXIT_ABANDONED = 71
 Outcome = tuple[str, Any, list[str]]  # (kind, result, reasons)
@@ -55,7 +56,7 @@ class Node:
         tls_client: Any,
         cluster_key: bytes,
     ) -> None:
-        self.boot, self.table, self.cluster, self.entries = boot, table, cluster, entries
+        self.boot, self.table, self.cluster = boot, table, cluster
         self.me = Member(boot.node, os.urandom(16).hex())
         self.started_ns = now_ns()
         self.ended = asyncio.Event()
@@ -66,6 +67,8 @@ class Node:
         self.guardian = guardian
         self.hosts = Hosts(guardian, cluster, boot.directory, self._host_said, self._host_exited)
         self.ledger = LedgerLine(ledger, self._ledger_changed)
+        self.records = Records(table, entries, self.ledger, self.post)
+        self.records.on_table = self._table_changed
         self.monitor = build.monitor(self.me, cluster, table, entries, self.started_ns)
         self.confirming = Confirming(
             self.monitor, self.ledger, lambda service, answer: self.hosts.tell(service, answer, None)
@@ -94,17 +97,19 @@ class Node:
         self.garbage_frames = 0
         self._queue: deque[membership.Input | coordination.Input] = deque()
         self._running = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = 0
-        self._ssc_timer: asyncio.TimerHandle | None = None
         self._health_timer: asyncio.TimerHandle | None = None
         self.progress: dict[str, host_wire.Progress] = {}  # the last of each host
         self._loop = asyncio.get_running_loop()
+        self.clock = Clock(
+            table.times.beat_ns,
+            self._timer_fired,
+            lambda: self.post(coordination.Tick(now_ns=now_ns())),
+        )
 
     def start(self) -> None:
         """Begin: everything is connected."""
         self.publish(NodeStarted(node=self.me.node, incarnation=self.me.incarnation))
-        self.ledger.watch(lambda revision, record: self._learned(revision, record, None))
+        self.records.start()
         self.post(coordination.Started(now_ns=now_ns()))
         self.post(membership.Tick(now_ns=now_ns()))
         self._health_timer = self._loop.call_later(HEALTH_S, self._check_health)
@@ -145,7 +150,7 @@ class Node:
             case membership.Send(node=node, message=message):
                 self.port.send(node, messages.encode(message))
             case membership.Wake(at_ns=at_ns):
-                self._wake(at_ns)
+                self.clock.wake_monitor(at_ns)
             case membership.Grant(term=term, until_ns=until_ns):
                 self.hosts.pages.grant(term, until_ns)
             case membership.Acknowledge(term=term):
@@ -155,9 +160,9 @@ class Node:
             case membership.Greet(nodes=nodes, message=message):
                 self._greet(nodes, message)
             case membership.Read():
-                self._read()
+                self.records.read()
             case membership.SwapRecord(expect=expect, record=record, token=token):
-                self._swap(expect, record, token)
+                self.records.swap(expect, record, token)
             case membership.Publish(event=event):
                 self.publish(event)
             case membership.Adopted(record=record):
@@ -182,45 +187,18 @@ class Node:
         links = max((len(a) for a in to), default=0)
         self.port.hello([[a[link] for a in to if link < len(a)] for link in range(links)], payload)
 
-    def _read(self) -> None:
-        asked_ns = now_ns()
-        self.ledger.read(
-            lambda revision, record: self._learned(revision, record, asked_ns),
-            lambda: self.post(membership.ReadFailed(now_ns=now_ns())),
-        )
-
-    def _learned(self, revision: int, record: Mastership | None, asked_ns: int | None) -> None:
-        self.post(membership.Learned(now_ns=now_ns(), revision=revision, record=record, asked_ns=asked_ns))
-
-    def _swap(self, expect: int, record: Mastership, token: int) -> None:
-        def answered(answer: membership.SwapAnswer, revision: int) -> None:
-            self.post(membership.Swapped(now_ns=now_ns(), token=token, answer=answer, revision=revision))
-
-        self.ledger.swap(expect, record, answered)
-
-    def _wake(self, at_ns: int) -> None:
-        if self._timer is not None:
-            if self._timer_ns <= at_ns and self._timer_ns > now_ns():
-                return
-            self._timer.cancel()
-        self._timer_ns = at_ns
-        self._timer = self._loop.call_later(max(0, at_ns - now_ns()) / SECOND, self._timer_fired)
-
     def _timer_fired(self) -> None:
-        self._timer = None
         self.post(membership.Tick(now_ns=now_ns()))
         self.links.judge(now_ns())
         self.confirming.answer()
 
     def _notice_gap(self) -> None:
         """Before any input: was this agent late itself? Then it hears first what has waited, and judges afterwards."""
-        late_ns = now_ns() - self._timer_ns
-        if not self._timer_ns or late_ns <= max(GAP_NS_MIN, self.table.times.beat_ns):
-            return
-        self._timer_ns = 0
-        self._queue.appendleft(membership.Gap(now_ns=self._queue[0].now_ns))
-        self.port.drain()
-        self.publish(SchedulingGap(term=self.monitor.term, node=self.me.node, gap_ms=late_ns / MS))
+        late_ns = self.clock.gap_ns()
+        if late_ns:
+            self._queue.appendleft(membership.Gap(now_ns=self._queue[0].now_ns))
+            self.port.drain()
+            self.publish(SchedulingGap(term=self.monitor.term, node=self.me.node, gap_ms=late_ns / MS))
 
     # ---- effects of the coordinator ----
 
@@ -239,24 +217,20 @@ class Node:
                 self.hosts.kill(service)
             case coordination.TellNode(node=node, message=message):
                 self.peers.tell(node, message)
+            case coordination.SwapKey():
+                self.records.swap_key(effect)
+            case coordination.EditTable():
+                self.records.edit(effect)
             case coordination.Answer():
                 self.on_answer(effect)
             case coordination.Wake(at_ns=at_ns):
-                self._wake_coordinator(at_ns)
+                self.clock.wake_coordinator(at_ns)
             case coordination.Abandon(reason=reason):
                 sys.stderr.write(f"agent: this life of the node ends: {reason}\n")
                 os._exit(EXIT_ABANDONED)
             case coordination.End(reason=reason):
                 self.reason = reason
                 self.ended.set()
-
-    def _wake_coordinator(self, at_ns: int) -> None:
-        if self._ssc_timer is not None:
-            self._ssc_timer.cancel()
-        delay_s = max(0, at_ns - now_ns()) / SECOND
-        self._ssc_timer = self._loop.call_later(
-            delay_s, lambda: self.post(coordination.Tick(now_ns=now_ns()))
-        )
 
     # ---- what comes in ----
 
@@ -336,6 +310,13 @@ class Node:
             expected = frozenset({monitor.record.master.node} if monitor.record is not None else ())
         self.links.watch(expected - {self.me.node}, monitor.term, now_ns())
 
+    def _table_changed(self, table: Table) -> None:
+        """Nodes were taken out of the table: nobody talks with them any more."""
+        self.table = table
+        self.peers.keep(frozenset(table.nodes))
+        self._watch_links()
+        self.on_change()
+
     def _members_changed(self) -> None:
         self.post(coordination.MembersChanged(now_ns=now_ns(), nodes=self.links.members))
         self.on_change()
@@ -344,6 +325,10 @@ class Node:
     def members(self) -> tuple[str, ...]:
         """The nodes that this node can reach now, itself included: all of them at the master."""
         return self.links.members
+
+    def eligible(self, node: str) -> bool:
+        """Whether a node may have a role, by its record."""
+        return any(e.id == node and e.eligible for e in self.records.entries)
 
     def set_link(self, index: int, up: bool) -> None:
         """An operator takes a link of this node down (all its traffic is dropped, both ways) or up."""
@@ -381,14 +366,14 @@ class Node:
             lease_held=monitor.master.lease.held(now_ns()),
             swap_open=monitor.swap is not None,
             members=self.members,
-            nodes=self.entries,
+            nodes=self.records.entries,
         )
 
     async def close(self) -> None:
         """Close everything; hosts have ended before."""
-        for timer in (self._timer, self._ssc_timer, self._health_timer):
-            if timer is not None:
-                timer.cancel()
+        self.clock.stop()
+        if self._health_timer is not None:
+            self._health_timer.cancel()
         self.port.close()
         self.hosts.close()
         await self.peers.close()

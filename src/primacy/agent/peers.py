@@ -22,7 +22,7 @@ from primacy.errors import StreamClosed, WireError
 from primacy.machines import peer_wire
 from primacy.machines.ids import Member
 from primacy.machines.messages import WIRE_MAX, WIRE_MIN
-from primacy.machines.peer_wire import Ask, EndNode, Greeting, Leave, Progress, Tell
+from primacy.machines.peer_wire import Ask, Greeting, Progress, Tell, ToCoordinator
 
 REDIAL_S = 0.1
 PART_S = 0.5
@@ -55,7 +55,7 @@ class PeerStreams:
         me: Member,
         tls: ssl.SSLContext,
         on_keys: Callable[[Member, list[Address], bytes, bytes], None],
-        on_message: Callable[[Member, Progress | EndNode | Leave], None],
+        on_message: Callable[[Member, ToCoordinator], None],
         answer: Callable[[str, str, dict[str, Any]], Awaitable[tuple[str, Any, list[str]]]],
     ) -> None:
         self._me, self._tls = me, tls
@@ -76,6 +76,14 @@ class PeerStreams:
                 if self._me.node < node:
                     self._dial(node)
 
+    def keep(self, nodes: frozenset[str]) -> None:
+        """These nodes are left in the table: the streams to others end."""
+        for node in [n for n in self._peers if n not in nodes]:
+            peer = self._peers.pop(node)
+            if peer.stream is not None:
+                stream, peer.stream = peer.stream, None
+                stream.close()
+
     def accept(self, stream: Stream) -> None:
         """A node has dialed this agent."""
         peer = self._peers.get(stream.peer.name)
@@ -84,7 +92,7 @@ class PeerStreams:
             return
         self._adopt(peer, stream)
 
-    def tell(self, node: str | None, message: Progress | EndNode | Leave) -> None:
+    def tell(self, node: str | None, message: ToCoordinator) -> None:
         """Send to one node, or to all (None); the last progress is told again to every node that joins later."""
         if isinstance(message, Progress) and node is None:
             self._progress = message
@@ -152,7 +160,7 @@ class PeerStreams:
 
     async def _redial(self, node: str) -> None:
         await asyncio.sleep(REDIAL_S)
-        if self._peers[node].stream is None:
+        if node in self._peers and self._peers[node].stream is None:
             self._dial(node)
 
     def _greeting(self, to: str, key: bytes) -> Greeting:

@@ -4,13 +4,15 @@ A client begins with the addresses that it was given and goes on with those that
 agent that it reaches pushes the topology on every change.  The newest counts: of the highest term, and in
 one term the master's own.  A request goes to one agent; when that agent is gone, to another.
 
-Never in here: a request twice that changes something: what was cut off in the middle is told as such
-(`Deadline` with `maybe_applied`).
+A function of the cluster has an id, so it is asked again under the same one when an agent is gone. Never in
+here: another request twice that changes something: what was cut off in the middle is told as such (`Deadline`
+with `maybe_applied`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -22,7 +24,9 @@ from primacy.errors import Deadline, NoPrimary, OperationFailed, Refused, Stream
 from primacy.machines.control_wire import EventPushed, Request, Response, Topology, decode_to_caller, encode
 
 READING = frozenset({"ping", "status", "subscribe", "events", "sequence"})
-"""Verbs that change nothing and may be asked again; so may any with `dry_run`."""
+"""Verbs that change nothing and may be asked again."""
+FUNCTIONS = frozenset({"switchover", "qualify", "promote", "demote", "disqualify", "remove", "shutdown"})
+"""Verbs that carry the id of their request: asked again they are the same request, and are told its outcome."""
 RETRY_S = 0.1
 DOWN_S = 0.5
 """An agent without a link for so long is gone, for those who wait for its answer."""
@@ -82,7 +86,9 @@ class Agents:
 
     async def request(self, verb: str, arguments: dict[str, Any], deadline_s: float) -> Any:
         """Return the result of an operator's function; any agent passes it on to the one that can do it."""
-        repeatable = verb in READING or bool(arguments.get("dry_run"))
+        if verb in FUNCTIONS:
+            arguments = {"operation": os.urandom(8).hex()} | arguments
+        repeatable = verb in READING or "operation" in arguments
         why, unanswered = "no agent is reachable", False
         try:
             async with asyncio.timeout(deadline_s):

@@ -70,6 +70,12 @@ class MembersChanged(Input, frozen=True, kw_only=True):
     nodes: tuple[str, ...]
 
 
+class NodesChanged(Input, frozen=True, kw_only=True):
+    """The nodes of the configuration table with their records, this one included."""
+
+    nodes: tuple[membership.NodeEntry, ...]
+
+
 class RecordChanged(Input, frozen=True, kw_only=True):
     """A record of the ledger other than the mastership, as it stands since `revision` (value None: deleted)."""
 
@@ -107,7 +113,7 @@ class Facts(Struct, frozen=True):
     @property
     def available(self) -> tuple[str, ...]:
         """The eligible nodes that are not kept back."""
-        return tuple(n.id for n in self.nodes if n.eligible and n.available)
+        return tuple(n.id for n in self.nodes if n.may_lead)
 
 
 class Asked(Input, frozen=True, kw_only=True):
@@ -171,6 +177,12 @@ class SwapKey(Struct, frozen=True):
     value: bytes | None
 
 
+class EditTable(Struct, frozen=True):
+    """Take this node out of the configuration table; what comes of it is told as `NodesChanged`."""
+
+    remove: str
+
+
 class Feed(Struct, frozen=True):
     """Give this input to the membership monitor."""
 
@@ -217,4 +229,17 @@ class Wake(Struct, frozen=True):
     at_ns: int
 
 
-Effect = Spawn | KillHost | ToHost | SwapKey | Feed | TellNode | Publish | Answer | End | Abandon | Wake
+Effect = (
+    Spawn
+    | KillHost
+    | ToHost
+    | SwapKey
+    | EditTable
+    | Feed
+    | TellNode
+    | Publish
+    | Answer
+    | End
+    | Abandon
+    | Wake
+)

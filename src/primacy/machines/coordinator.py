@@ -17,10 +17,13 @@ from primacy.machines.coordination import (
     HostExited,
     HostSaid,
     Input,
+    KeySwapped,
     MembersChanged,
     Membership,
+    NodesChanged,
     PeerSaid,
     Publish,
+    RecordChanged,
     ServiceEntry,
     Started,
     Terminate,
@@ -30,9 +33,12 @@ from primacy.machines.coordination import (
 )
 from primacy.machines.departure import Departure
 from primacy.machines.events import ServiceNote
+from primacy.machines.functions import Functions
 from primacy.machines.ids import Member, ServerState
 from primacy.machines.initialization import Initialization
-from primacy.machines.records import Mastership, brief
+from primacy.machines.key_writer import KeyWriter
+from primacy.machines.ladder import AVAILABLE, Ladder
+from primacy.machines.records import OPERATION, Mastership, brief
 from primacy.machines.rescue import Rescue
 from primacy.machines.runs import Runs
 from primacy.machines.servers import Server, Servers
@@ -44,8 +50,8 @@ from primacy.machines.switchover import Switchover
 class Coordinator:
     """The machine of one incarnation of one node.
 
-    services: rows of the table. addresses: per node and centralized service, where its host listens. runs_servers:
-    whether centralized servers run here (the node is eligible and available).
+    services: rows of the table. addresses: per node and centralized service, where its host listens. nodes: the rows of
+    the nodes with their records; a node that is not among them is available. auto_promote: see functions.py.
     """
 
     def __init__(
@@ -55,13 +61,18 @@ class Coordinator:
         addresses: dict[str, dict[str, list[tuple[str, int]]]],
         now_ns: int,
         *,
-        runs_servers: bool = True,
+        nodes: tuple[membership.NodeEntry, ...] = (),
+        auto_promote: bool = True,
     ) -> None:
         self.me, self.node, self.addresses = me, me.node, addresses
         self.now_ns = now_ns
         self.place: membership.Became | None = None
         self.members: tuple[str, ...] = (me.node,)
-        centralized = [Server(s.id, s) for s in services if not s.local and runs_servers]
+        self.nodes = nodes
+        self.ladder = Ladder(self, self._own())
+        self.writer = KeyWriter(self)
+        self.functions = Functions(self, auto_promote)
+        centralized = [Server(s.id, s) for s in services if not s.local]
         self.servers = Servers(self, centralized, [Server(s.id, s) for s in services if s.local])
         self.runs = Runs(self)
         self.switchover = Switchover(self)
@@ -98,6 +109,14 @@ class Coordinator:
                 self._asked(event)
             case Terminate(reason=reason, facts=facts):
                 self.departure.begin(reason, stopped=False, request=None, facts=facts)
+            case NodesChanged(nodes=nodes):
+                self.nodes = nodes
+                self.ladder.told(self._own())
+            case RecordChanged():
+                if self.writer.told(event) and event.key == OPERATION:
+                    self.functions.told(event)
+            case KeySwapped():
+                self.writer.swapped(event)
             case Started() | Tick():
                 pass
         self._settle()
@@ -124,6 +143,10 @@ class Coordinator:
     def role(self) -> str:
         """master | vice | member, as the membership monitor said last."""
         return self.place.role if self.place is not None else "member"
+
+    def _own(self) -> membership.NodeEntry:
+        """The row of this node."""
+        return next((n for n in self.nodes if n.id == self.node), membership.NodeEntry(self.node))
 
     def peer(self, service: str, member: Member) -> host_wire.Peer:
         """Where that member's host of the service listens."""
@@ -228,16 +251,20 @@ class Coordinator:
                 self.initialization.heard(Member(event.node, event.incarnation), message)
             case peer_wire.EndNode(reason=reason, stopped=stopped):
                 self.departure.begin(reason, stopped=stopped, request=None)
+            case peer_wire.Do():
+                self.ladder.do(message)
+            case peer_wire.FunctionDone():
+                self.functions.done(event.node, message)
             case peer_wire.Leave():
                 self.feed(
                     membership.Leaving(now_ns=self.now_ns, member=Member(event.node, event.incarnation))
                 )
 
     def _asked(self, event: Asked) -> None:
-        if event.verb == "switchover":
-            self.switchover.asked(event)
-        else:
+        if event.verb == "shutdown" and event.arguments.get("node") is None:
             self.departure.asked(event)
+        else:
+            self.functions.asked(event)
 
     # ---- towards what should be ----
 
@@ -248,11 +275,14 @@ class Coordinator:
             return
         self.runs.tick()
         self.switchover.proceed()
+        self.ladder.proceed()
         self.initialization.proceed()
         if self.record is None or self.record.stopped is None:
             self.servers.settle()
         self.rescue.proceed()
         self.serving.proceed()
+        self.writer.proceed()
+        self.functions.proceed()
         self._report_health()
 
     def feed(self, event: membership.Input) -> None:
@@ -266,6 +296,7 @@ class Coordinator:
         ready = self.servers.all_ready()
         fresh = all(s.assigned == ("available", 0, 0) for s in self.servers.centralized)
         able = bool(self.servers.centralized) and ready and fresh and self.role == "member"
+        able = able and self.ladder.rung == AVAILABLE and not self.ladder.moving
         healthy = self.role != "vice" or self.broken_appointment != self._appointment
         state = (able, healthy, self._appointment if self.role == "vice" else 0, opened, complete)
         if state == self._health:

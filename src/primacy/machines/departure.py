@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from primacy.machines import host_wire, membership, peer_wire
 from primacy.machines.coordination import Answer, Asked, End, Facts, KillHost, Publish, TellNode, ToHost
 from primacy.machines.events import NodeStopped
 from primacy.machines.ids import SECOND
+from primacy.machines.preconditions import Situation, reasons_against
 from primacy.machines.runs import Frame
 from primacy.machines.sequence import patience_ns, plan
 from primacy.machines.swap import Outcome, Purpose
@@ -26,17 +29,6 @@ FUNCTION = "shutdown"
 LEAVE_NS_MAX = 3 * SECOND
 STOP_NS_MAX = 10 * SECOND
 STOP_TRIES = 3
-
-
-def reasons_against(facts: Facts, node: str | None, busy: str) -> tuple[str, ...]:
-    """Return every reason why this node, or the cluster (None), cannot be shut down in order now."""
-    reasons = [busy] if busy else []
-    if node is not None and node not in facts.members:
-        reasons.append(f"{node} is not a member now (members: {', '.join(facts.members)})")
-    others = [m for m in facts.members if m in facts.eligible and m != node]
-    if node is not None and node == facts.master and others and not facts.vice_ready:
-        reasons.append(f"{node} is master and no vice is ready to take over; try again, or shut down --all")
-    return tuple(reasons)
 
 
 class Departure:
@@ -52,7 +44,6 @@ class Departure:
         self._waiting: set[str] = set()
         self._positions: dict[str, tuple[int, int]] = {}
         self._tries = 0
-        self._left: dict[int, str] = {}  # requests for other nodes' departure
 
     @property
     def under_way(self) -> bool:
@@ -62,22 +53,19 @@ class Departure:
     # ---- inputs ----
 
     def asked(self, event: Asked) -> None:
-        """An operator wants a node (arguments: node, reason) or all nodes (node None) shut down. At the master."""
-        node = event.arguments.get("node")
+        """An operator wants the whole cluster shut down (arguments: reason, dry_run). At the master."""
+        ssc = self._ssc
         busy = f"a shutdown is in progress ({self.phase})" if self.phase else ""
-        reasons = reasons_against(event.facts, node, busy)
-        why = event.arguments.get("reason") or "asked for by an operator"
+        # a cluster that does not serve, or where a change is under way, may be shut down all the same
+        facts = msgspec.structs.replace(event.facts, swap_open=False)
+        reasons = reasons_against("shutdown", None, facts, Situation(True, busy, False))
         if reasons:
-            self._ssc.emit(Answer(event.id, "refused", {}, reasons))
+            ssc.emit(Answer(event.id, "refused", {}, reasons))
         elif event.arguments.get("dry_run"):
-            self._ssc.emit(Answer(event.id, "done", {"possible": True}))
-        elif node is None:
-            self._stop_serving(why, event.id, everyone=True)
-        elif node == self._ssc.node:
-            self.begin(why, stopped=False, request=event.id, facts=event.facts)
+            ssc.emit(Answer(event.id, "done", {"possible": True}))
         else:
-            self._left[event.id] = node
-            self._ssc.emit(TellNode(node, peer_wire.EndNode(why, False)))
+            why = event.arguments.get("reason") or "asked for by an operator"
+            self._stop_serving(why, event.id, everyone=True)
 
     def begin(self, reason: str, *, stopped: bool, request: int | None, facts: Facts | None = None) -> None:
         """Leave: this node's own departure. stopped: the orderly stop of the cluster is in the record."""
@@ -88,7 +76,7 @@ class Departure:
             self._callbacks()
         elif self._ssc.role != "master":
             self._leave()
-        elif facts is not None and facts.vice_ready and not self._ssc.switchover.reasons(facts, None):
+        elif facts is not None and facts.vice_ready and not self._ssc.switchover.reasons(facts):
             self.phase = "switching"
             self._ssc.switchover.begin(facts, f"{self._ssc.node} shuts down: {reason}", self._switched)
         else:
@@ -118,7 +106,6 @@ class Departure:
 
     def proceed(self) -> None:
         """Time has passed, or something happened."""
-        self._others_left()
         late = self._ssc.now_ns >= self._deadline_ns
         match self.phase:
             case "leaving" if late or self._ssc.role == "member":
@@ -219,9 +206,3 @@ class Departure:
         event = NodeStopped(term=self._ssc.term, node=self._ssc.node, cause=self._reason)
         self._ssc.emit(Publish(event))
         self._ssc.emit(End(self._reason))
-
-    def _others_left(self) -> None:
-        for request, node in list(self._left.items()):
-            if node not in self._ssc.members:
-                del self._left[request]
-                self._ssc.emit(Answer(request, "done", {"stopped": [node]}))

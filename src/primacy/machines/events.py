@@ -188,6 +188,34 @@ class FunctionEnded(Base, frozen=True, kw_only=True):
         return f"{self.node}: {self.function} {self.outcome} after {self.duration_ms:.1f} ms{why}"
 
 
+class OperationBegan(Base, frozen=True, kw_only=True):
+    """The intent of a function of the cluster is in the ledger; node: which one it is about."""
+
+    node: str
+    operation: str
+    function: str
+    reason: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.function} of {self.node} was accepted: {self.reason}"
+
+
+class OperationEnded(Base, frozen=True, kw_only=True):
+    """A function of the cluster has come to its end: done, refused or failed."""
+
+    node: str
+    operation: str
+    function: str
+    outcome: str
+    reasons: list[str] = []
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        why = f": {'; '.join(self.reasons)}" if self.reasons else ""
+        return f"{self.function} of {self.node} is {self.outcome}{why}"
+
+
 class CallbackFailed(Base, frozen=True, kw_only=True):
     """A callback did not complete."""
 
@@ -332,8 +360,8 @@ class RestartAsked(Base, frozen=True, kw_only=True):
 Event = (
     MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
-    | CallbackFailed | ServerChanged | ServerDied | InService | ServiceNote | NodeStarted | NodeStopped
-    | SchedulingGap | LedgerChanged | TableTaken | RestartAsked
+    | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | InService | ServiceNote
+    | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | TableTaken | RestartAsked
 )  # fmt: skip
 
 

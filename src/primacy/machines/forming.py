@@ -23,7 +23,7 @@ class MemberDuty:
     def consider(self) -> None:
         """Claim by formation if this node may and should. No swap is open."""
         cmm = self._cmm
-        if cmm.positions is None or not cmm.peers.own.eligible:
+        if cmm.positions is None or not cmm.peers.own.may_lead:
             return
         if not self._record_is_fresh():
             return
@@ -61,7 +61,7 @@ class MemberDuty:
         return View(
             me=cmm.me,
             record=cmm.record,
-            eligible=frozenset({p.entry.id for p in cmm.peers if p.entry.eligible} | {cmm.me.node}),
+            eligible=frozenset({p.entry.id for p in cmm.peers if p.entry.may_lead} | {cmm.me.node}),
             heard=(me, *others),
             since_start_ns=cmm.now_ns - cmm.started_ns,
             waited_ns=cmm.now_ns - cmm.sign_ns,

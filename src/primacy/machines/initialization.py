@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from primacy.machines.coordination import KillHost, TellNode
 from primacy.machines.ids import Member
+from primacy.machines.ladder import AVAILABLE
 from primacy.machines.peer_wire import Progress
 from primacy.machines.runs import Frame
 from primacy.machines.sequence import EVERY_LEVEL, plan
@@ -43,7 +44,9 @@ class Initialization:
         if FUNCTION in ssc.runs:
             ssc.runs.open_to(FUNCTION, barrier)
             return
-        servers = list(ssc.servers.by_service.values())
+        servers = [s for s in ssc.servers.by_service.values() if self._takes_part(s)]
+        for server in servers:
+            self.opened(server)
         if self.complete or not barrier or not all(s.process == "open" for s in servers):
             return
         for server in servers:
@@ -60,17 +63,21 @@ class Initialization:
 
     def opened(self, server: Server) -> None:
         """A process was started after the node's initialization: initialize it by itself."""
-        if not self.complete or server.process != "open" or server.initialized:
+        key = f"{FUNCTION}:{server.service}"
+        waits = server.process == "open" and not server.initialized and key not in self._ssc.runs
+        if not self.complete or not waits or not self._takes_part(server):
             return
 
         def ended(_: tuple[str, ...] | None) -> None:
             server.initialized = server.process == "open"
 
-        key = f"{FUNCTION}:{server.service}"
-        self._ssc.runs.cancel(key)
         steps = plan(FUNCTION, {server.service: server.callbacks})
         frame = Frame("its host was started again", "spare", "available")
         self._ssc.runs.begin(key, FUNCTION, steps, frame, ended, quiet=True)
+
+    def _takes_part(self, server: Server) -> bool:
+        """A centralized server of a node that is not available is registered at most, never initialized."""
+        return server.row.local or self._ssc.ladder.rung == AVAILABLE
 
     def failed(self, service: str, reason: str) -> None:
         """A callback did not complete: end the host; it starts again after a while."""

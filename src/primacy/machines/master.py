@@ -45,6 +45,7 @@ class MasterDuty:
         self._cmm = monitor
         self.lease = Lease(monitor.timing.lease_ns)
         self.serving_term = 0
+        self.kept_back: dict[str, str] = {}  # nodes that a function is about to take down: why
         self._joined = 0  # the appointment whose vice has joined every mirror
         self._unfit: dict[int, str] = {}  # appointment -> why its vice must go
         self._appointed_ns = 0
@@ -75,6 +76,7 @@ class MasterDuty:
         now_ns = self._cmm.now_ns
         self.lease.forget()
         self._joined, self._unfit, self._lapsed = 0, {}, 0
+        self.kept_back.clear()
         self._appointed_ns = now_ns
         self._beat_ns = self._member_beat_ns = now_ns
         self._reread_ns = now_ns + self._cmm.timing.grace_ns
@@ -138,6 +140,13 @@ class MasterDuty:
         peer = self._cmm.peers.get(member.node)
         if peer is not None and peer.incarnation == member.incarnation:
             peer.leaving = True
+
+    def keep_back(self, node: str, why: str) -> None:
+        """Appoint this node no more; or, without a reason, again."""
+        if why:
+            self.kept_back[node] = why
+        else:
+            self.kept_back.pop(node, None)
 
     def hand_over(self, event: HandOver) -> None:
         """Make the ready vice master. in_step: this node's servers are complete and become its ready secondaries;
@@ -225,7 +234,7 @@ class MasterDuty:
         cmm.wake(self._reread_ns)
         if self.serving_term != cmm.term or cmm.paused():
             return
-        peer = cmm.peers.next_vice(cmm.now_ns, cmm.timing.silence_ns, cmm.dead)
+        peer = cmm.peers.next_vice(cmm.now_ns, cmm.timing.silence_ns, cmm.dead, self.kept_back)
         if peer is not None:
             vice = Vice(peer.entry.id, peer.incarnation, ready=False)
             appointment = self._record.appointment + 1
@@ -239,6 +248,10 @@ class MasterDuty:
             return f"the processes of {vice.node} are dead"
         if peer is None or not peer.entry.eligible:
             return f"{vice.node} is no eligible node of the table any more"
+        if not peer.entry.available:
+            return f"{vice.node} is a spare by its record"
+        if vice.node in self.kept_back:
+            return self.kept_back[vice.node]
         if peer.leaving and peer.incarnation == vice.incarnation:
             return f"{vice.node} leaves in order"
         if record.appointment in self._unfit:

@@ -27,7 +27,7 @@ from primacy.machines.forming import MemberDuty
 from primacy.machines.ids import NEVER_NS, Member
 from primacy.machines.master import MasterDuty
 from primacy.machines.membership import (
-    Adopted, Became, Closed, Effect, Gap, Grant, HandOver, Health, Input, Joined, Learned, Leaving, Linked,
+    Adopted, Became, Closed, Effect, Gap, Grant, HandOver, Health, Input, Joined, KeepBack, Learned, Leaving, Linked,
     NodeEntry, Publish, Read, ReadFailed, Received, Renew, Retimed, Send, Served, Serving, Stalled, StopCluster,
     SwapAnswer, Swapped, SwapRecord, TableChanged, Tick, Wake,
 )  # fmt: skip
@@ -144,6 +144,8 @@ class Monitor:
                 self.master.stop(positions)
             case Leaving(member=member):
                 self.master.leaving(member)
+            case KeepBack(node=node, why=why):
+                self.master.keep_back(node, why)
             case Linked(up=up):
                 self.master.linked = up
         self._consider()

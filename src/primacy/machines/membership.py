@@ -27,6 +27,11 @@ class NodeEntry(Struct, frozen=True):
     available: bool = True
     priority: int = 0
 
+    @property
+    def may_lead(self) -> bool:
+        """Whether it may be master or vice: eligible, and not a spare."""
+        return self.eligible and self.available
+
 
 # ---- inputs ----
 
@@ -150,6 +155,16 @@ class Leaving(Input, frozen=True, kw_only=True):
     """A member (perhaps this one) leaves in order: it is not appointed, and dropped when it is vice."""
 
     member: Member
+
+
+class KeepBack(Input, frozen=True, kw_only=True):
+    """As master: appoint this node no more, and drop it when it is vice; why: the sentence for the record.
+
+    An empty one: from now on as its record says again.
+    """
+
+    node: str
+    why: str
 
 
 class Linked(Input, frozen=True, kw_only=True):

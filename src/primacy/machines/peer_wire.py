@@ -47,6 +47,22 @@ class EndNode(Wire, frozen=True):
     stopped: bool
 
 
+class Do(Wire, frozen=True):
+    """Master to a node: run your part of this operation (a function of the ladder). Sent again until it is answered."""
+
+    operation: str
+    function: str
+    reason: str
+
+
+class FunctionDone(Wire, frozen=True):
+    """Node to its master: my part of the operation has ended. outcome: done | refused | failed, with all reasons."""
+
+    operation: str
+    outcome: str
+    reasons: list[str] = []
+
+
 class Leave(Wire, frozen=True):
     """Node to its master: I leave in order; appoint another vice if I am it. Sent before the services shut down."""
 
@@ -70,8 +86,8 @@ class Tell(Wire, frozen=True):
     reasons: list[str]
 
 
-ToCoordinator = Progress | EndNode | Leave
-Message = Greeting | Progress | EndNode | Leave | Ask | Tell
+ToCoordinator = Progress | EndNode | Do | FunctionDone | Leave
+Message = Greeting | ToCoordinator | Ask | Tell
 
 encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Message)

@@ -5,7 +5,7 @@ Nothing here gives or takes a right: a peer's silence matters to roles only thro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from primacy.machines.formation import Candidate, Positions
@@ -99,18 +99,20 @@ class Peers:
         return [
             Candidate(p.member, p.entry.priority, p.positions)
             for p in self
-            if p.entry.eligible and p.positions is not None and now_ns - p.hello_ns < lately_ns
+            if p.entry.may_lead and p.positions is not None and now_ns - p.hello_ns < lately_ns
         ]
 
-    def next_vice(self, now_ns: int, silence_ns: int, dead: set[str]) -> Peer | None:
+    def next_vice(
+        self, now_ns: int, silence_ns: int, dead: set[str], kept_back: Collection[str] = ()
+    ) -> Peer | None:
         """The best node that may be appointed vice now: the highest priority, then the first id."""
         fit = [
             p
             for p in self
             if p.able
-            and p.entry.eligible
-            and p.entry.available
+            and p.entry.may_lead
             and not p.leaving
+            and p.entry.id not in kept_back
             and p.incarnation not in dead
             and now_ns - p.heard_ns < silence_ns
             and now_ns >= p.rest_until_ns

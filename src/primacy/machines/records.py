@@ -18,6 +18,7 @@ FORMAT = 1
 MASTERSHIP = "mastership"
 OPERATION = "operation"
 NODES = "nodes/"
+CONFIG = "config"
 ENDED_KEPT = 16
 CAUSE_BYTES_MAX = 300
 """A cause is a sentence; a record has to fit into a datagram, whatever an operator or a traceback says."""

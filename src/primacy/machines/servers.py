@@ -15,6 +15,7 @@ from primacy.machines.coordination import KillHost, Publish, ServiceEntry, Spawn
 from primacy.machines.events import ServerChanged, ServerDied
 from primacy.machines.host_wire import Assign, Callback, Opened, Peer
 from primacy.machines.ids import MS, SECOND, ServerState
+from primacy.machines.ladder import AVAILABLE, INELIGIBLE
 from primacy.machines.membership import Became
 
 if TYPE_CHECKING:
@@ -62,6 +63,12 @@ class Servers:
         self.centralized = centralized
         self.local = local
         self.by_service = {s.service: s for s in [*centralized, *local]}
+        for server in centralized:
+            server.state = self._resting()
+
+    def _resting(self) -> ServerState:
+        """What a server without a process is here."""
+        return ServerState.OFFLINE if self._ssc.ladder.rung == INELIGIBLE else ServerState.SPARE
 
     def callbacks(self, servers: list[Server]) -> dict[str, list[Callback]]:
         """The registered callbacks of these servers' open processes."""
@@ -75,6 +82,7 @@ class Servers:
         if server.process != "starting":
             return
         server.process = "open"
+        self.change(server, ServerState.SPARE)
         server.callbacks = [*message.callbacks, *server.row.callbacks]
         server.position = (message.term, message.sequence)
         server.incomplete = message.incomplete
@@ -96,7 +104,7 @@ class Servers:
             pause_ns = BACKOFF_NS << min(server.failures - 1, 10) if server.failures > 1 else 0
             server.restart_ns = now_ns + min(RESPAWN_NS + pause_ns, BACKOFF_NS_MAX)
             server.error = reason
-        self.change(server, ServerState.SPARE)
+        self.change(server, self._resting())
         return ServerState.SPARE if expected else before
 
     def mirrored(self) -> None:
@@ -150,8 +158,11 @@ class Servers:
 
     def settle(self) -> None:
         """Take every server a step nearer to its target."""
+        rung = self._ssc.ladder.rung
         for server in self.by_service.values():
-            if server.process == "none":
+            if rung == INELIGIBLE and not server.row.local:
+                self.renew(server)
+            elif server.process == "none":
                 self._start(server)
             elif server.process == "open" and not server.row.local:
                 self._approach(server)
@@ -165,6 +176,10 @@ class Servers:
             self._ssc.wake(server.restart_ns)
 
     def _approach(self, server: Server) -> None:
+        if self._ssc.ladder.rung != AVAILABLE:
+            if server.used or server.initialized:
+                self.renew(server)  # it registers itself, and is not initialized
+            return
         place = self._ssc.place
         target = self.target(place)
         if server.assigned == target or not server.initialized:

@@ -29,6 +29,11 @@ class Serving:
         self._began_term = 0  # the term whose failover or switchover sequence was begun
         self._reconnected_term = 0
 
+    @property
+    def serves(self) -> bool:
+        """Whether this node is master and serves its term."""
+        return self._ssc.role == "master" and self.own_term == self._ssc.term
+
     def cancel(self) -> None:
         """This node's place is another one: the sequence of the former one ends."""
         for key in ("failover", "switchover"):

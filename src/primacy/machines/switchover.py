@@ -10,11 +10,12 @@ decides; until then the primaries stay quiesced.  Pure.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from primacy.machines import host_wire, membership
-from primacy.machines.coordination import Answer, Asked, Facts
-from primacy.machines.ids import MS, SECOND
+from primacy.machines.coordination import Facts
+from primacy.machines.ids import SECOND
+from primacy.machines.preconditions import Situation, reasons_against
 from primacy.machines.runs import Frame
 from primacy.machines.sequence import patience_ns, plan
 from primacy.machines.swap import Outcome, Purpose
@@ -33,32 +34,6 @@ _NOT_CHANGED = (
 Ended = Callable[[bool, str], None]  # (done, why not)
 
 
-def reasons_against(facts: Facts, to: str | None, serving: bool, busy: str) -> tuple[str, ...]:
-    """Return every reason why a switchover is not possible now; the same for a dry run and the real one."""
-    reasons = []
-    if facts.role != "master":
-        reasons.append(f"this node is not master ({facts.master or 'nobody'} is)")
-    if not serving:
-        reasons.append("the cluster is not in service yet")
-    if busy:
-        reasons.append(busy)
-    if to is not None and to == facts.master:
-        reasons.append(f"{to} is master already")
-    elif to is not None and to not in facts.eligible:
-        reasons.append(f"{to} is no eligible node of this cluster")
-    elif to is not None and facts.vice and to != facts.vice:
-        reasons.append(f"{to} is not the vice ({facts.vice} is): only the vice has the data")
-    if not facts.vice:
-        reasons.append("there is no vice: nobody mirrors the master")
-    elif not facts.vice_ready:
-        reasons.append(f"the vice {facts.vice} is not ready: it is catching up")
-    elif not facts.lease_held:
-        reasons.append(f"the vice {facts.vice} does not answer")
-    if facts.swap_open:
-        reasons.append("a change of the mastership record is under way")
-    return tuple(reasons)
-
-
 class Switchover:
     """The switchover in progress, if any."""
 
@@ -67,7 +42,6 @@ class Switchover:
         self.phase = ""
         self._waiting: set[str] = set()
         self._term = 0
-        self._began_ns = 0
         self._deadline_ns = 0
         self._cause = ""
         self._to = ""
@@ -75,36 +49,20 @@ class Switchover:
 
     # ---- inputs ----
 
-    def asked(self, event: Asked) -> None:
-        """An operator wants a switchover (arguments: to, reason, dry_run)."""
-        to = event.arguments.get("to")
-        reasons = self.reasons(event.facts, to)
-        result = {
-            "possible": True,
-            "from": event.facts.master,
-            "to": event.facts.vice,
-            "term": event.facts.term,
-        }
-        if reasons:
-            self._ssc.emit(Answer(event.id, "refused", {}, reasons))
-        elif event.arguments.get("dry_run"):
-            self._ssc.emit(Answer(event.id, "done", result))
-        else:
-            why = event.arguments.get("reason") or "asked for by an operator"
-            self.begin(event.facts, why, lambda done, problem: self._answer(event.id, result, done, problem))
+    @property
+    def busy(self) -> str:
+        """What is in progress, in words; empty when nothing is."""
+        return f"a switchover is in progress ({self.phase})" if self.phase else ""
 
-    def reasons(self, facts: Facts, to: str | None) -> tuple[str, ...]:
+    def reasons(self, facts: Facts) -> tuple[str, ...]:
         """Every reason against a switchover now."""
-        busy = f"a switchover is in progress ({self.phase})" if self.phase else ""
-        if self._ssc.departure.under_way:
-            busy = "this node is shutting down"
-        return reasons_against(facts, to, self._ssc.serving.own_term == self._ssc.term, busy)
+        ssc = self._ssc
+        return reasons_against("switchover", None, facts, Situation(ssc.serving.serves, self.busy, False))
 
     def begin(self, facts: Facts, cause: str, ended: Ended) -> None:
         """Begin; the preconditions hold. `ended` is called once, with the true outcome."""
-        now_ns = self._ssc.now_ns
         self._term, self._cause, self._to = self._ssc.term, cause, facts.vice
-        self._began_ns, self._ended = now_ns, ended
+        self._ended = ended
         self._quiesce("quiescing")
 
     def quiesced(self, service: str, term: int) -> None:
@@ -211,16 +169,3 @@ class Switchover:
         ended, self._ended, self.phase = self._ended, None, ""
         if ended is not None:
             ended(done, why)
-
-    def _answer(self, request: int, result: dict[str, Any], done: bool, problem: str) -> None:
-        duration_ms = (self._ssc.now_ns - self._began_ns) / MS
-        if done:
-            outcome = {
-                "from": result["from"],
-                "to": self._to,
-                "term": self._ssc.term,
-                "duration_ms": duration_ms,
-            }
-            self._ssc.emit(Answer(request, "done", outcome))
-        else:
-            self._ssc.emit(Answer(request, "failed", {}, (problem,)))

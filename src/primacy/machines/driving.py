@@ -1,0 +1,256 @@
+"""One operation driven by the master: each step looks whether it is done already, so a new master just goes on.
+
+    role taken from the node ──▶ its callbacks ──▶ its record ──▶ (remove, shutdown: it leaves) ──▶ ended
+
+A master that is to be demoted, disqualified, removed or shut down first switches over; then it is the new master that
+finds the intent and goes on. A vice is first replaced where another node may be vice. A node that is lost in the middle
+of a function that takes it down goes down all the same; one that was to go up stays where it was.  Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from primacy.machines import membership, peer_wire
+from primacy.machines.coordination import EditTable, Facts, TellNode
+from primacy.machines.ids import SECOND
+from primacy.machines.peer_wire import FunctionDone
+from primacy.machines.preconditions import Situation, reasons_against
+from primacy.machines.records import NODES, NodeRecord, Operation, encode
+from primacy.machines.swap import Outcome
+
+if TYPE_CHECKING:
+    from primacy.machines.coordinator import Coordinator
+
+SETTLE_NS = 2 * SECOND  # a new master has to hear the others before it takes one for lost
+REPLACE_NS_MAX = 10 * SECOND  # for another vice to become ready; then it goes on without
+LEAVE_NS_MAX = 60 * SECOND
+ASK_AGAIN_NS = SECOND
+LEDGER_AGAIN_NS = SECOND // 5
+_RECORDS = {
+    "qualify": NodeRecord(eligible=True, available=False),
+    "promote": NodeRecord(eligible=True, available=True),
+    "demote": NodeRecord(eligible=True, available=False),
+    "disqualify": NodeRecord(eligible=False, available=False),
+}
+
+End = Callable[..., None]  # (outcome, reasons, result)
+
+
+class Drive:
+    """What this master does for the operation in progress. end(outcome, reasons, result): called once."""
+
+    def __init__(self, coordinator: Coordinator, operation: Operation, end: End) -> None:
+        self._ssc = coordinator
+        self.operation = operation
+        self._end_with = end
+        self._step = ""
+        self._deadline_ns = 0
+        self._again_ns = 0  # when to write again
+        self._ask_ns = 0  # when to ask the node again
+        self._done: FunctionDone | None = None
+        self._notes: tuple[str, ...] = ()
+        self._began_ns = coordinator.now_ns
+        self._seen = False
+
+    def done(self, node: str, message: FunctionDone) -> None:
+        """The node has ended its part."""
+        if node == self.operation.node and message.operation == self.operation.id:
+            self._done = message
+
+    def proceed(self) -> None:
+        """Take the next step, if it can be taken now."""
+        ssc, function = self._ssc, self.operation.function
+        if self._step in ("switching", "ended"):
+            return
+        if ssc.now_ns < self._again_ns:
+            ssc.wake(self._again_ns)
+        elif self._step == "leaving":
+            self._leave()
+        elif function == "switchover":
+            self._switch_over()
+        elif function == "shutdown" and self.operation.node != ssc.node:
+            self._begin_leaving()  # its own coordinator gives its role up first
+        elif function in ("qualify", "promote") or self._role_is_taken():
+            self._on_the_node()
+
+    # ---- the role of the node ----
+
+    def _switch_over(self) -> None:
+        """The operation is the switchover itself."""
+        operation, ssc = self.operation, self._ssc
+        if operation.term == ssc.term:
+            self._begin_switchover(operation.reason)
+        elif ssc.node == operation.options.get("to"):
+            self._end("done", (), {"from": operation.node, "to": ssc.node, "term": ssc.term})
+        else:
+            self._end("failed", (f"it was interrupted; {ssc.node} is master of term {ssc.term}",))
+
+    def _begin_switchover(self, reason: str) -> None:
+        """Hand mastership over; when that is done the new master finds the intent and goes on."""
+        ssc = self._ssc
+        facts = facts_of(ssc)
+        reasons = reasons_against("switchover", None, facts, Situation(True, ssc.switchover.busy, False))
+        if reasons:
+            self._end("refused", reasons)
+            return
+        self._step = "switching"
+        ssc.switchover.begin(facts, reason, self._switched)
+
+    def _switched(self, done: bool, why: str) -> None:
+        if not done and self._ssc.role == "master":
+            self._end("failed", (why,))
+
+    def _role_is_taken(self) -> bool:
+        """Whether the node is an ordinary member, or gone; if not, begin to make it one."""
+        ssc, operation = self._ssc, self.operation
+        if operation.node == ssc.node:
+            if operation.function == "shutdown" and not self._successors():
+                self._end("done", (), {"stopped": ssc.node})
+            else:
+                self._begin_switchover(f"{operation.function} {ssc.node}: {operation.reason}")
+            return False
+        if self._step == "":
+            self._step, self._deadline_ns = "replacing", ssc.now_ns + REPLACE_NS_MAX
+            self._keep_back(True)
+        if self._step != "replacing":
+            return True
+        vice = ssc.record.vice if ssc.record is not None else None
+        mine = vice is not None and vice.node == operation.node
+        waits = mine or (self._successors() and not (vice is not None and vice.ready))
+        if waits and ssc.now_ns < self._deadline_ns:
+            ssc.wake(self._deadline_ns)
+            return False
+        if mine:
+            self._keep_back(False)
+            self._end("failed", (f"{operation.node} is still vice: the ledger does not answer",))
+            return False
+        self._step = "replaced"
+        return True
+
+    def _successors(self) -> list[str]:
+        """The other members that may be master or vice."""
+        ssc = self._ssc
+        fit = {n.id for n in ssc.nodes if n.may_lead} - {ssc.node, self.operation.node}
+        return sorted(fit & set(ssc.members))
+
+    def _keep_back(self, on: bool) -> None:
+        ssc = self._ssc
+        node, function = self.operation.node, self.operation.function
+        why = f"{node} leaves in order" if function in ("shutdown", "remove") else f"{function} of {node}"
+        ssc.feed(membership.KeepBack(now_ns=ssc.now_ns, node=node, why=why if on else ""))
+
+    # ---- the node's part ----
+
+    def _on_the_node(self) -> None:
+        """Let the node run its sequence; then its record is written."""
+        ssc, operation = self._ssc, self.operation
+        up = operation.function in ("qualify", "promote")
+        if self._done is None and not self._gone():
+            if ssc.now_ns >= self._ask_ns:
+                self._ask_ns = ssc.now_ns + ASK_AGAIN_NS
+                message = peer_wire.Do(operation.id, operation.function, operation.reason)
+                ssc.emit(TellNode(operation.node, message))
+            ssc.wake(self._ask_ns)
+        elif self._done is not None and self._done.outcome != "done":
+            self._keep_back(False)
+            self._end(self._done.outcome, tuple(self._done.reasons))
+        elif self._done is None and up:
+            self._end("failed", (f"{operation.node} was lost meanwhile; it stays what it was",))
+        else:
+            if self._done is None:
+                self._notes = (f"{operation.node} is not a member: its callbacks did not run",)
+            self._record()
+
+    def _record(self) -> None:
+        """Write the node's record; a node that is to be removed leaves first."""
+        ssc, operation = self._ssc, self.operation
+        if operation.function == "remove":
+            self._begin_leaving()
+            return
+
+        def settled(outcome: Outcome) -> None:
+            if outcome is Outcome.DONE:
+                self._keep_back(False)
+                self._end("done", self._notes, {"node": operation.node})
+            else:
+                self._again_ns = ssc.now_ns + LEDGER_AGAIN_NS
+                ssc.wake(self._again_ns)
+
+        ssc.writer.write(f"{NODES}{operation.node}", encode(_RECORDS[operation.function]), settled)
+
+    def _gone(self) -> bool:
+        """Whether the node is no member any more; one that this master has not heard yet may still be one."""
+        ssc = self._ssc
+        if self.operation.node in ssc.members:
+            self._seen = True
+            return False
+        settled_ns = self._began_ns + SETTLE_NS
+        if self._seen or ssc.now_ns >= settled_ns:
+            return True
+        ssc.wake(settled_ns)
+        return False
+
+    # ---- it leaves ----
+
+    def _begin_leaving(self) -> None:
+        ssc, operation = self._ssc, self.operation
+        self._step, self._deadline_ns = "leaving", ssc.now_ns + LEAVE_NS_MAX
+        ssc.emit(TellNode(operation.node, peer_wire.EndNode(operation.reason, False)))
+        self._leave()
+
+    def _leave(self) -> None:
+        """Wait until the node is gone; when it is to be removed, delete it from the table."""
+        ssc, operation = self._ssc, self.operation
+        if not self._gone():
+            if ssc.now_ns < self._deadline_ns:
+                ssc.wake(self._deadline_ns)
+            else:
+                why = f"{operation.node} has not left within {LEAVE_NS_MAX // SECOND} s"
+                self._end("failed", (why,))
+        elif operation.function == "remove":
+            self._delete()
+        else:
+            self._keep_back(False)
+            self._end("done", self._notes, {"stopped": operation.node})
+
+    def _delete(self) -> None:
+        """Delete its row of the table, then its record."""
+        ssc, operation = self._ssc, self.operation
+        if operation.node in {n.id for n in ssc.nodes}:
+            self._again_ns = ssc.now_ns + ASK_AGAIN_NS
+            ssc.wake(self._again_ns)
+            ssc.emit(EditTable(operation.node))
+        else:
+            ssc.writer.write(f"{NODES}{operation.node}", None, self._deleted)
+
+    def _deleted(self, outcome: Outcome) -> None:
+        if outcome is Outcome.DONE:
+            self._end("done", self._notes, {"removed": self.operation.node})
+        else:
+            self._again_ns = self._ssc.now_ns + LEDGER_AGAIN_NS
+            self._ssc.wake(self._again_ns)
+
+    def _end(
+        self, outcome: str, reasons: tuple[str, ...] = (), result: dict[str, str | int | float] | None = None
+    ) -> None:
+        self._step = "ended"
+        self._end_with(outcome, reasons, result)
+
+
+def facts_of(ssc: Coordinator) -> Facts:
+    """The facts that the coordinator itself knows; the monitor decides the rest when the swap is sent."""
+    record = ssc.record
+    vice = record.vice if record is not None else None
+    return Facts(
+        role=ssc.role,
+        term=ssc.term,
+        master=record.master.node if record is not None else "",
+        vice=vice.node if vice is not None else "",
+        vice_ready=vice is not None and vice.ready,
+        lease_held=True,
+        swap_open=False,
+        members=ssc.members,
+        nodes=ssc.nodes,
+    )

@@ -1,0 +1,161 @@
+"""Requests for functions at the master: accepted with their intent in the ledger, and never carried out twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from primacy.machines import coordination as c
+from primacy.machines import host_wire as h
+from primacy.machines import membership as m
+from primacy.machines.events import OperationBegan, OperationEnded
+from primacy.machines.functions import AUTO_NS
+from primacy.machines.membership import NodeEntry, SwapAnswer
+from primacy.machines.peer_wire import Do, FunctionDone
+from primacy.machines.records import Operation, Operations, encode
+from tests.unit.ssc_tools import N2, Rig, record
+
+
+def master() -> Rig:
+    rig = Rig()
+    rig.pair()
+    return rig
+
+
+def reply(rig: Rig, node: str, outcome: str = "done", reasons: tuple[str, ...] = ()) -> None:
+    """A node answers the last `Do`."""
+    [*_, asked] = [e for e in rig.effects if isinstance(e, c.TellNode) and isinstance(e.message, Do)]
+    message = FunctionDone(asked.message.operation, outcome, list(reasons))
+    rig.give(c.PeerSaid(now_ns=rig.now_ns, node=node, incarnation="x", message=message))
+
+
+def answered(rig: Rig) -> list[str]:
+    """What the requests were told at once."""
+    return [e.kind for e in rig.effects if isinstance(e, c.Answer)]
+
+
+def test_the_intent_is_in_the_ledger_before_anything_is_done() -> None:
+    rig = master()
+    rig.ledger_says = SwapAnswer.UNCERTAIN
+    rig.ask("demote", node="n3")
+    assert answered(rig) == []
+    assert not rig.fed(m.KeepBack)
+    rig.ledger_says = None
+    rig.run(300)
+    assert answered(rig) == ["accepted"]
+    assert rig.operations.current is not None
+    assert rig.operations.current.function == "demote"
+    assert [(k.node, k.why) for k in rig.fed(m.KeepBack)] == [("n3", "demote of n3")]
+    assert rig.events(OperationBegan)[-1].operation == "op-1"
+
+
+def test_a_ledger_that_is_away_begins_nothing() -> None:
+    rig = master()
+    rig.ledger_says = SwapAnswer.UNAVAILABLE
+    rig.ask("demote", node="n3")
+    assert rig.answers()[-1].kind == "failed"
+    assert "nothing was begun" in rig.answers()[-1].reasons[0]
+    rig.run(100)
+    assert not rig.fed(m.KeepBack)
+
+
+def test_the_same_id_is_the_same_request() -> None:
+    rig = master()
+    rig.ask("demote", node="n3", operation="same")
+    rig.ask("demote", node="n3", operation="same")
+    assert answered(rig) == ["accepted", "accepted"]
+    reply(rig, "n3")
+    rig.ask("demote", node="n3", operation="same")
+    assert answered(rig) == ["accepted", "accepted", "accepted"]
+    assert [e.outcome for e in rig.operations.ended] == ["done"]
+
+
+def test_the_same_id_while_its_intent_is_under_way() -> None:
+    rig = master()
+    rig.ledger_says = SwapAnswer.UNCERTAIN
+    rig.ask("demote", node="n3", operation="same")
+    rig.ask("demote", node="n3", operation="same")
+    rig.ask("demote", node="n2", operation="other")
+    assert answered(rig) == ["refused"]
+    rig.ledger_says = None
+    rig.run(300)
+    assert answered(rig) == ["refused", "accepted", "accepted"]
+
+
+def test_two_operators_at_once() -> None:
+    rig = master()
+    rig.ask("demote", node="n3")
+    rig.ask("demote", node="n2")
+    assert answered(rig) == ["accepted", "refused"]
+    assert "in progress: demote n3" in rig.answers()[-1].reasons[0]
+
+
+def test_a_dry_run_writes_nothing() -> None:
+    rig = master()
+    rig.ask("demote", node="n3", dry_run=True)
+    rig.ask("switchover", dry_run=True)
+    assert [a.result.get("to") for a in rig.answers()] == [None, "n2"]
+    assert rig.ledger == {}
+
+
+def test_the_outcome_is_written_though_the_ledger_is_away_for_a_while() -> None:
+    rig = master()
+    rig.ask("demote", node="n3")
+    rig.ledger_says = SwapAnswer.UNAVAILABLE
+    reply(rig, "n3", "refused", ("stock.low: not now",))
+    rig.run(1000)
+    assert rig.operations.current is not None
+    rig.ledger_says = None
+    rig.run(1000)
+    [ended] = rig.operations.ended
+    assert (ended.outcome, ended.reasons) == ("refused", ("stock.low: not now",))
+    assert rig.events(OperationEnded)[-1].reasons == ["stock.low: not now"]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_intent_of_an_earlier_master_is_finished(late: bool) -> None:
+    rig = Rig()
+    intent = Operation("old", "demote", "n3", "because", "n2", 1)
+    if not late:
+        rig.write("operation", encode(Operations(intent)))
+    rig.pair()
+    if late:
+        rig.write("operation", encode(Operations(intent)))
+    rig.run(1100)
+    assert any(isinstance(e, c.TellNode) and e.message == Do("old", "demote", "because") for e in rig.effects)
+    reply(rig, "n3")
+    assert [(e.id, e.outcome) for e in rig.operations.ended] == [("old", "done")]
+
+
+def test_who_is_no_longer_master_drives_nothing() -> None:
+    rig = master()
+    rig.ask("demote", node="n3")
+    rig.become("member", "deposed", record(2, N2, by=N2, appointment=3))
+    rig.effects.clear()
+    rig.run(3000)
+    assert [e for e in rig.effects if isinstance(e, c.TellNode)] == []
+    assert rig.operations.current is not None
+
+
+def test_a_spare_is_promoted_when_nobody_else_could_be_vice() -> None:
+    rig = Rig(nodes=(NodeEntry("n1"), NodeEntry("n2", True, False), NodeEntry("n3", True, False, 5)))
+    rig.master()
+    rig.give(c.MembersChanged(now_ns=rig.now_ns, nodes=("n1", "n2", "n3")))
+    rig.run(AUTO_NS / 1e6 - 50)
+    assert rig.operations.current is None
+    rig.run(100)
+    assert rig.operations.current is not None
+    assert (rig.operations.current.function, rig.operations.current.node) == ("promote", "n3")
+    reply(rig, "n3")
+    assert rig.operations.ended[-1].outcome == "done"
+
+
+def test_no_spare_is_promoted_without_need_or_leave() -> None:
+    three = (NodeEntry("n1"), NodeEntry("n2"), NodeEntry("n3", True, False))
+    for options in ({"auto_promote": False}, {"nodes": three}):
+        nodes = (NodeEntry("n1"), NodeEntry("n2", True, False))
+        rig = Rig(**({"nodes": nodes} | options))
+        rig.master()
+        rig.give(c.MembersChanged(now_ns=rig.now_ns, nodes=("n1", "n2", "n3")))
+        rig.run(3 * AUTO_NS / 1e6)
+        assert rig.operations.current is None
+        assert rig.told("stock", h.Serve)
