@@ -46,11 +46,15 @@ class Step(Struct, frozen=True):
     node: str = ""
 
     @property
+    def brief(self) -> str:
+        """What is changed."""
+        return f"{self.what} {self.change}" + (f" ({self.detail})" if self.detail else "")
+
+    @property
     def sentence(self) -> str:
-        """The step as an operator reads it."""
+        """What is changed, and what it takes, as an operator reads it."""
         how = f"the function `{self.function} {self.node}`" if self.takes == FUNCTION else _TAKES[self.takes]
-        detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.what} {self.change}{detail}: {how}"
+        return f"{self.brief}: {how}"
 
 
 class Plan(Struct, frozen=True):

@@ -264,3 +264,12 @@ async def test_a_link_that_is_taken_down_leaves_the_other(site: Site) -> None:
     assert (await n1.peers.ask("n2", "local", {}, 5.0)).kind == "done"
     n1.peers.set_link(0, True)
     await until(lambda: n2.accepted[0].links_up == 2, "it is up again")
+
+
+async def test_a_node_that_moved_is_found_in_its_next_life(site: Site) -> None:
+    n1, n2 = await site.pair()
+    await n2.close()
+    site.agents.remove(n2)
+    moved = await site.agent("n2", "3", [("127.0.0.3", 0)])
+    n1.peers.start({"n1": n1.listener.addresses, "n2": moved.listener.addresses})
+    await until(lambda: moved.me in [member for member, _, _ in n1.keys], "its new life is known")

@@ -36,11 +36,16 @@ def coordinator(me: Member, table: Table, entries: tuple[NodeEntry, ...], now_ns
             ServiceEntry(s, row.local, row.restart_in_place, row.durability == "memory", _registered(row))
             for s, row in ((s, table.service(s)) for s in [*table.centralized(), *local])
         ),
-        {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes},
+        addresses(table),
         now_ns,
         nodes=entries,
         auto_promote=table.cluster.auto_promote,
     )
+
+
+def addresses(table: Table) -> dict[str, dict[str, list[tuple[str, int]]]]:
+    """Return, per node and centralized service, where its host listens."""
+    return {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes}
 
 
 def _registered(row: Service) -> tuple[Callback, ...]:

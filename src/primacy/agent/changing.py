@@ -22,10 +22,9 @@ from primacy.config import Table
 from primacy.config_plan import Plan, as_recorded, plan, restarts
 from primacy.errors import ConfigError
 from primacy.lease_page import now_ns
-from primacy.machines import membership
-from primacy.machines.events import RestartAsked, TableTaken
+from primacy.machines.events import RestartAsked, TableTaken, TableWritten
 from primacy.machines.membership import SwapAnswer
-from primacy.machines.records import CONFIG
+from primacy.machines.records import CONFIG, brief
 from primacy.machines.rolling import Renew, Report, Rest, Rolling, Settle, View, Wait, Yield
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ class Changing:
         self._rolling = Rolling()
         self._reports: dict[str, Report] = {}
         self._tasks = Tasks(f"the agent of {node.me.node}, following the table")
+        self._known = node.table
         self._asked = False  # a swap of the table or a switchover of this change is under way
         self.change = ""
         node.records.on_table = self.adopt
@@ -68,27 +68,22 @@ class Changing:
 
     def adopt(self, table: Table) -> None:
         """Take over what can be while this life runs; the rest is reported."""
-        node = self._node
-        before = node.table
-        steps = [s.sentence for s in plan(before, table, frozenset()).steps]
-        kept = {s: row for s, row in before.services.items() if s in table.services}
-        gone = [s for s in before.services if s not in table.services]
-        own = before.nodes[node.me.node]
-        nodes = {n: own if n == node.me.node else row for n, row in table.nodes.items()}
-        if node.me.node in table.nodes:  # else this node was taken out, and its end is near
-            nodes[node.me.node] = msgspec.structs.replace(
-                table.nodes[node.me.node], links=own.links, port=own.port
-            )
-        else:
-            nodes[node.me.node] = own
+        node, before = self._node, self._known
+        self._known = table
+        steps = [step.brief for step in plan(before, table, frozenset()).steps]
+        running = node.table
+        kept = {s: row for s, row in running.services.items() if s in table.services}
+        gone = tuple(s for s in running.services if s not in table.services)
+        own = running.nodes[node.me.node]  # its links are those of its boot parameters until the next life
+        row = table.nodes.get(node.me.node, own)  # not in the table any more: its end is near
+        row = msgspec.structs.replace(row, links=own.links, port=own.port)
+        nodes = table.nodes | {node.me.node: row}
         node.take_table(msgspec.structs.replace(table, nodes=nodes, services=kept), gone)
-        if before.times != node.table.times:
-            node.post(membership.Retimed(now_ns=now_ns(), timing=node.table.times))
         taken = TableTaken(
             term=node.monitor.term,
             node=node.me.node,
             revision=node.records.table_revision,
-            change="; ".join(steps) or "nothing that concerns the running nodes",
+            change="; ".join(steps) or "nothing that concerns running nodes",
             behind=list(self.report().behind),
         )
         node.publish(taken)
@@ -156,6 +151,7 @@ class Changing:
             members=facts.members,
             vice=facts.vice,
             vice_ready=facts.vice_ready,
+            able=tuple(p.entry.id for p in node.monitor.peers if p.able),
             revision=records.table_revision,
             mixing=records.table.replaces is not None,
             reports=self._reports,
@@ -212,11 +208,10 @@ class Changing:
 
     # ---- operators ----
 
-    async def serve(self, arguments: dict[str, Any]) -> Outcome:
-        """The verb `config`, at the master: the table that stands, or with `table` a change of it.
+    async def serve(self, verb: str, arguments: dict[str, Any]) -> Outcome:
+        """At the master: `config` tells the table that stands, with `table` the plan of a change; `configure` does it.
 
-        Arguments: table (JSON; none: only show), revision (that the change was made from; none: whatever stands),
-        dry_run, reason.
+        Arguments: table (JSON), revision (that the change was made from; none: whatever stands), reason.
         """
         records, wanted = self._node.records, arguments.get("table")
         stands = as_recorded(records.table, records.entries)
@@ -225,7 +220,7 @@ class Changing:
             "table": msgspec.to_builtins(stands),
             "change": self.change or ("" if self._settled() else "looking who has the table"),
         }
-        if wanted is None:
+        if wanted is None and verb == "config":
             return "done", shown, []
         if not isinstance(wanted, str) or len(wanted) > TABLE_BYTES_MAX:
             return "refused", None, [f"table: want JSON of at most {TABLE_BYTES_MAX} characters"]
@@ -244,9 +239,9 @@ class Changing:
             against.insert(0, _OVERTAKEN.format(wanted=made_from, now=records.table_revision))
         if against:
             return "refused", told, against
-        if arguments.get("dry_run") or not planned.writes:
+        if verb == "config" or not planned.writes:
             return "done", told, []
-        return await self._write(planned, told)
+        return await self._write(planned, told, str(arguments.get("reason") or "asked for by an operator"))
 
     def _settled(self) -> bool:
         """Whether the last look found every member with the table that stands."""
@@ -254,7 +249,7 @@ class Changing:
         there = [reports.get(m) for m in self._node.members]
         return all(r is not None and r.revision >= revision and not r.behind for r in there)
 
-    async def _write(self, planned: Plan, told: dict[str, Any]) -> Outcome:
+    async def _write(self, planned: Plan, told: dict[str, Any], reason: str) -> Outcome:
         answered: asyncio.Future[tuple[SwapAnswer, int]] = asyncio.get_running_loop().create_future()
         self._node.ledger.swap_key(
             CONFIG,
@@ -265,6 +260,11 @@ class Changing:
         answer, revision = await answered
         match answer:
             case SwapAnswer.DONE:
+                term, node = self._node.monitor.term, self._node.me.node
+                change, why = "; ".join(step.brief for step in planned.steps), brief(reason)
+                self._node.publish(
+                    TableWritten(term=term, node=node, revision=revision, reason=why, change=change)
+                )
                 return "done", told | {"revision": revision}, []
             case SwapAnswer.CONFLICT:
                 return "refused", None, [_OVERTAKEN.format(wanted=told["revision"], now="a newer one")]

@@ -1,8 +1,8 @@
 """What operators, clients and other agents may ask of this agent, and its answers.
 
-Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, and the functions of the
-cluster (requests.py). Verbs among agents: status, `local` (a node's own part of it), and the functions, handed to the
-master.
+Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, config and configure (the
+table: changing.py), and the functions of the cluster (requests.py). Verbs among agents: status, `local` (a node's own
+part of it), config and configure, and the functions, handed to the master; table and renew, asked by the master.
 
 Whatever a caller sends, each request has exactly one answer: arguments are checked here, before any machine sees
 them, and a bug in an answer costs that answer alone: it is written to the log and told as `failed`.
@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from primacy.agent import status
+from primacy.agent.changing import Changing
 from primacy.agent.node import Node
 from primacy.agent.requests import TARGETS, Requests, shown
 from primacy.agent.tasks import Tasks
@@ -28,6 +29,7 @@ from primacy.machines.ids import Function
 from primacy.machines.sequence import plan
 
 STATUS_S_MAX = 0.5
+TABLE_S_MAX = 5.0
 EVENTS_MAX = 1000
 CALLERS_MAX = 1000
 REQUESTS_MAX = 100  # of one caller, in progress
@@ -55,6 +57,7 @@ class Control:
         self._told: Topology | None = None
         self._tell_due = False
         self._tasks = Tasks(f"the agent of {node.me.node}, answering its callers")
+        self.changing = Changing(node, self._requests.carry_out)
         node.on_change = self._changed
         node.answer_peer = self._answer_peer
         self._verbs: dict[str, Callable[[dict[str, Any]], Awaitable[Outcome]]] = {
@@ -63,6 +66,7 @@ class Control:
             "link": self._link,
             "sequence": self._sequence,
             "ping": self._ping,
+            **{verb: partial(self._of_the_table, verb) for verb in ("config", "configure")},
         }
 
     def accept(self, stream: Stream) -> None:
@@ -77,6 +81,7 @@ class Control:
 
     def close(self) -> None:
         """The agent ends: nothing is answered any more."""
+        self.changing.close()
         self._tasks.cancel()
 
     # ---- callers ----
@@ -145,7 +150,9 @@ class Control:
     async def _answer_peer(self, node: str, verb: str, arguments: dict[str, Any]) -> Outcome:
         if verb == "local":
             return "done", status.local(self._node), []
-        if verb == "status" or verb in TARGETS:
+        if verb in ("table", "renew"):
+            return await self.changing.answer(verb, arguments)
+        if verb in ("status", "config", "configure") or verb in TARGETS:
             if self._node.monitor.role != "master":
                 return "unavailable", None, [f"{self._node.me.node} is not master"]
             return await (self._requests.submit if verb in TARGETS else self._do)(verb, arguments)
@@ -205,6 +212,17 @@ class Control:
     async def _ping(self, arguments: dict[str, Any]) -> Outcome:
         me = self._node.me
         return "done", {"node": me.node, "incarnation": me.incarnation}, []
+
+    async def _of_the_table(self, verb: str, arguments: dict[str, Any]) -> Outcome:
+        """The master answers, who knows which nodes run."""
+        facts = self._node.facts()
+        if facts.role == "master":
+            return await self.changing.serve(verb, arguments)
+        try:
+            told = await self._node.peers.ask(facts.master, verb, arguments, TABLE_S_MAX)
+        except TimeoutError as error:
+            return "unavailable", None, [f"the master {facts.master or '(none)'} does not answer: {error}"]
+        return told.kind, told.result, told.reasons
 
     # ---- topology ----
 

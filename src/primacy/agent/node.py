@@ -61,14 +61,13 @@ class Node:
         self.started_ns = now_ns()
         self.ended = asyncio.Event()
         self.reason = ""
-        self.refused = False
+        self.refused = self.renewing = False
         self.opened: set[str] = set()
         self.events = EventLog(self.me, Path(boot.directory) / "events.jsonl")
         self.guardian = guardian
         self.hosts = Hosts(guardian, cluster, boot.directory, self._host_said, self._host_exited)
         self.ledger = LedgerLine(ledger, self._ledger_changed)
         self.records = Records(table, entries, self.ledger, self.post)
-        self.records.on_table = self._table_changed
         self.monitor = build.monitor(self.me, cluster, table, entries, self.started_ns)
         self.confirming = Confirming(
             self.monitor, self.ledger, lambda service, answer: self.hosts.tell(service, answer, None)
@@ -310,10 +309,19 @@ class Node:
             expected = frozenset({monitor.record.master.node} if monitor.record is not None else ())
         self.links.watch(expected - {self.me.node}, monitor.term, now_ns())
 
-    def _table_changed(self, table: Table) -> None:
-        """Nodes were taken out of the table: nobody talks with them any more."""
+    def take_table(self, table: Table, gone: tuple[str, ...]) -> None:
+        """Go on with this table: nodes that are new or gone, other addresses, other times, services that are gone."""
         self.table = table
         self.peers.keep(frozenset(table.nodes))
+        self.peers.start({n: table.agent_addresses(n) for n in table.nodes})
+        self.links.retime(table.times.silence_ns)
+        self.clock.retime(table.times.beat_ns)
+        self.coordinator.addresses.update(build.addresses(table))
+        self.coordinator.functions.auto_promote = table.cluster.auto_promote
+        self.monitor.availability = table.cluster.cold_start == "availability"
+        self.post(membership.Retimed(now_ns=now_ns(), timing=table.times))
+        if gone:
+            self.post(coordination.ServicesGone(now_ns=now_ns(), services=gone))
         self._watch_links()
         self.on_change()
 
@@ -348,6 +356,11 @@ class Node:
         self._health_timer = self._loop.call_later(HEALTH_S, self._check_health)
 
     # ---- the end ----
+
+    def renew(self, reason: str) -> None:
+        """Leave in order, and begin a new life with the table that stands then."""
+        self.renewing = True
+        self.depart(reason)
 
     def depart(self, reason: str) -> None:
         """Leave in order, on the system's word."""

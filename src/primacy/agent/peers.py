@@ -69,12 +69,17 @@ class PeerStreams:
         self._closed = False
 
     def start(self, addresses: dict[str, list[Address]]) -> None:
-        """Know these nodes, and dial those that this node is to dial."""
+        """Know these nodes and where they are, and dial those new ones that this node is to dial."""
         for node, theirs in addresses.items():
-            if node != self._me.node and node not in self._peers:
+            known = self._peers.get(node)
+            if node == self._me.node or (known is not None and known.addresses == theirs):
+                continue
+            if known is None:
                 self._peers[node] = _Peer(node, theirs)
-                if self._me.node < node:
-                    self._dial(node)
+            else:
+                known.addresses = theirs  # it was stopped meanwhile, and begins its next life there
+            if self._me.node < node:
+                self._dial(node)
 
     def keep(self, nodes: frozenset[str]) -> None:
         """These nodes are left in the table: the streams to others end."""

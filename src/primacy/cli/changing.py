@@ -118,11 +118,10 @@ async def _change(
     if layout.exists:
         await _check_code(before.table, wanted)
     told = await cluster.control(
-        "config",
+        "config" if dry_run else "configure",
         deadline_s=deadline_s,
         table=msgspec.json.encode(wanted).decode(),
         revision=revision if revision is not None else before.revision,
-        dry_run=dry_run,
         reason=reason,
     )
     changed = Changed(told["revision"], told["steps"], told["functions"], dry_run)

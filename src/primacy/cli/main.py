@@ -39,6 +39,7 @@ COMMANDS = {
     "link": Command("primacy.cli.functions:link", "Take a link of a node down, or up again."),
     "names": Command("primacy.cli.names:names", "The naming service."),
     "call": Command("primacy.cli.services:call", "Call an operation or a query of a service."),
+    "add": Command("primacy.cli.add:add", "Add a node to the cluster of this machine."),
     "node": Command("primacy.cli.node:node", "Run one node (what `up` starts for each)."),
     "config": Command("primacy.cli.table:config", "The configuration table."),
     "bench": Command("primacy.cli.bench:bench", "Measure failover, switchover and throughput."),

@@ -5,7 +5,7 @@ lives. The master goes through the nodes that are behind, one at a time, itself 
 is remembered than which node was told last: so a new master just goes on.
 
     a node is told to restart only when  the cluster is in service, no function is in progress, every member knows the
-    table, every eligible node is a member, and (where two can lead) a vice is ready
+    table, every eligible node is a member and initialized, and (where two can lead) a vice is ready
 
 A node that does not come back ends the going on, not the service: what is missing is told, and the rest stays as it
 is.  Pure; time comes in.
@@ -32,6 +32,7 @@ class Report(Struct, frozen=True):
 class View(Struct, frozen=True):
     """What the master knows now. revision: of the table in the ledger. mixing: it is that of a change of the times.
 
+    able: the nodes whose servers are initialized, so that they can be vice; of the vice itself that is not said.
     busy: what forbids to begin anything (a function in progress), in words; empty when nothing does.
     """
 
@@ -43,6 +44,7 @@ class View(Struct, frozen=True):
     members: tuple[str, ...]
     vice: str
     vice_ready: bool
+    able: tuple[str, ...]
     revision: int
     mixing: bool
     reports: dict[str, Report]
@@ -131,16 +133,18 @@ class Rolling:
             return Wait(
                 f"{', '.join(absent)} is eligible and does not run: no other node restarts now; start or remove it"
             )
-        if len([n for n in view.nodes if n.eligible and n.available]) > 1 and not view.vice_ready:
+        lead = [n.id for n in view.nodes if n.may_lead]
+        late = [n for n in lead if n not in (view.me, view.vice, *view.able)]
+        if late:
+            return Wait(f"{', '.join(late)} initializes its servers")
+        if len(lead) > 1 and not view.vice_ready:
             return Wait("no vice is ready: it is catching up")
         return None
 
     def _next(self, view: View, behind: list[str]) -> Decision:
         others = [n for n in view.nodes if n.id in behind and n.id != view.me]
         if others:
-            node = min(
-                others, key=lambda n: (n.id == view.vice, n.eligible and n.available, n.eligible, n.id)
-            ).id
+            node = min(others, key=lambda n: (n.id == view.vice, n.may_lead, n.eligible, n.id)).id
             report = view.reports[node]
             self._told, self._told_ns = (node, report.incarnation), view.now_ns
             return Renew(node, _why(report))
