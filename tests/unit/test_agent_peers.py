@@ -271,5 +271,7 @@ async def test_a_node_that_moved_is_found_in_its_next_life(site: Site) -> None:
     await n2.close()
     site.agents.remove(n2)
     moved = await site.agent("n2", "3", [("127.0.0.3", 0)])
-    n1.peers.start({"n1": n1.listener.addresses, "n2": moved.listener.addresses})
+    table = {"n1": n1.listener.addresses, "n2": moved.listener.addresses}
+    moved.peers.start(table)
+    n1.peers.start(table)
     await until(lambda: moved.me in [member for member, _, _ in n1.keys], "its new life is known")

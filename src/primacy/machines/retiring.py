@@ -53,15 +53,14 @@ class Retiring:
 
     def heard(self, event: HostSaid | HostExited) -> None:
         """A host says or does something whose service is not in the table any more."""
-        ssc = self._ssc
+        ssc, (server, _) = self._ssc, self._leaving[event.service]
         if isinstance(event, HostSaid):
             if isinstance(event.message, host_wire.Ran):
                 ssc.runs.ran(event.message)
             return
+        del self._leaving[event.service]
         ssc.runs.lost(event.service, f"its host {event.reason}")
-        found = self._leaving.pop(event.service, None)
-        if found is not None:
-            ssc.servers.change(found[0], ServerState.OFFLINE)
+        ssc.servers.change(server, ServerState.OFFLINE)
 
     def proceed(self) -> None:
         """Time has passed: kill what does not end."""
