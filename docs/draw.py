@@ -21,6 +21,7 @@ for folder in (ROOT, ROOT / "src"):
 import msgspec  # noqa: E402
 
 from primacy import config  # noqa: E402
+from primacy.boot import PARAMETERS  # noqa: E402
 from primacy.config_plan import AT_ONCE, FUNCTION, ROLLING, TWO_STEPS  # noqa: E402
 from primacy.machines import membership as m  # noqa: E402
 from primacy.machines import messages  # noqa: E402
@@ -135,6 +136,16 @@ def _profiles() -> str:
     return "\n".join([head, *rows])
 
 
+def _boot() -> str:
+    rows = []
+    for each in PARAMETERS:
+        default = (
+            "(must be given)" if each.default is None else f"`{each.default}`" if each.default else "none"
+        )
+        rows.append(f"| `{each.name}` | {each.help} | {each.want.replace('|', '/')} | {default} |")
+    return "\n".join(["| parameter | what it is | takes | default |", "| --- | --- | --- | --- |", *rows])
+
+
 def _purposes() -> str:
     text = (ROOT / "src/primacy/machines/swap.py").read_text(encoding="utf-8")
     rows = []
@@ -220,6 +231,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "failover-silent": lambda: _failover(False),
     "switchover": _switchover,
     "profiles": _profiles,
+    "boot": _boot,
     "changes": _purposes,
     "events": _events,
     "settings": _settings,

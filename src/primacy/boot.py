@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -58,7 +59,10 @@ class Link(NamedTuple):
 
 
 class Boot(NamedTuple):
-    """The retrieved parameters; `sources` tells for each (by its outer name) where it was found."""
+    """The retrieved parameters; `sources` tells for each (by its outer name) where it was found.
+
+    A command is kept as a shell would write it; an empty one, or an empty path of a device: there is none.
+    """
 
     node: str
     directory: str
@@ -70,6 +74,12 @@ class Boot(NamedTuple):
     private_key: str
     stop_grace_s: float
     sources: dict[str, str]
+    halt_command: str = ""
+    reboot_command: str = ""
+    os_commands: str = "run"
+    watchdog: str = ""
+    watchdog_timeout_s: int = 10
+    watchdog_silence_s: float = 0.0
 
     def explain(self) -> list[tuple[str, str, str]]:
         """Return a row (name, value, source) for each parameter, in the order of the documentation."""
@@ -163,12 +173,45 @@ def _stop_grace_s(value: object, _: str) -> float:
     return seconds
 
 
+def _command(value: object, _: str) -> str:
+    words = shlex.split(value) if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(each, str) and "\0" not in each for each in words):
+        raise ValueError
+    if words[:1] == [""]:
+        raise ValueError
+    return shlex.join(words)
+
+
+def _os_commands(value: object, _: str) -> str:
+    if value not in ("run", "print"):
+        raise ValueError
+    return str(value)
+
+
+def _device(value: object, directory: str) -> str:
+    return "" if value == "" else _path(value, directory)
+
+
+def _watchdog_timeout_s(value: object, _: str) -> int:
+    seconds = _stop_grace_s(value, _)
+    if seconds < 1 or not seconds.is_integer():
+        raise ValueError
+    return int(seconds)
+
+
+def _watchdog_silence_s(value: object, _: str) -> float:
+    return 0.0 if str(value) in ("0", "0.0") else _stop_grace_s(value, _)
+
+
 _A_PATH = "a path, relative to the node's directory"
 _NODE_WANT = "letters, digits, `.`, `_`, `-`, up to 63 (not `master` or `vice`)"
 _LEDGER_WANT = "sqlite:///PATH, etcd://HOST:PORT,... or etcd+managed://..."
 _LINKS_WANT = f"1 to {LINKS_MAX} different ADDRESS:PORT, joined by commas ([ADDRESS]:PORT for IPv6)"
 _LINKS_DEFAULT = f"127.0.0.1:{PORT_DEFAULT},127.0.0.2:{PORT_DEFAULT}"
 _STOP_GRACE_WANT = f"seconds, above 0, up to {STOP_GRACE_S_MAX:g}"
+_COMMAND_WANT = "a list of arguments, the program first; in one text: as a shell would read it"
+_TIMEOUT_WANT = f"whole seconds, 1 to {STOP_GRACE_S_MAX:g}"
+_SILENCE_WANT = f"seconds, up to {STOP_GRACE_S_MAX:g}; 0: 20 beats, at least 1 s"
 _DIRECTORY_HELP = "The directory in which the node keeps its files."
 
 PARAMETERS = (  # the directory is the first: the paths after it are relative to it
@@ -187,7 +230,31 @@ PARAMETERS = (  # the directory is the first: the paths after it are relative to
     Parameter(
         "stop_grace_s", "stop_grace_s", _stop_grace_s, _STOP_GRACE_WANT, "30", "Limit of an orderly stop."
     ),
-)
+    Parameter(
+        "halt_command", "halt_command", _command, _COMMAND_WANT, "",
+        "What halts the machine; none: systemd, where it runs.",
+    ),
+    Parameter(
+        "reboot_command", "reboot_command", _command, _COMMAND_WANT, "",
+        "What reboots the machine; none: systemd, where it runs.",
+    ),
+    Parameter(
+        "os_commands", "os_commands", _os_commands, "run or print", "run",
+        "print: commands that halt or reboot are written to the node's log, and not run.",
+    ),
+    Parameter(
+        "watchdog", "watchdog", _device, "the path of a watchdog device", "",
+        "The device that resets the machine when it is not fed; none: no watchdog.",
+    ),
+    Parameter(
+        "watchdog_timeout_s", "watchdog_timeout_s", _watchdog_timeout_s, _TIMEOUT_WANT, "10",
+        "How long the device waits for food.",
+    ),
+    Parameter(
+        "watchdog_silence_s", "watchdog_silence_s", _watchdog_silence_s, _SILENCE_WANT, "0",
+        "How long the agent may be silent before the device is fed no more.",
+    ),
+)  # fmt: skip
 
 _FILE_PARAMETER = Parameter("file", "file", _directory, "a path", None, "The file of boot parameters.")
 _NAMES = {each.name: each for each in (*PARAMETERS, _FILE_PARAMETER)}

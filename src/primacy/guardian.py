@@ -1,9 +1,9 @@
 """The guardian: the process that every other process of a node descends from.
 
 It retrieves the boot parameters, brings up the operating-system level (ends what an earlier life left behind,
-checks that the node's own addresses can be used), and then starts the agent and watches over it. When the
-agent dies it ends everything else and says so to the peers: its obituary is proof that no process of this
-node will answer again.
+checks that the node's own addresses can be used, arms the watchdog), and then starts the agent and watches over
+it. When the agent dies it ends everything else and says so to the peers: its obituary is proof that no process of
+this node will answer again. When the node has left in order it may halt or reboot the machine, as its last act.
 
 It must never block, and it must stay small enough never to be the one that dies: the standard library only,
 no user code, no cryptography, no thread. What it does while the agent lives is in `guardian_loop`.
@@ -22,11 +22,12 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from primacy import boot, guardian_leftovers
+from primacy import boot, guardian_leftovers, guardian_system, lease_page
 from primacy.boot import Boot, Link
 from primacy.errors import ConfigError, Refused
 from primacy.guardian_log import Log
 from primacy.guardian_loop import EXIT_CONFIG, EXIT_FAILED, Guardian, Timing
+from primacy.guardian_watchdog import Watchdog
 
 EXIT_REFUSED = 75
 AGENT_ARGV = (sys.executable, "-m", "primacy.agent")
@@ -86,14 +87,32 @@ def _guard(found: Boot, agent_argv: Sequence[str], timing: Timing) -> int:
     except OSError as error:
         log.say(f"the directory {found.directory} cannot be used: {error}")
         return EXIT_CONFIG
+    try:
+        watchdog = _arm(found, log)  # last: whoever arms it has to disarm it
+    except ConfigError as error:
+        log.say(str(error))
+        record.close()
+        return EXIT_CONFIG
     links = ", ".join(map(str, found.links))
-    log.say(f"system level is up: {links}; cgroup {record.cgroup}; leftovers ended: {leftovers_count}")
-    code = Guardian(found, record, log, agent_argv, timing).run()
+    log.say(
+        f"system level is up: {links}; cgroup {record.cgroup}; watchdog {watchdog};"
+        f" leftovers ended: {leftovers_count}"
+    )
+    guardian = Guardian(found, record, log, agent_argv, timing, watchdog)
+    code = guardian.run()
     if code != EXIT_FAILED:
         record.close()
     log.say(f"the node has ended (exit code {code})")
     os.close(lock_fd)
+    if guardian.then and not guardian_system.carry_out(found, guardian.then, log):
+        return EXIT_FAILED
     return code
+
+
+def _arm(found: Boot, log: Log) -> Watchdog | None:
+    if not found.watchdog:
+        return None
+    return Watchdog(found.watchdog, found.watchdog_timeout_s, lease_page.now_ns(), log.say)
 
 
 def _bind(link: Link) -> None:

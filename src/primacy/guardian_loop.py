@@ -32,6 +32,7 @@ from primacy.guardian_leftovers import MARK_VARIABLE, Record
 from primacy.guardian_log import Log
 from primacy.guardian_obituary import Obituaries
 from primacy.guardian_page import Pages
+from primacy.guardian_watchdog import Watchdog
 
 GUARDIAN_VARIABLE = "PRIMACY_GUARDIAN_FD"
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 78
@@ -65,13 +66,21 @@ class _Child(NamedTuple):
 
 
 class Guardian:
-    """One life of a node's guardian; `run()` returns its exit code."""
+    """One life of a node's guardian; `run()` returns its exit code. `then`: what the machine is to do afterwards."""
 
     def __init__(
-        self, boot: Boot, record: Record, log: Log, agent_argv: Sequence[str], timing: Timing | None = None
+        self,
+        boot: Boot,
+        record: Record,
+        log: Log,
+        agent_argv: Sequence[str],
+        timing: Timing | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self._record, self._log, self._agent_argv = record, log, list(agent_argv)
         self._timing = timing or Timing()
+        self._watchdog = watchdog
+        self.then = ""
         self._stop_grace_s = boot.stop_grace_s
         self._environ = {k: v for k, v in os.environ.items() if k not in (GUARDIAN_VARIABLE, BOOT_VARIABLE)}
         self._environ[MARK_VARIABLE] = record.mark
@@ -98,9 +107,7 @@ class Guardian:
     def run(self) -> int:
         """Guard until the node is to end; everything that was started is dead when this returns."""
         guardian_process.become_subreaper()
-        wakeup, wakeup_in = socket.socketpair()
-        for each in (wakeup, wakeup_in):
-            each.setblocking(False)
+        wakeup, wakeup_in = socket.socketpair(type=socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         for number in (signal.SIGCHLD, *_STOP_SIGNALS):
             signal.signal(number, self._on_signal)
         signal.set_wakeup_fd(wakeup_in.fileno(), warn_on_full_buffer=False)
@@ -117,6 +124,8 @@ class Guardian:
         signal.set_wakeup_fd(-1)
         self._selector.close()
         self._obituaries.close()
+        if self._watchdog is not None:
+            self._watchdog.close(disarm=self._state is _State.LEAVING)
         wakeup.close()
         wakeup_in.close()
         assert self._exit_code is not None
@@ -125,9 +134,8 @@ class Guardian:
     # Deadlines
 
     def _timeout_s(self) -> float | None:
-        instants = list(self._deadlines.values())
-        if self._obituaries.due_ns is not None:
-            instants.append(self._obituaries.due_ns)
+        others = self._obituaries.due_ns, self._watchdog.due_ns if self._watchdog is not None else None
+        instants = [*self._deadlines.values(), *(each for each in others if each is not None)]
         return max(0.0, (min(instants) - lease_page.now_ns()) / _S) if instants else None
 
     def _obey_deadlines(self) -> None:
@@ -136,6 +144,8 @@ class Guardian:
             if self._deadlines.pop(act, None) is not None:  # an earlier one may have cancelled it
                 act()
         self._obituaries.send_due(now_ns)
+        if self._watchdog is not None:
+            self._watchdog.feed_due(now_ns)
         if self._state is _State.LEAVING and self._obituaries.due_ns is None:
             self._done = True
 
@@ -353,7 +363,10 @@ class Guardian:
                 if down:
                     what = f"links are down: {', '.join(down)}"
                     self._send(guardian_message.encode("error", what=what, of="obituaries"))
-            case guardian_message.Stop():
+            case guardian_message.Alive(silence_s=silence_s) if self._watchdog is not None:
+                self._watchdog.heard(lease_page.now_ns(), silence_s)
+            case guardian_message.Stop(then=then):
+                self.then = then
                 if not self._stopping:
                     self._begin_stop()
 

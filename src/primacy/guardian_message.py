@@ -8,7 +8,8 @@ From the agent (`do`), with its answer (`is`):
     page {service, term}                    page {service, term}, with the descriptor of the lease page
     drop-page {service, term}               none
     obituaries {items}                      none, or error: a link that is down
-    stop {}                                 none: the agent is about to exit with 0
+    alive {silence_s}                       none: the agent's loop turns; silent for longer, it is taken for stuck
+    stop {then?}                            none: the agent is about to exit with 0; then: halt | reboot the machine
 
 Anything else is answered by error {what, of}. When the agent has not read for so long that notices were
 refused, the next that it reads is missed {count, children}: the children that are alive, name to pid.
@@ -25,6 +26,8 @@ import signal as signals
 from typing import Any, NamedTuple
 
 NAME_CHARACTERS_MAX = 64
+SILENCE_S_MAX = 3600.0
+THEN = ("", "halt", "reboot")
 TERM_MAX = 2**64 - 1
 
 _NAME = re.compile(rf"[!-~]{{1,{NAME_CHARACTERS_MAX}}}")
@@ -74,11 +77,22 @@ class Hold(NamedTuple):
     items: list[Any]
 
 
+class Alive(NamedTuple):
+    """The agent's loop turns. It will say so again within `silence_s`, or is stuck."""
+
+    silence_s: float
+
+
 class Stop(NamedTuple):
-    """The agent is about to exit with 0, and is not to be started again."""
+    """The agent is about to exit with 0, and is not to be started again.
+
+    `then`: what the machine is to do when all is dead (one of `THEN`).
+    """
+
+    then: str = ""
 
 
-Order = Spawn | Kill | MakePage | DropPage | Hold | Stop
+Order = Spawn | Kill | MakePage | DropPage | Hold | Alive | Stop
 
 
 def parse(message: bytes, fds_count: int = 0) -> Order:
@@ -107,7 +121,12 @@ def parse(message: bytes, fds_count: int = 0) -> Order:
                 raise Garbage("items: wanted a list")
             return Hold(items)
         case "stop":
-            return Stop()
+            then = fields.get("then", "")
+            if then not in THEN:
+                raise Garbage("then: wanted halt, reboot or nothing")
+            return Stop(then)
+        case "alive":
+            return Alive(_silence_s(fields))
         case other:
             raise Garbage(f"do: {str(other)[:NAME_CHARACTERS_MAX]!r} is unknown")
 
@@ -152,6 +171,13 @@ def _term(fields: dict[str, Any]) -> int:
     if not isinstance(term, int) or isinstance(term, bool) or not 0 <= term <= TERM_MAX:
         raise Garbage("term: wanted a number from 0 to 2**64 - 1")
     return term
+
+
+def _silence_s(fields: dict[str, Any]) -> float:
+    silence_s = fields.get("silence_s")
+    if not isinstance(silence_s, int | float) or silence_s is True or not 0 < silence_s <= SILENCE_S_MAX:
+        raise Garbage(f"silence_s: wanted seconds, above 0, up to {SILENCE_S_MAX:g}")
+    return float(silence_s)
 
 
 def _is_word(value: object) -> bool:

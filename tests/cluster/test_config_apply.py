@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +18,12 @@ import msgspec
 import pytest
 
 from primacy.cli import changing
-from primacy.config import PORTS, Node, Service, Table
+from primacy.config import PORTS, Node, Service, Table, without_node
 from primacy.errors import Refused
 from primacy.local import change, nodes
+from primacy.local.processes import agent_of
 from primacy.local.table import to_toml
-from tests.cluster.cluster_tools import SERVICES, Live, run_cli
+from tests.cluster.cluster_tools import SERVICES, Live, run_cli, wait_for
 from tests.cluster.conftest import MakeLive
 from tests.cluster.workload import Workload
 
@@ -152,6 +154,29 @@ async def test_the_times_change_under_load_without_a_switchover(live: Live, tmp_
     )
 
 
+async def test_a_new_master_goes_on_when_the_old_one_dies_in_the_middle(live: Live, tmp_path: Path) -> None:
+    async with live.client() as cluster:
+        before = await live.whole(cluster, members=3)
+    lives = {n["id"]: n["incarnation"] for n in before["nodes"]}
+    asked = len(live.of_kind("RestartAsked"))
+    row = msgspec.structs.replace((await _table(live))[1].services["logbook"], mirror_timeout_s=3.0)
+    began_ns = time.monotonic_ns()
+    async with _workload(live, 4) as work:
+        applying = asyncio.create_task(_apply(live, tmp_path / "t.toml", _with_service("logbook", row)))
+        await wait_for(lambda: len(live.of_kind("RestartAsked")) > asked, "the first node restarts")
+        agent = agent_of(live.layout.node(before["master"]))
+        assert agent is not None
+        agent.send(signal.SIGKILL)
+        code, told = await applying
+        assert code == 0, told
+        async with live.client() as cluster:
+            after = await live.whole(cluster, members=3)
+            assert not after["change"]
+            assert [n["table"]["behind"] for n in after["nodes"]] == [[], [], []]
+    await _judged(work, live, began_ns)
+    assert all(lives[n["id"]] != n["incarnation"] for n in after["nodes"]), "every node has a new life"
+
+
 async def test_a_node_is_added_while_the_others_go_on(live: Live) -> None:
     where = ("--dir", str(live.layout.root), "--json")
     _, before = await _table(live)
@@ -167,7 +192,22 @@ async def test_a_node_is_added_while_the_others_go_on(live: Live) -> None:
     _, table = await _table(live)
     assert table.nodes["n4"] == Node(links=before.nodes["n1"].links, port=port, eligible=False)
     assert str(port) in live.layout.client_file.read_text()
-    await asyncio.to_thread(nodes.stop, live.layout, ["n4"], print)
+
+
+async def test_a_node_leaves_the_table_by_the_functions_that_it_takes(live: Live, tmp_path: Path) -> None:
+    """n4 is qualified, and then removed: in order, by a table each."""
+
+    def qualified(table: Table) -> Table:
+        row = msgspec.structs.replace(table.nodes["n4"], eligible=True)
+        return msgspec.structs.replace(table, nodes=table.nodes | {"n4": row})
+
+    code, told = await _apply(live, tmp_path / "t.toml", qualified)
+    assert (code, told["functions"]) == (0, ["qualify n4"]), told
+    assert (await _table(live))[1].nodes["n4"].eligible
+    code, told = await _apply(live, tmp_path / "t.toml", lambda table: without_node(table, "n4"))
+    assert (code, told["functions"]) == (0, ["remove n4"]), told
+    assert "n4" not in (await _table(live))[1].nodes
+    await wait_for(lambda: "n4" not in nodes.running(live.layout), "its guardian has ended")
 
 
 async def test_a_refused_change_changes_nothing(live: Live, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -62,21 +63,23 @@ def test_every_parameter_is_taken_from_every_place(tmp_path: Path) -> None:
     values = {
         "dir": str(tmp_path / "d"), "node": "n.1", "ledger": "etcd://h:1,h:2", "links": "[::1]:1,10.0.0.1",
         "cluster_key": "/k", "authority": "a", "certificate": "c", "private_key": "p", "stop_grace_s": "2.5",
+        "halt_command": "/sbin/halt -p", "reboot_command": "sh -c 'reboot now'", "os_commands": "print",
+        "watchdog": "/dev/watchdog1", "watchdog_timeout_s": "15", "watchdog_silence_s": "3.5",
     }  # fmt: skip
     assert list(values) == [each.name for each in PARAMETERS]
     file = tmp_path / "all.toml"
     file.write_text("".join(f'{name} = "{value}"\n' for name, value in values.items()))
+    kernel = (f'primacy.{name.replace("_", "-")}="{value}"' for name, value in values.items())
     ways = [
         retrieve([f"--{name.replace('_', '-')}={value}" for name, value in values.items()], {}, ""),
-        retrieve(
-            [], {}, " ".join(f"primacy.{name.replace('_', '-')}={value}" for name, value in values.items())
-        ),
+        retrieve([], {}, " ".join(kernel)),
         retrieve([], {f"PRIMACY_{name.upper()}": value for name, value in values.items()}, ""),
         retrieve([f"--file={file}"], {}, ""),
     ]
     wanted = Boot(
         "n.1", values["dir"], "etcd://h:1,h:2", (Link("::1", 1), Link("10.0.0.1", 7300)),
-        "/k", values["dir"] + "/a", values["dir"] + "/c", values["dir"] + "/p", 2.5, sources={},
+        "/k", values["dir"] + "/a", values["dir"] + "/c", values["dir"] + "/p", 2.5, {},
+        "/sbin/halt -p", "sh -c 'reboot now'", "print", "/dev/watchdog1", 15, 3.5,
     )  # fmt: skip
     assert [way._replace(sources={}) for way in ways] == [wanted] * 4
 
@@ -112,6 +115,9 @@ def test_a_shadowed_value_is_not_looked_at() -> None:
         ("--stop-grace-s", "0"), ("--stop-grace-s", "soon"), ("--stop-grace-s", "nan"),
         ("--stop-grace-s", "3601"),
         ("--dir", ""), ("--private-key", ""),
+        ("--halt-command", "'unbalanced"), ("--reboot-command", "'' x"), ("--os-commands", "maybe"),
+        ("--watchdog", "a\0b"), ("--watchdog-timeout-s", "0.5"), ("--watchdog-timeout-s", "1.5"),
+        ("--watchdog-timeout-s", "3601"), ("--watchdog-silence-s", "-1"), ("--watchdog-silence-s", "never"),
     ],
 )  # fmt: skip
 def test_a_bad_value_is_one_error(option: str, value: str) -> None:
@@ -122,7 +128,12 @@ def test_a_bad_value_is_one_error(option: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["node = 3", "links = [1]", "links = 7", "stop_grace_s = true", "dir = []", "ledger = {}"]
+    "line",
+    [
+        *("node = 3", "links = [1]", "links = 7", "stop_grace_s = true", "dir = []", "ledger = {}"),
+        *("halt_command = [1]", "halt_command = 3", 'reboot_command = ["", "x"]', "os_commands = []"),
+        *("watchdog = 1", "watchdog_timeout_s = true", "watchdog_silence_s = false"),
+    ],
 )
 def test_a_bad_type_in_the_file_is_one_error(tmp_path: Path, line: str) -> None:
     file = tmp_path / "node.toml"
@@ -151,8 +162,28 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, content: bytes |
 
 
 def test_the_agent_gets_what_the_guardian_retrieved() -> None:
-    result = retrieve(ENOUGH, {"PRIMACY_LINKS": "[::1]:5,10.0.0.1:6"}, "primacy.stop_grace_s=0.25")
+    odd = "halt --now 'a b' '\"' ',' \\$HOME"
+    result = retrieve([*ENOUGH, "--halt-command", odd, "--watchdog=dog"],
+                      {"PRIMACY_LINKS": "[::1]:5,10.0.0.1:6"}, "primacy.stop_grace_s=0.25")  # fmt: skip
     assert boot.from_json(result.to_json()) == result
+
+
+def test_a_command_is_a_list_or_what_a_shell_would_read(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text('halt_command = ["/sbin/halt", "a b", "*"]\nreboot_command = []\n')
+    result = retrieve(ENOUGH, {}, "", str(file))
+    assert shlex.split(result.halt_command) == ["/sbin/halt", "a b", "*"]
+    assert result.reboot_command == ""
+    assert (
+        retrieve([*ENOUGH, "--reboot-command", result.halt_command], {}, "").reboot_command
+        == result.halt_command
+    )
+
+
+def test_without_a_word_there_is_no_watchdog_and_no_command(tmp_path: Path) -> None:
+    result = retrieve(ENOUGH, {}, "")
+    assert (result.halt_command, result.reboot_command, result.os_commands) == ("", "", "run")
+    assert (result.watchdog, result.watchdog_timeout_s, result.watchdog_silence_s) == ("", 10, 0.0)
 
 
 def test_the_table_that_an_operator_reads() -> None:

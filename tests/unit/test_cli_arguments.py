@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from primacy.cli.common import node_named
-from primacy.cli.functions import link_index
+from primacy.cli.functions import link_index, system_lines
 from primacy.cli.kill import Report
 from primacy.cli.names import read_names
 from primacy.cli.services import pairs
@@ -50,6 +50,15 @@ def test_a_link_is_its_number_or_its_address() -> None:
     for word in ("0", "3", "127.0.0.3", "x", "-1", "²"):
         with pytest.raises(ConfigError, match=r"1 \(127\.0\.0\.1\), 2 \(127\.0\.0\.2\)"):
             link_index(word, addresses)
+
+
+def test_it_is_told_whether_a_machine_halts_or_a_command_is_only_written_down() -> None:
+    n2 = {"then": "halt", "command": "systemctl poweroff", "run": False}
+    n1 = {"then": "halt", "command": "/sbin/halt -p", "run": True}
+    lines = system_lines({"n2": n2, "n1": n1})
+    assert lines[0] == "n1: halt by `/sbin/halt -p`"
+    assert lines[1].startswith("n2: halt by `systemctl poweroff`: written to its log only")
+    assert system_lines({}) == []
 
 
 def test_roles_name_nodes() -> None:

@@ -121,6 +121,7 @@ def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str]) -> None:
         ["status", "--nonsense"],
         ["shutdown"],
         ["shutdown", "n1", "--all"],
+        ["shutdown", "n1", "--halt", "--reboot"],
         ["kill", "n1"],
     ):
         assert main(words) == 2

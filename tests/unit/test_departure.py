@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
 from primacy.machines.departure import LEAVE_NS_MAX
-from primacy.machines.peer_wire import EndNode, Leave
+from primacy.machines.events import NodeStopped
+from primacy.machines.peer_wire import EndNode, Leave, Then
 from primacy.machines.swap import Outcome, Purpose
 from tests.unit.ssc_tools import N1, N2, N3, Rig, record
 
@@ -20,9 +23,18 @@ def _member() -> Rig:
     return rig
 
 
-def _end(rig: Rig, stopped: bool = False) -> None:
-    rig.give(c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation="x", message=EndNode("by hand", stopped)))
+def _end(rig: Rig, stopped: bool = False, then: Then = "") -> None:
+    word = EndNode("by hand", stopped, then)
+    rig.give(c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation="x", message=word))
     rig.run(5)
+
+
+def _exits(rig: Rig) -> c.End:
+    """Let all hosts exit; return the word to end."""
+    for service in ("naming", "stock", "door"):
+        rig.exit(service, "exited with 0")
+    [end] = [e for e in rig.effects if isinstance(e, c.End)]
+    return end
 
 
 def test_a_member_says_goodbye_runs_its_callbacks_and_ends_last() -> None:
@@ -158,3 +170,45 @@ def test_a_switchover_that_went_wrong_in_the_end_lets_a_former_master_leave_as_a
     rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.LOST))
     assert rig.fed(m.StopCluster) == []
     assert c.TellNode("n3", Leave("SIGTERM")) in rig.effects
+
+
+@pytest.mark.parametrize("then", ["", "halt", "reboot"])
+def test_what_the_machine_is_to_do_goes_along_to_the_end(then: Then) -> None:
+    rig = _member()
+    _end(rig, then=then)
+    assert _exits(rig) == c.End("by hand", then)
+    [event] = [e.event for e in rig.effects if isinstance(e, c.Publish) and isinstance(e.event, NodeStopped)]
+    assert event.cause == (f"by hand; its machine is to {then}" if then else "by hand")
+
+
+def test_another_node_is_told_what_its_machine_is_to_do() -> None:
+    rig = Rig()
+    rig.master()
+    rig.give(c.MembersChanged(now_ns=rig.now_ns, nodes=("n1", "n2")))
+    rig.ask("shutdown", node="n2", then="reboot")
+    assert c.TellNode("n2", EndNode("asked for by an operator", False, "reboot")) in rig.effects
+
+
+def test_all_nodes_and_the_master_itself_do_the_same_to_their_machines() -> None:
+    rig = Rig()
+    rig.master()
+    rig.ask("shutdown", node=None, then="halt")
+    rig.cmm(m.Closed(Purpose.STOP, Outcome.DONE))
+    assert c.TellNode(None, EndNode("asked for by an operator", True, "halt")) in rig.effects
+    assert _exits(rig).then == "halt"
+
+
+def test_a_node_that_leaves_already_still_hears_what_its_machine_is_to_do() -> None:
+    rig = _member()
+    _end(rig)
+    _end(rig, then="halt")
+    _end(rig)
+    assert _exits(rig).then == "halt"
+
+
+def test_the_last_node_does_it_to_its_machine() -> None:
+    rig = Rig()
+    rig.master()
+    rig.ask("shutdown", rig.facts(vice="", vice_ready=False, members=("n1",)), node="n1", then="halt")
+    rig.cmm(m.Closed(Purpose.STOP, Outcome.DONE))
+    assert _exits(rig).then == "halt"

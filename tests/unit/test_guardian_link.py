@@ -62,6 +62,8 @@ ORDERS: list[tuple[Callable[[GuardianLink], None], guardian_message.Order]] = [
     (lambda link: link.want_page("stock", 7), guardian_message.MakePage("stock", 7)),
     (lambda link: link.drop_page("stock", 7), guardian_message.DropPage("stock", 7)),
     (lambda link: link.stop(), guardian_message.Stop()),
+    (lambda link: link.stop("reboot"), guardian_message.Stop("reboot")),
+    (lambda link: link.alive(1.5), guardian_message.Alive(1.5)),
     (lambda link: link.hold_obituaries([]), guardian_message.Hold([])),
     (
         lambda link: link.hold_obituaries([("127.0.0.1", "127.0.0.2", 7300, b"\xff\0")]),
@@ -76,6 +78,21 @@ async def test_an_order_arrives_as_it_was_given(
 ) -> None:
     give(ends.link)
     assert ends.orders() == [(order, [])]
+
+
+async def test_a_sign_of_life_never_takes_the_place_of_another_word(ends: Ends) -> None:
+    for number in range(5000):  # more than the kernel holds for a guardian that does not read
+        ends.link.want_page("stock", number)
+    for _ in range(5000):
+        ends.link.alive(1.0)
+    found: list[guardian_message.Order] = []
+
+    def all_have_come() -> bool:
+        found.extend(order for order, _ in ends.orders())
+        return len(found) >= 5000
+
+    await until(all_have_come, "all words arrive")
+    assert found == [guardian_message.MakePage("stock", number) for number in range(5000)]
 
 
 EXITS = [

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from primacy.guardian_message import (
+    Alive,
     DropPage,
     Garbage,
     Hold,
@@ -41,6 +42,8 @@ SPAWN: dict[str, Any] = {"do": "spawn", "name": "h", "argv": ["true"]}
         ({"do": "drop-page", "service": "s", "term": 0}, 0, DropPage("s", 0)),
         ({"do": "obituaries", "items": [1]}, 0, Hold([1])),
         ({"do": "stop", "unknown": "is ignored"}, 0, Stop()),
+        ({"do": "stop", "then": "halt"}, 0, Stop("halt")),
+        ({"do": "alive", "silence_s": 2}, 0, Alive(2.0)),
     ],
 )  # fmt: skip
 def test_orders(fields: dict[str, Any], fds_count: int, order: Order) -> None:
@@ -80,6 +83,13 @@ def test_orders(fields: dict[str, Any], fds_count: int, order: Order) -> None:
         ({"do": "page", "service": "s", "term": 2**64}, "term"),
         ({"do": "page", "term": 1}, "service"),
         ({"do": "obituaries"}, "items"),
+        ({"do": "stop", "then": "dance"}, "then"),
+        ({"do": "stop", "then": ["halt"]}, "then"),
+        ({"do": "alive"}, "silence_s"),
+        ({"do": "alive", "silence_s": 0}, "silence_s"),
+        ({"do": "alive", "silence_s": True}, "silence_s"),
+        (b'{"do": "alive", "silence_s": NaN}', "silence_s"),
+        ({"do": "alive", "silence_s": 1e9}, "silence_s"),
     ],
 )
 def test_garbage(message: bytes | dict[str, Any], reason: str) -> None:

@@ -40,6 +40,9 @@ async def test_the_directory_holds_all_that_nodes_and_clients_need(tmp_path: Pat
         found = boot.retrieve(["--dir", str(layout.node(node))], {}, "")
         assert (found.node, found.ledger) == (node, layout.ledger_url)
         assert [(link.address, link.port) for link in found.links] == wanted.agent_addresses(node)
+        assert found.os_commands == "print"  # to try --halt never takes this machine down
+        assert found.halt_command
+        assert found.reboot_command
         files = TlsFiles(Path(found.certificate), Path(found.private_key), Path(found.authority))
         assert cluster_of(server_context(files)) == cluster
         assert Path(found.cluster_key) == layout.cluster_key

@@ -14,7 +14,7 @@ import pytest
 
 from primacy import channel, guardian_message
 from primacy.agent import main
-from primacy.boot import BOOT_VARIABLE
+from primacy.boot import BOOT_VARIABLE, PARAMETERS
 from primacy.boot import Link as BootLink
 from primacy.config import encode
 from primacy.errors import ConfigError
@@ -165,14 +165,4 @@ async def test_the_process_ends_as_it_should(tmp_path: Path, how: str) -> None:
     guardian.close()
 
 
-NAMES = [
-    "dir",
-    "node",
-    "ledger",
-    "links",
-    "cluster_key",
-    "authority",
-    "certificate",
-    "private_key",
-    "stop_grace_s",
-]
+NAMES = [each.name for each in PARAMETERS]

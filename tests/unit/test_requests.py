@@ -19,7 +19,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=10,
 )
-NAMES = st.sampled_from(["to", "node", "reason", "dry_run", "operation", "other"])
+NAMES = st.sampled_from(["to", "node", "reason", "dry_run", "operation", "then", "other"])
 
 
 @given(verb=st.sampled_from(sorted(TARGETS)), arguments=st.dictionaries(NAMES, VALUES))
@@ -29,7 +29,14 @@ def test_what_passes_the_check_is_what_the_machines_take(verb: str, arguments: d
         assert all(0 < len(line) < 200 for line in wrong)
         return
     target = TARGETS[verb]
-    assert set(passed) == {target, "reason", "dry_run", "operation"}
+    assert set(passed) == {
+        target,
+        "reason",
+        "dry_run",
+        "operation",
+        *(["then"] if verb == "shutdown" else []),
+    }
+    assert passed.get("then", "") in ("", "halt", "reboot")
     assert passed[target] is None or (isinstance(passed[target], str) and passed[target])
     assert isinstance(passed["reason"], str)
     assert len(passed["reason"]) <= REASON_LENGTH_MAX

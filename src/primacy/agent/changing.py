@@ -46,7 +46,7 @@ Outcome = tuple[str, Any, list[str]]
 
 
 class Changing:
-    """The table at this node. `change`: what the master of a change under way waits for; empty when there is none."""
+    """The table at this node. on_times(beat_ns): the beats come in another rhythm."""
 
     def __init__(self, node: Node, ask: Callable[[str, dict[str, Any]], Any]) -> None:
         """ask(verb, arguments): have a function of the cluster carried out."""
@@ -56,7 +56,7 @@ class Changing:
         self._tasks = Tasks(f"the agent of {node.me.node}, following the table")
         self._known = node.table
         self._asked = False  # a swap of the table or a switchover of this change is under way
-        self.change = ""
+        self.on_times: Callable[[int], None] = lambda beat_ns: None
         node.records.on_table = self.adopt
         self._tasks.start(self._follow())
 
@@ -79,6 +79,7 @@ class Changing:
         row = msgspec.structs.replace(row, links=own.links, port=own.port)
         nodes = table.nodes | {node.me.node: row}
         node.take_table(msgspec.structs.replace(table, nodes=nodes, services=kept), gone)
+        self.on_times(node.table.times.beat_ns)
         taken = TableTaken(
             term=node.monitor.term,
             node=node.me.node,
@@ -110,7 +111,7 @@ class Changing:
             await asyncio.sleep(TICK_S)
             if self._node.monitor.role != "master":
                 self._reports.clear()
-                self._rolling, self.change = Rolling(), ""
+                self._rolling, self._node.records.change = Rolling(), ""
                 continue
             await self._collect()
             self._act()
@@ -162,23 +163,23 @@ class Changing:
         if node.monitor.role != "master" or self._asked:
             return
         decision = self._rolling.decide(self.view())
-        self.change = ""
+        node.records.change = ""
         match decision:
             case Rest():
                 pass
             case Wait(reason=reason):
-                self.change = reason
+                node.records.change = reason
             case Settle(revision=revision):
-                self.change = "the times are changed"
+                node.records.change = "the times are changed"
                 self._settle(revision)
             case Renew(node=member, reason=reason):
-                self.change = f"{member} restarts: {reason}"
+                node.records.change = f"{member} restarts: {reason}"
                 event = RestartAsked(term=node.monitor.term, node=member, by=node.me.node, reason=reason)
                 node.publish(event)
                 order = {"incarnation": self._reports[member].incarnation, "reason": reason}
                 self._tasks.start(self._renew(member, order))
             case Yield(to=to, reason=reason):
-                self.change = f"switchover to {to}, then {node.me.node} restarts: {reason}"
+                node.records.change = f"switchover to {to}, then {node.me.node} restarts: {reason}"
                 self._asked = True
                 self._tasks.start(self._yield(to, reason))
 
@@ -218,7 +219,7 @@ class Changing:
         shown = {
             "revision": records.table_revision,
             "table": msgspec.to_builtins(stands),
-            "change": self.change or ("" if self._settled() else "looking who has the table"),
+            "change": records.change or ("" if self._settled() else "looking who has the table"),
         }
         if wanted is None and verb == "config":
             return "done", shown, []

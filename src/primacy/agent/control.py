@@ -2,7 +2,8 @@
 
 Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, config and configure (the
 table: changing.py), and the functions of the cluster (requests.py). Verbs among agents: status, `local` (a node's own
-part of it), config and configure, and the functions, handed to the master; table and renew, asked by the master.
+part of it), `system` (whether it can halt or reboot its machine), config and configure, and the functions, handed to the
+master; table and renew, asked by the master.
 
 Whatever a caller sends, each request has exactly one answer: arguments are checked here, before any machine sees
 them, and a bug in an answer costs that answer alone: it is written to the log and told as `failed`.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from primacy.agent import status
+from primacy.agent import status, system_level
 from primacy.agent.changing import Changing
 from primacy.agent.node import Node
 from primacy.agent.requests import TARGETS, Requests, shown
@@ -152,6 +153,8 @@ class Control:
             return "done", status.local(self._node), []
         if verb in ("table", "renew"):
             return await self.changing.answer(verb, arguments)
+        if verb == system_level.VERB:
+            return system_level.answer(self._node.boot, arguments)
         if verb in ("status", "config", "configure") or verb in TARGETS:
             if self._node.monitor.role != "master":
                 return "unavailable", None, [f"{self._node.me.node} is not master"]

@@ -56,9 +56,17 @@ class GuardianLink:
         ]
         self._send({"do": "obituaries", "items": rows})
 
-    def stop(self) -> None:
-        """This agent is about to exit 0 and is not to be started again."""
-        self._send({"do": "stop"})
+    def alive(self, silence_s: float) -> None:
+        """This agent's loop turns; silent for longer than this, it is stuck.
+
+        Never in the way of other words: while some wait for a guardian that does not read, this one is left out.
+        """
+        if not self._channel.wants_write:
+            self._send({"do": "alive", "silence_s": silence_s})
+
+    def stop(self, then: str = "") -> None:
+        """This agent is about to exit 0 and is not to be started again. then: halt | reboot the machine afterwards."""
+        self._send({"do": "stop", "then": then})
 
     def close(self) -> None:
         """Close this end; the guardian takes that for the end of the agent."""

@@ -22,6 +22,7 @@ from primacy.agent import realtime
 from primacy.agent.control import Control
 from primacy.agent.guardian_link import GuardianLink
 from primacy.agent.node import Node
+from primacy.agent.pulse import Pulse
 from primacy.agent.records import with_records
 from primacy.boot import BOOT_VARIABLE, Boot
 from primacy.cgtp import tls
@@ -70,6 +71,9 @@ async def _run(boot: Boot, fd: int) -> int:
     guardian = GuardianLink(fd)
     guardian.on_trouble = say
     guardian.attach(loop, lambda: os._exit(1))
+    pulse = Pulse(guardian, boot.watchdog_silence_s)
+    if boot.watchdog:
+        pulse.start(loop)
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     files = tls.TlsFiles(Path(boot.certificate), Path(boot.private_key), Path(boot.authority))
@@ -80,8 +84,10 @@ async def _run(boot: Boot, fd: int) -> int:
         guardian.stop()
         return 0
     ledger, table, entries = opened
+    pulse.follow(table.times.beat_ns)
     node = Node(boot, table, cluster, entries, ledger, guardian, client, read_key(Path(boot.cluster_key)))
     control = Control(node)
+    control.changing.on_times = pulse.follow
     listener = Listener()
 
     def accept(stream: Stream) -> None:
@@ -98,11 +104,12 @@ async def _run(boot: Boot, fd: int) -> int:
     if node.refused:
         return EXIT_CONFIG
     if not node.renewing:
-        guardian.stop()
+        guardian.stop(node.then)
     await asyncio.sleep(0.02)  # let the last answers leave
     listener.close()
     control.close()
     await node.close()
+    pulse.close()
     say(f"ended in order: {node.reason}")
     return EXIT_RENEW if node.renewing else 0
 

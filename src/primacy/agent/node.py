@@ -60,7 +60,7 @@ class Node:
         self.me = Member(boot.node, os.urandom(16).hex())
         self.started_ns = now_ns()
         self.ended = asyncio.Event()
-        self.reason = ""
+        self.reason = self.then = ""
         self.refused = self.renewing = False
         self.opened: set[str] = set()
         self.events = EventLog(self.me, Path(boot.directory) / "events.jsonl")
@@ -227,8 +227,8 @@ class Node:
             case coordination.Abandon(reason=reason):
                 sys.stderr.write(f"agent: this life of the node ends: {reason}\n")
                 os._exit(EXIT_ABANDONED)
-            case coordination.End(reason=reason):
-                self.reason = reason
+            case coordination.End(reason=reason, then=then):
+                self.reason, self.then = reason, then
                 self.ended.set()
 
     # ---- what comes in ----

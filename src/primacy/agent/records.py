@@ -41,6 +41,7 @@ class Records:
         self.entries = entries
         self.operations = Operations()
         self.on_table: Callable[[Table], None] = lambda table: None
+        self.change = ""  # at the master: what a change of the table waits for
         self.table = table
         self._nodes: dict[str, NodeRecord] = {
             e.id: NodeRecord(eligible=e.eligible, available=e.available) for e in entries

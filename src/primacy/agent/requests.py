@@ -12,7 +12,11 @@ import itertools
 import os
 from typing import Any
 
+import msgspec
+
+from primacy.agent import system_level
 from primacy.agent.node import Node
+from primacy.guardian_message import THEN
 from primacy.lease_page import now_ns
 from primacy.machines import coordination
 from primacy.machines.ids import MS
@@ -55,6 +59,8 @@ class Requests:
         except TimeoutError:
             return "failed", None, [f"{verb} has not ended within {FUNCTION_S_MAX:g} s; see `primacy status`"]
         answer: dict[str, Any] = dict(ended.result) | {"duration_ms": (now_ns() - began_ns) / MS}
+        if "system" in ended.options:
+            answer["system"] = msgspec.json.decode(ended.options["system"])
         if "stopped" in answer:
             answer["stopped"] = [answer["stopped"]]
         if ended.outcome == "done" and ended.reasons:
@@ -95,8 +101,13 @@ class Requests:
             await asyncio.sleep(SUBMIT_AGAIN_S)
 
     async def submit(self, verb: str, arguments: dict[str, Any]) -> Outcome:
-        """Ask this node's own coordinator."""
+        """Ask this node's own coordinator, and before a halt the machines of those that are to leave."""
         node, number = self._node, next(self._ids)
+        system, unable = await system_level.ask(node, arguments.get("node"), arguments.get("then") or "")
+        if unable:
+            return "refused", None, unable
+        if system:
+            arguments = arguments | {"system": msgspec.json.encode(system).decode()}
         future = self._asked[number] = asyncio.get_running_loop().create_future()
         node.post(
             coordination.Asked(now_ns=now_ns(), id=number, verb=verb, arguments=arguments, facts=node.facts())
@@ -105,7 +116,8 @@ class Requests:
             answer = await future
         finally:
             self._asked.pop(number, None)
-        return answer.kind, answer.result, list(answer.reasons)
+        result = {**answer.result, "system": system} if system else answer.result
+        return answer.kind, result, list(answer.reasons)
 
     def answered(self, answer: coordination.Answer) -> None:
         """The coordinator has answered a request that was handed to it here."""
@@ -136,7 +148,16 @@ def checked(verb: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[
         wrong.append(f"reason: want at most {REASON_LENGTH_MAX} characters, got {len(reason)}")
     if not isinstance(dry_run, bool | None):
         wrong.append(f"dry_run: want true or false, got {shown(dry_run)}")
-    known = {target: which, "reason": reason or "", "dry_run": bool(dry_run), "operation": operation}
+    known: dict[str, Any] = {
+        target: which,
+        "reason": reason or "",
+        "dry_run": bool(dry_run),
+        "operation": operation,
+    }
+    if verb == "shutdown":
+        known["then"] = then = arguments.get("then") or ""
+        if not isinstance(then, str) or then not in THEN:
+            wrong.append(f"then: want halt, reboot or nothing, got {shown(then)}")
     return known, wrong
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from primacy.agent.node import Node
+from primacy.config_plan import restarts
 from primacy.lease_page import now_ns
 from primacy.machines.ids import MS, Role, ServerState
 
@@ -41,6 +42,16 @@ def local(node: Node) -> dict[str, Any]:
         },
         "datagrams": {n: getattr(node.port.counters, n) for n in node.port.counters.__struct_fields__},
         "streams": {"refused": node.refused_connections(), "garbage": node.garbage_frames},
+        "table": _table(node),
+    }
+
+
+def _table(node: Node) -> dict[str, Any]:
+    """The table that this life runs with: its revision, and what of it takes a new life."""
+    records = node.records
+    return {
+        "revision": records.table_revision,
+        "behind": list(restarts(node.table, records.table, node.me.node)),
     }
 
 
@@ -64,6 +75,7 @@ def whole(node: Node, locals_: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "vice_ready": facts.vice_ready,
         "in_service": in_service(node),
         "waits": _waits(node),
+        "change": node.records.change,
         "ledger": {"url": node.boot.ledger, "available": node.ledger.available},
         "nodes": nodes,
         "services": [_service(node, s, locals_) for s in table.centralized()],
@@ -120,6 +132,7 @@ def _absent(node: Node, of: str) -> dict[str, Any]:
         "positions": {},
         "datagrams": {},
         "streams": {},
+        "table": {},
     }
 
 

@@ -41,6 +41,8 @@ def switchover(
 @click.command()
 @click.argument("node", required=False)
 @click.option("--all", "everything", is_flag=True, help="The whole cluster.")
+@click.option("--halt", is_flag=True, help="Halt the machine when its node has left.")
+@click.option("--reboot", is_flag=True, help="Reboot the machine when its node has left.")
 @click.option("--dry-run", is_flag=True, help="Only tell whether it can be done, and every reason why not.")
 @click.option("--reason", default="an operator asked for it", help="For the events.")
 @directory_option
@@ -49,6 +51,8 @@ def switchover(
 def shutdown(
     node: str | None,
     everything: bool,
+    halt: bool,
+    reboot: bool,
     dry_run: bool,
     reason: str,
     directory: str | None,
@@ -59,18 +63,27 @@ def shutdown(
 
     The master hands over first, and the vice to another vice where there is one.
 
-    \b Exit codes: 0 done (or with --dry-run: possible); 3 refused, with all reasons; 4 there is no such
-    role now; 5 the agent that was asked went away.
+    With --halt or --reboot each node's guardian does so to its machine at the very end: by the boot parameter
+    `halt_command` or `reboot_command`, else by systemd where it runs. A node that can do neither is a reason to refuse
+    the whole shutdown before it begins. Nodes made by `primacy up` only write the command to their log.
+
+    \b
+    Exit codes: 0 done (or with --dry-run: possible); 3 refused, with all reasons;
+    4 there is no such role now; 5 the agent that was asked went away.
     """
     if (node is None) != everything:
         raise click.UsageError("name a NODE, or give --all")
-    found = common.run_async(_shutdown(directory, node, dry_run, reason, deadline_s))
+    if halt and reboot:
+        raise click.UsageError("--halt or --reboot, not both")
+    then = "halt" if halt else "reboot" if reboot else ""
+    found = common.run_async(_shutdown(directory, node, then, dry_run, reason, deadline_s))
     if as_json:
         print_json(found)
-    elif dry_run:
-        say("possible; nothing was done")
     else:
-        say(f"shut down: {', '.join(found.get('stopped', []))}")
+        done = f"shut down: {', '.join(found.get('stopped', []))}"
+        say("possible; nothing was done" if dry_run else done)
+        for line in system_lines(found.get("system", {})):
+            say(line)
     return common.OK
 
 
@@ -109,14 +122,24 @@ async def _switchover(
 
 
 async def _shutdown(
-    directory: str | None, node: str | None, dry_run: bool, reason: str, deadline_s: float
+    directory: str | None, node: str | None, then: str, dry_run: bool, reason: str, deadline_s: float
 ) -> dict[str, Any]:
     async with common.connected(directory, deadline_s) as cluster:
         which = node_named(node, cluster.topology.master, cluster.topology.vice) if node else None
         found: dict[str, Any] = await cluster.control(
-            "shutdown", deadline_s=deadline_s, node=which, dry_run=dry_run, reason=reason
+            "shutdown", deadline_s=deadline_s, node=which, dry_run=dry_run, reason=reason, then=then
         )
         return found
+
+
+def system_lines(system: dict[str, dict[str, Any]]) -> list[str]:
+    """Return what becomes of each node's machine, in words."""
+    lines = []
+    for node, found in sorted(system.items()):
+        what = f"{node}: {found['then']} by `{found['command']}`"
+        printed = 'written to its log only, the machine goes on (its boot parameter os_commands = "print")'
+        lines.append(what if found["run"] else f"{what}: {printed}")
+    return lines
 
 
 async def _link(directory: str | None, node: str, word: str, up: bool, deadline_s: float) -> dict[str, Any]:

@@ -68,6 +68,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     ledger = status.get("ledger")
     if isinstance(ledger, dict) and not ledger.get("available", True):
         lines.append(f"ledger {ledger.get('url')} does not answer: roles stay as they are until it does")
+    if status.get("change"):
+        lines.append(f"the table changes: {status['change']}")
     lines += [f"waits: {reason}" for reason in status.get("waits") or []]
     return lines
 
@@ -117,6 +119,8 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
     ledger = status.get("ledger")
     if isinstance(ledger, dict) and not ledger.get("available", True):
         parts.append(Text("the ledger does not answer: roles stay as they are until it does", "yellow"))
+    if status.get("change"):
+        parts.append(Text(f"the table changes: {status['change']}", "cyan"))
     parts += [Text(f"waits: {reason}", "yellow") for reason in status.get("waits") or []]
     return Group(*parts)
 

@@ -99,6 +99,9 @@ def boot_file(directory: Path, layout: Layout, table: Table, node: str) -> None:
         "authority": "authority.pem",
         "certificate": f"node-{node}.pem",
         "private_key": f"node-{node}.key",
+        "halt_command": ["systemctl", "poweroff"],
+        "reboot_command": ["systemctl", "reboot"],
+        "os_commands": "print",  # all nodes are on one machine, which is somebody's own
     }
     text = "".join(f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in parameters.items())
     replace(directory / "node.toml", text.encode())

@@ -218,9 +218,10 @@ class Answer(Struct, frozen=True):
 
 
 class End(Struct, frozen=True):
-    """Every service has ended: end this agent in order."""
+    """Every service has ended: end this agent in order, and then halt or reboot the machine (`then`), or not."""
 
     reason: str
+    then: peer_wire.Then = ""
 
 
 class Abandon(Struct, frozen=True):

@@ -263,8 +263,8 @@ class Coordinator:
         match message:
             case peer_wire.Progress():
                 self.initialization.heard(Member(event.node, event.incarnation), message)
-            case peer_wire.EndNode(reason=reason, stopped=stopped):
-                self.departure.begin(reason, stopped=stopped, request=None)
+            case peer_wire.EndNode(reason=reason, stopped=stopped, then=then):
+                self.departure.begin(reason, stopped=stopped, request=None, then=then)
             case peer_wire.Do():
                 self.ladder.do(message)
             case peer_wire.FunctionDone():

@@ -4,7 +4,8 @@ A master with a ready vice switches over first; a vice asks its master for anoth
 run in descending levels, the servers end when all have reported, and the agent ends last. The whole cluster stops
 from its master: calls are held, the mirrors drained, and the record says up to where all data is complete, so that
 any node that has it may form the cluster again; so does a master that has to leave without a ready vice, for itself
-alone.  Every phase has a deadline; then the next one begins.  Pure.
+alone.  Every phase has a deadline; then the next one begins.  What the machine does when its node has left (`then`)
+goes along with the word to leave, and out with the word that the agent ends.  Pure.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Departure:
         self._ssc = coordinator
         self.phase = ""
         self._reason = ""
+        self._then: peer_wire.Then = ""
         self._request: int | None = None
         self._all = False
         self._deadline_ns = 0
@@ -65,12 +67,23 @@ class Departure:
             ssc.emit(Answer(event.id, "done", {"possible": True}))
         else:
             why = event.arguments.get("reason") or "asked for by an operator"
+            self._then = event.arguments.get("then") or ""
             self._stop_serving(why, event.id, everyone=True)
 
-    def begin(self, reason: str, *, stopped: bool, request: int | None, facts: Facts | None = None) -> None:
+    def begin(
+        self,
+        reason: str,
+        *,
+        stopped: bool,
+        request: int | None,
+        facts: Facts | None = None,
+        then: peer_wire.Then = "",
+    ) -> None:
         """Leave: this node's own departure. stopped: the orderly stop of the cluster is in the record."""
         if self.phase:
+            self._then = self._then or then  # it leaves already; what its machine is to do still counts
             return
+        self._then = then
         self._reason, self._request = reason, request
         if stopped or self._ssc.record is None:
             self._callbacks()
@@ -167,7 +180,7 @@ class Departure:
             self._ssc.emit(Answer(self._request, "done", result))
             self._request = None
         if self._all:
-            self._ssc.emit(TellNode(None, peer_wire.EndNode(self._reason, True)))
+            self._ssc.emit(TellNode(None, peer_wire.EndNode(self._reason, True, self._then)))
         self._callbacks()
 
     def _callbacks(self) -> None:
@@ -203,6 +216,6 @@ class Departure:
         self.phase = "ended"
         if self._request is not None:
             self._ssc.emit(Answer(self._request, "done", {"stopped": [self._ssc.node]}))
-        event = NodeStopped(term=self._ssc.term, node=self._ssc.node, cause=self._reason)
-        self._ssc.emit(Publish(event))
-        self._ssc.emit(End(self._reason))
+        cause = f"{self._reason}; its machine is to {self._then}" if self._then else self._reason
+        self._ssc.emit(Publish(NodeStopped(term=self._ssc.term, node=self._ssc.node, cause=cause)))
+        self._ssc.emit(End(self._reason, self._then))

@@ -197,7 +197,7 @@ class Drive:
     def _begin_leaving(self) -> None:
         ssc, operation = self._ssc, self.operation
         self._step, self._deadline_ns = "leaving", ssc.now_ns + LEAVE_NS_MAX
-        ssc.emit(TellNode(operation.node, peer_wire.EndNode(operation.reason, False)))
+        ssc.emit(TellNode(operation.node, peer_wire.EndNode(operation.reason, False, then_of(operation))))
         self._leave()
 
     def _leave(self) -> None:
@@ -237,6 +237,12 @@ class Drive:
     ) -> None:
         self._step = "ended"
         self._end_with(outcome, reasons, result)
+
+
+def then_of(operation: Operation) -> peer_wire.Then:
+    """What the node's machine is to do when the node has left."""
+    then = operation.options.get("then")
+    return "halt" if then == "halt" else "reboot" if then == "reboot" else ""
 
 
 def facts_of(ssc: Coordinator) -> Facts:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from primacy.machines.coordination import Answer, Asked, Facts, Publish, RecordChanged
-from primacy.machines.driving import Drive
+from primacy.machines.driving import Drive, then_of
 from primacy.machines.events import OperationBegan, OperationEnded
 from primacy.machines.ids import MS, SECOND
 from primacy.machines.peer_wire import FunctionDone
@@ -79,6 +79,7 @@ class Functions:
         else:
             why = arguments.get("reason") or "asked for by an operator"
             options = {"to": event.facts.vice} if verb == "switchover" else {}
+            options |= {name: arguments[name] for name in ("then", "system") if arguments.get(name)}
             about = node if node is not None and verb != "switchover" else event.facts.master
             operation = Operation(id, verb, about, brief(why), ssc.node, ssc.term, options)
             self._write_intent(operation, [event.id])
@@ -184,7 +185,7 @@ class Functions:
                 )
                 ssc.emit(Publish(event))
                 if result.get("stopped") == ssc.node:
-                    ssc.departure.begin(current.reason, stopped=False, request=None)
+                    ssc.departure.begin(current.reason, stopped=False, request=None, then=then_of(current))
 
         ssc.writer.write(OPERATION, encode(wanted), settled)
 

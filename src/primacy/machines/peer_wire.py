@@ -5,11 +5,14 @@ Nothing here decides about roles; beats and announcements travel as datagrams (m
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from primacy.errors import WireError
+
+Then = Literal["", "halt", "reboot"]
+"""What a machine does when its node has left."""
 
 
 class Wire(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -41,10 +44,14 @@ class Progress(Wire, frozen=True):
 
 
 class EndNode(Wire, frozen=True):
-    """Master to a node: shut down in order. stopped: the orderly stop of the whole cluster is in the record."""
+    """Master to a node: shut down in order. stopped: the orderly stop of the whole cluster is in the record.
+
+    then: what its machine does afterwards.
+    """
 
     reason: str
     stopped: bool
+    then: Then = ""
 
 
 class Do(Wire, frozen=True):
