@@ -117,6 +117,14 @@ class Stepped(primacy.Service[Logs]):
         """What only a configuration table may register: the service itself does not."""
         tell("stepped", "settle", ctx)
 
+    async def move(self, ctx: Context) -> None:
+        """One stage on the ladder, registered by the table; slow or refused where the test asks for it."""
+        tell("stepped", "move", ctx)
+        if wanted("slow"):
+            await asyncio.sleep(SLOW_S)
+        if wanted("refuse") and ctx.level == 2:
+            raise primacy.Refused(["the till is open"])
+
     @primacy.operation
     def mark(self, ctx: OperationContext, name: str) -> int:
         """Append a name to the one log there is; return the length."""

@@ -114,6 +114,18 @@ async def test_what_changes_something_is_not_asked_twice(fake: FakeCluster, clus
     assert fake.agents["n2"].requests == []
 
 
+@pytest.mark.parametrize(
+    ("verb", "arguments"), [("status", {}), ("demote", {"node": "n3", "operation": "one"})]
+)
+async def test_an_agent_that_is_frozen_is_not_waited_for(
+    fake: FakeCluster, cluster: Cluster, verb: str, arguments: dict[str, str]
+) -> None:
+    fake.agents["n1"].answers[verb] = lambda request: None
+    fake.agents["n2"].answers[verb] = lambda r: Response(r.id, "done", r.arguments.get("operation", "n2"))
+    assert await cluster.control(verb, deadline_s=10, **arguments) == arguments.get("operation", "n2")
+    assert fake.agents["n1"].requests[-1].verb == verb
+
+
 async def test_a_silent_agent_costs_the_deadline(fake: FakeCluster, cluster: Cluster) -> None:
     fake.agents["n1"].answers["status"] = lambda request: None
     with pytest.raises(Deadline) as caught:

@@ -28,6 +28,8 @@ READING = frozenset({"ping", "status", "config", "subscribe", "events", "sequenc
 FUNCTIONS = frozenset({"switchover", "qualify", "promote", "demote", "disqualify", "remove", "shutdown"})
 """Verbs that carry the id of their request: asked again they are the same request, and are told its outcome."""
 RETRY_S = 0.1
+SILENT_S = 1.0
+"""An agent that has not answered for so long may be frozen: what may be asked again is asked of another, too."""
 DOWN_S = 0.5
 """An agent without a link for so long is gone, for those who wait for its answer."""
 EVENTS_MAX = 10_000
@@ -95,7 +97,9 @@ class Agents:
                 while repeatable or not unanswered:
                     if link := self._best_link():
                         unanswered = True
-                        response = await self._ask(link, verb, arguments)
+                        response = await (self._ask_around if repeatable else self._ask)(
+                            link, verb, arguments
+                        )
                         unanswered = response is None
                         if response is not None and response.kind != "unavailable":
                             return _result(verb, response)
@@ -129,11 +133,33 @@ class Agents:
         finally:
             link.events.remove(queue)
 
-    def _best_link(self) -> _Link | None:
-        """Return an agent that is reachable, the master's if it is."""
+    def _best_link(self, but: Sequence[_Link] = ()) -> _Link | None:
+        """Return an agent that is reachable, the master's if it is; none of those in `but`."""
         master = self.topology.master if self.topology else ""
-        up = [link for link in self._links if link.kept.up]
+        up = [link for link in self._links if link.kept.up and link not in but]
         return min(up, key=lambda link: link.node != master or not master, default=None)
+
+    async def _ask_around(self, link: _Link, verb: str, arguments: dict[str, Any]) -> Response | None:
+        """Return the first answer; an agent that is silent for long may be frozen, so another one is asked too."""
+        asked = [link]
+        asking = {asyncio.ensure_future(self._ask(link, verb, arguments))}
+        last: Response | None = None
+        try:
+            while asking:
+                done, asking = await asyncio.wait(
+                    asking, timeout=SILENT_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                for each in done:
+                    last = each.result() or last
+                    if last is not None and last.kind != "unavailable":
+                        return last
+                if (other := self._best_link(asked)) and not done:
+                    asked.append(other)
+                    asking.add(asyncio.ensure_future(self._ask(other, verb, arguments)))
+            return last
+        finally:
+            for each in asking:
+                each.cancel()
 
     async def _ask(self, link: _Link, verb: str, arguments: dict[str, Any]) -> Response | None:
         """Return the answer of one agent; None when its stream has ended before."""
