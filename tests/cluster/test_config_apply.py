@@ -194,8 +194,10 @@ async def test_a_node_is_added_while_the_others_go_on(live: Live) -> None:
     assert str(port) in live.layout.client_file.read_text()
 
 
-async def test_a_node_leaves_the_table_by_the_functions_that_it_takes(live: Live, tmp_path: Path) -> None:
-    """n4 is qualified, and then removed: in order, by a table each."""
+async def test_a_change_is_answered_by_the_right_function_on_the_right_node(
+    live: Live, tmp_path: Path
+) -> None:
+    """n4 was added; it is qualified, and then removed: in order, by a table each."""
 
     def qualified(table: Table) -> Table:
         row = msgspec.structs.replace(table.nodes["n4"], eligible=True)
@@ -207,6 +209,8 @@ async def test_a_node_leaves_the_table_by_the_functions_that_it_takes(live: Live
     code, told = await _apply(live, tmp_path / "t.toml", lambda table: without_node(table, "n4"))
     assert (code, told["functions"]) == (0, ["remove n4"]), told
     assert "n4" not in (await _table(live))[1].nodes
+    ended = [(e["function"], e["node"], e["outcome"]) for e in live.of_kind("OperationEnded", node="n4")]
+    assert ended == [("qualify", "n4", "done"), ("remove", "n4", "done")]
     await wait_for(lambda: "n4" not in nodes.running(live.layout), "its guardian has ended")
 
 

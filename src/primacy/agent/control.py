@@ -2,8 +2,8 @@
 
 Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, config and configure (the
 table: changing.py), and the functions of the cluster (requests.py). Verbs among agents: status, `local` (a node's own
-part of it), `system` (whether it can halt or reboot its machine), config and configure, and the functions, handed to the
-master; table and renew, asked by the master.
+part of it), `system` (whether it can halt or reboot its machine), table and renew (asked by the master), and what is
+handed to the master: config, configure and the functions.
 
 Whatever a caller sends, each request has exactly one answer: arguments are checked here, before any machine sees
 them, and a bug in an answer costs that answer alone: it is written to the log and told as `failed`.
