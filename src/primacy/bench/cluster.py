@@ -13,7 +13,7 @@ from primacy.bench import place
 from primacy.bench.writer import SERVICE
 from primacy.client import Cluster, connect
 from primacy.config import Service
-from primacy.errors import NoPrimary
+from primacy.errors import NoPrimary, PrimacyError
 from primacy.local import bring_up, faults, nodes, ports, table
 from primacy.local.create import create
 from primacy.local.layout import Layout
@@ -38,9 +38,12 @@ class Setup:
 
 @contextlib.asynccontextmanager
 async def running(setup: Setup, say: Say) -> AsyncIterator[tuple[Layout, Cluster]]:
-    """Yield a healthy cluster and a client of it; afterwards stop it and remove its directory."""
+    """Yield a healthy cluster and a client of it; afterwards stop it and remove its directory.
+
+    A measurement that broke off leaves the directory behind: its logs and events tell why.
+    """
     where = place.directory(setup.parent)
-    layout = Layout(where / "cluster")
+    layout, keep = Layout(where / "cluster"), False
     row = Service(python=TARGET, path=str(where), durability=setup.durability)
     try:
         with ports.lock():
@@ -55,10 +58,15 @@ async def running(setup: Setup, say: Say) -> AsyncIterator[tuple[Layout, Cluster
         async with connect(directory=layout.root) as cluster:
             await whole(cluster)
             yield layout, cluster
+    except PrimacyError:
+        keep = True
+        say(f"broken off; what the nodes said is kept in {where}")
+        raise
     finally:
         await bring_up.stop_all(layout, say, "the measurement is over")
         await asyncio.to_thread(nodes.end, layout, nodes.running(layout))
-        shutil.rmtree(where, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(where, ignore_errors=True)
 
 
 async def whole(cluster: Cluster) -> None:
