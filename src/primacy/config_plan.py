@@ -36,6 +36,7 @@ class Step(Struct, frozen=True):
 
     what: `node n4`, `service stock`, `timing`, ... change: added | removed | altered. detail: from what to what. takes:
     how it is carried out (AT_ONCE, TWO_STEPS, ROLLING or FUNCTION). function, node: with FUNCTION, which one on which.
+    first: the function takes no strength away, so it comes before nodes restart.
     """
 
     what: str
@@ -44,6 +45,7 @@ class Step(Struct, frozen=True):
     detail: str = ""
     function: str = ""
     node: str = ""
+    first: bool = False
 
     @property
     def brief(self) -> str:
@@ -70,6 +72,11 @@ class Plan(Struct, frozen=True):
         return tuple((s.function, s.node) for s in self.steps if s.takes == FUNCTION)
 
     @property
+    def first(self) -> int:
+        """How many of the functions come before nodes restart."""
+        return sum(s.first for s in self.steps)
+
+    @property
     def restarts(self) -> bool:
         """Whether nodes restart for it."""
         return any(s.takes == ROLLING for s in self.steps)
@@ -87,7 +94,7 @@ def plan(stands: Table, wanted: Table, members: frozenset[str]) -> Plan:
     is down.
     """
     steps = (
-        *_nodes(stands, wanted),
+        *_nodes(stands, wanted, members),
         *_services(stands, wanted),
         *_cluster(stands, wanted),
     )
@@ -118,14 +125,14 @@ def restarts(running: Table, wanted: Table, node: str) -> tuple[str, ...]:
 def _order(step: Step) -> int:
     """First what takes over at once, then the functions that add strength, then restarts, then what takes away."""
     if step.takes == FUNCTION:
-        return 1 if step.function == "qualify" else 3
+        return 1 if step.first else 3
     return 2 if step.takes == ROLLING else 0
 
 
 # ---- nodes ----
 
 
-def _nodes(stands: Table, wanted: Table) -> list[Step]:
+def _nodes(stands: Table, wanted: Table, members: frozenset[str]) -> list[Step]:
     steps = []
     for node in sorted(stands.nodes.keys() | wanted.nodes.keys()):
         old, new = stands.nodes.get(node), wanted.nodes.get(node)
@@ -133,7 +140,8 @@ def _nodes(stands: Table, wanted: Table) -> list[Step]:
             where = f"{', '.join(new.links)} port {new.port}{'' if new.eligible else ', ineligible'}"
             steps.append(Step(f"node {node}", "added", AT_ONCE, f"{where}; start it then"))
         elif new is None:
-            steps.append(Step(f"node {node}", "removed", FUNCTION, "", "remove", node))
+            absent = node not in members
+            steps.append(Step(f"node {node}", "removed", FUNCTION, "", "remove", node, first=absent))
         elif old is not None:
             steps += _altered(node, old, new)
     return steps
@@ -150,7 +158,7 @@ def _altered(node: str, old: Node, new: Node) -> list[Step]:
     if old.eligible != new.eligible:
         function = "qualify" if new.eligible else "disqualify"
         detail = "eligible" if new.eligible else "no longer eligible"
-        steps.append(Step(f"node {node}", "altered", FUNCTION, detail, function, node))
+        steps.append(Step(f"node {node}", "altered", FUNCTION, detail, function, node, first=new.eligible))
     return steps
 
 

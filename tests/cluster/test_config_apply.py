@@ -10,6 +10,7 @@ import json
 import random
 import signal
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import msgspec
 import pytest
 
 from primacy.cli import changing
-from primacy.config import PORTS, Node, Service, Table, without_node
+from primacy.config import PORTS, Node, Service, Table, build, without_node
 from primacy.errors import Refused
 from primacy.local import change, nodes
 from primacy.local.processes import agent_of
@@ -259,3 +260,6 @@ async def test_a_cluster_that_is_down_is_changed_in_its_ledger(live: Live, tmp_p
     _, table = await _table(live)
     assert (table.cluster.profile, table.replaces) == ("wan", None)
     assert 'profile = "wan"' in live.layout.table.read_text()
+    shown = await asyncio.to_thread(run_cli, "config", "show", "--dir", str(live.layout.root))
+    assert (shown.returncode, build(tomllib.loads(shown.stdout), "shown")) == (0, table)
+    assert f"revision {told['revision']}" in shown.stderr

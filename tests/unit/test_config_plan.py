@@ -151,6 +151,10 @@ def test_what_adds_strength_comes_before_what_takes_it_away() -> None:
     )
     found = plan(stands, wanted, ALL)
     assert [s.function or s.takes for s in found.steps] == ["qualify", ROLLING, "remove"]
+    assert found.first == 1
+    dead = plan(stands, wanted, ALL - {"n3"})
+    assert [s.function or s.takes for s in dead.steps] == ["qualify", "remove", ROLLING]
+    assert dead.first == 2
 
 
 def test_times_change_through_what_lies_between() -> None:

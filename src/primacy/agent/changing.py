@@ -233,6 +233,7 @@ class Changing:
             "revision": records.table_revision,
             "steps": [step.sentence for step in planned.steps],
             "functions": [list(pair) for pair in planned.functions],
+            "first": planned.first,
         }
         against = list(planned.against)
         made_from = arguments.get("revision")
@@ -251,14 +252,14 @@ class Changing:
         return all(r is not None and r.revision >= revision and not r.behind for r in there)
 
     async def _write(self, planned: Plan, told: dict[str, Any], reason: str) -> Outcome:
-        answered: asyncio.Future[tuple[SwapAnswer, int]] = asyncio.get_running_loop().create_future()
-        self._node.ledger.swap_key(
-            CONFIG,
-            told["revision"],
-            config.encode(planned.table),
-            lambda answer, revision: answered.set_result((answer, revision)),
-        )
-        answer, revision = await answered
+        settled: asyncio.Future[tuple[SwapAnswer, int]] = asyncio.get_running_loop().create_future()
+
+        def answered(answer: SwapAnswer, revision: int) -> None:
+            if not settled.done():  # this agent may be ending
+                settled.set_result((answer, revision))
+
+        self._node.ledger.swap_key(CONFIG, told["revision"], config.encode(planned.table), answered)
+        answer, revision = await settled
         match answer:
             case SwapAnswer.DONE:
                 term, node = self._node.monitor.term, self._node.me.node

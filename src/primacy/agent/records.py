@@ -89,9 +89,11 @@ class Records:
 
     def edit(self, order: coordination.EditTable) -> None:
         """Take a node out of the table; the watch tells what came of it."""
-        nodes = {n: row for n, row in self.table.nodes.items() if n != order.remove}
-        wanted = msgspec.structs.replace(self.table, nodes=nodes)
-        if self.table_revision and not config.check(wanted):
+        try:
+            wanted = config.without_node(self.table, order.remove)
+        except ConfigError:  # it is gone already, or is the last one that could be master
+            return
+        if self.table_revision:
             self._line.swap_key(
                 CONFIG, self.table_revision, config.encode(wanted), lambda answer, revision: None
             )

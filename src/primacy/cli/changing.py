@@ -26,7 +26,6 @@ from primacy.local import layout as layouts
 from primacy.local.layout import Layout
 
 _LOOK_AGAIN_S = 0.1
-_STRENGTHENS = ("qualify",)
 
 
 @dataclass(frozen=True)
@@ -127,13 +126,11 @@ async def _change(
     changed = Changed(told["revision"], told["steps"], told["functions"], dry_run)
     if dry_run or not changed.steps:
         return changed
-    first = [pair for pair in changed.functions if pair[0] in _STRENGTHENS]
-    for function, node in first:
+    for function, node in changed.functions[: told["first"]]:
         await _function(cluster, function, node, reason, end_s)
     await _followed(cluster, changed.revision, end_s, say)
-    for function, node in changed.functions:
-        if [function, node] not in first:
-            await _function(cluster, function, node, reason, end_s)
+    for function, node in changed.functions[told["first"] :]:
+        await _function(cluster, function, node, reason, end_s)
     if layout.exists:
         local_change.follow(layout, (await _shown(cluster, _left_s(end_s))).table)
     return changed
