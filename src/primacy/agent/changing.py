@@ -219,6 +219,7 @@ class Changing:
         shown = {
             "revision": records.table_revision,
             "table": msgspec.to_builtins(stands),
+            "members": list(self._node.members),
             "change": records.change or ("" if self._settled() else "looking who has the table"),
         }
         if wanted is None and verb == "config":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,15 @@ _LOOK_AGAIN_S = 0.1
 
 @dataclass(frozen=True)
 class Stands:
-    """The table in force. change: what a change that is under way waits for; empty when there is none."""
+    """The table in force. change: what a change that is under way waits for; empty when there is none.
+
+    members: the nodes that run; none when that is not known.
+    """
 
     revision: int
     table: Table
     change: str = ""
+    members: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -126,10 +130,14 @@ async def _change(
     changed = Changed(told["revision"], told["steps"], told["functions"], dry_run)
     if dry_run or not changed.steps:
         return changed
-    for function, node in changed.functions[: told["first"]]:
+    waiting = changed.functions[told.get("first", 0) :]
+    for function, node in changed.functions[: told.get("first", 0)]:
         await _function(cluster, function, node, reason, end_s)
-    await _followed(cluster, changed.revision, end_s, say)
-    for function, node in changed.functions[told["first"] :]:
+    async for now in _following(cluster, changed.revision, end_s, say):
+        for pair in [p for p in waiting if p[0] == "remove" and now.members and p[1] not in now.members]:
+            waiting.remove(pair)  # it died: it takes no strength away, and others wait for it
+            await _function(cluster, pair[0], pair[1], reason, end_s)
+    for function, node in waiting:
         await _function(cluster, function, node, reason, end_s)
     if layout.exists:
         local_change.follow(layout, (await _shown(cluster, _left_s(end_s))).table)
@@ -140,8 +148,10 @@ async def _function(cluster: Cluster, function: str, node: str, reason: str, end
     await cluster.control(function, deadline_s=_left_s(end_s), node=node, dry_run=False, reason=reason)
 
 
-async def _followed(cluster: Cluster, revision: int, end_s: float, say: Callable[[str], None]) -> None:
-    """Wait until every member has the table; tell what is waited for whenever that changes."""
+async def _following(
+    cluster: Cluster, revision: int, end_s: float, say: Callable[[str], None]
+) -> AsyncIterator[Stands]:
+    """Give how it stands until every member has the table; tell what is waited for whenever that changes."""
     said = ""
     while True:
         try:
@@ -156,12 +166,14 @@ async def _followed(cluster: Cluster, revision: int, end_s: float, say: Callable
         if time.monotonic() >= end_s:
             text = f"the table is written (revision {revision}), and not every node has followed: {said}"
             raise Deadline(f"{text}; they go on, see `primacy config show`", maybe_applied=True)
+        yield now
         await asyncio.sleep(_LOOK_AGAIN_S)
 
 
 async def _shown(cluster: Cluster, deadline_s: float) -> Stands:
     told = await cluster.control("config", deadline_s=deadline_s)
-    return Stands(told["revision"], config.build(told["table"], "the agent's table"), told["change"])
+    table = config.build(told["table"], "the agent's table")
+    return Stands(told["revision"], table, told["change"], tuple(told.get("members", ())))
 
 
 async def _check_code(before: Table, wanted: Table) -> None:
