@@ -8,7 +8,7 @@ from primacy.machines import host_wire as h
 from primacy.machines import membership as m
 from primacy.machines.swap import Outcome, Purpose
 from primacy.machines.switchover import QUIESCE_NS_MAX
-from tests.unit.ssc_tools import N1, N2, Rig, record
+from tests.unit.ssc_tools import N1, N2, N3, Rig, record
 
 GIVE_UP = {"stock": [h.Callback("switchover", 1, "low"), h.Callback("switchover", 2, "high")]}
 
@@ -87,6 +87,17 @@ def test_a_claim_in_the_middle_is_reported_truthfully() -> None:
     assert rig.ssc.switchover.phase == ""
     assert rig.answers() == []  # the new master finds the intent
     assert rig.operations.current is not None
+
+
+def test_it_hands_over_to_nobody_else_than_it_began_with() -> None:
+    rig = _master(GIVE_UP)
+    rig.hold = {"low"}
+    rig.ask("switchover")
+    rig.cmm(m.Adopted(8, record(1, N1, N3, ready=True, appointment=2)))
+    rig.say("stock", h.Ran(rig.runs[-1].id, "done"))
+    assert rig.fed(m.HandOver) == []
+    assert rig.told("stock", h.Resume) == [h.Resume(1)]
+    assert "n2 is no longer the ready vice" in rig.answers()[-1].reasons[0]
 
 
 def test_a_hosts_death_in_the_middle_ends_it() -> None:

@@ -156,6 +156,11 @@ class Switchover:
             self._swap()
 
     def _swap(self) -> None:
+        record = self._ssc.record
+        vice = record.ready_vice if record is not None else None
+        if vice is None or vice.node != self._to:
+            self._undo(f"{self._to} is no longer the ready vice")
+            return
         self.phase = "swapping"
         self._ssc.feed(
             membership.HandOver(now_ns=self._ssc.now_ns, term=self._term, in_step=True, cause=self._cause)
