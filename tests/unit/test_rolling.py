@@ -9,7 +9,18 @@ import pytest
 
 from primacy.machines.ids import SECOND
 from primacy.machines.membership import NodeEntry
-from primacy.machines.rolling import BACK_NS_MAX, Renew, Report, Rest, Rolling, Settle, View, Wait, Yield
+from primacy.machines.rolling import (
+    AGAIN_NS,
+    BACK_NS_MAX,
+    Renew,
+    Report,
+    Rest,
+    Rolling,
+    Settle,
+    View,
+    Wait,
+    Yield,
+)
 
 WHY = ("service stock added",)
 NODES = (NodeEntry("n1"), NodeEntry("n2"), NodeEntry("n3"), NodeEntry("n4", eligible=False))
@@ -135,3 +146,11 @@ def test_a_new_master_goes_on_where_the_old_one_was() -> None:
             case _:
                 raise AssertionError(decision)
     assert order == ["n4", "n3", "n2", "switchover to n2", "n1"]
+
+
+def test_a_node_that_stays_is_told_again() -> None:
+    rolling = Rolling()
+    order = rolling.decide(_view("n1 n2 n3"))
+    assert isinstance(rolling.decide(_view("n1 n2 n3", now_ns=AGAIN_NS - 1)), Wait)
+    assert rolling.decide(_view("n1 n2 n3", now_ns=AGAIN_NS)) == order
+    assert isinstance(rolling.decide(_view("n1 n2 n3", now_ns=AGAIN_NS + 1)), Wait)

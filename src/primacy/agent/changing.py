@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 TICK_S = 0.25
 ASK_S = 1.0
+YIELD_AGAIN_S = 5.0
 TABLE_BYTES_MAX = 256 * 1024
 _AWAY = "the ledger does not answer: nothing was changed; try again when `primacy status` shows it"
 _LEFT_OPEN = (
@@ -204,6 +205,7 @@ class Changing:
             kind, _, reasons = await self._ask("switchover", {"to": to, "reason": reason})
             if kind != "done":
                 sys.stderr.write(f"agent: no switchover to {to}: {'; '.join(reasons)}\n")
+                await asyncio.sleep(YIELD_AGAIN_S)
         finally:
             self._asked = False
 

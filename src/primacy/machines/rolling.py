@@ -19,6 +19,7 @@ from primacy.machines.ids import SECOND
 from primacy.machines.membership import NodeEntry
 
 BACK_NS_MAX = 60 * SECOND
+AGAIN_NS = 20 * SECOND
 
 
 class Report(Struct, frozen=True):
@@ -107,8 +108,8 @@ class Rolling:
             return Rest()
         return self._against(view) or self._next(view, behind)
 
-    def _away(self, view: View) -> Wait | None:
-        """Wait for the node that was told to restart, in a life after that one."""
+    def _away(self, view: View) -> Decision | None:
+        """Wait for the node that was told to restart, in a life after that one; tell it again if it stays."""
         if self._told is None:
             return None
         node, life = self._told
@@ -117,6 +118,9 @@ class Rolling:
         if back or all(n.id != node for n in view.nodes):
             self._told = None
             return None
+        if report is not None and report.behind and view.now_ns - self._told_ns >= AGAIN_NS:
+            self._told_ns = view.now_ns  # nobody knows whether it heard of it
+            return Renew(node, _why(report))
         if view.now_ns - self._told_ns < BACK_NS_MAX:
             return Wait(f"{node} restarts with the new table")
         return Wait(
