@@ -27,6 +27,7 @@ from primacy.machines import membership as m  # noqa: E402
 from primacy.machines import messages  # noqa: E402
 from primacy.machines.events import Event  # noqa: E402
 from primacy.machines.ids import MS  # noqa: E402
+from primacy.machines.story import DETAILS  # noqa: E402
 from primacy.machines.swap import Purpose  # noqa: E402
 from primacy.machines.timing import PROFILES, Timing  # noqa: E402
 from tests.unit.cmm_tools import N1, N2, N3, Cluster  # noqa: E402
@@ -164,6 +165,11 @@ def _events() -> str:
     return "\n".join(["| event | when | fields |", "| --- | --- | --- |", *rows])
 
 
+def _details() -> str:
+    rows = [f"| `{kind}` | {when} |" for kind, when in sorted(DETAILS.items())]
+    return "\n".join(["| event | it is a detail |", "| --- | --- |", *rows])
+
+
 _TAKEN = {  # how a running cluster follows a change of a field (config_plan.py; shown by test_config_plan.py)
     config.Cluster: {"profile": TWO_STEPS},
     config.Node: {
@@ -235,6 +241,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "changes": _purposes,
     "events": _events,
     "settings": _settings,
+    "details": _details,
 }
 
 

@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 import primacy
-from primacy.local.event_files import EventFiles, term_of
+from primacy.local.event_files import EventFiles
 from primacy.local.layout import Layout
 from primacy.local.processes import processes_of
+from primacy.machines.timeline import term_of
 
 _SOURCE = str(Path(primacy.__file__).parents[1])
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": _SOURCE}

@@ -158,7 +158,7 @@ async def test_a_new_node_is_dialed_and_one_that_left_is_not(fake: FakeCluster, 
 
 async def test_events_come_until_the_agent_goes(fake: FakeCluster, cluster: Cluster) -> None:
     agent = fake.agents["n1"]
-    agent.answers["events"] = lambda request: Response(request.id, "done", [{"number": 1}])
+    agent.answers["events"] = lambda request: Response(request.id, "done", {"events": [{"number": 1}]})
     events = cluster.events(after=0)
     assert await anext(events) == {"number": 1}
     for stream in agent.subscribed:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from primacy.agent.control import EVENTS_MAX, REQUESTS_MAX, Control
+from primacy.agent.control import REQUESTS_MAX, Control
 from primacy.cgtp.framing import FRAME_BYTES_MAX
 from primacy.machines import host_wire
 from primacy.machines.control_wire import EventPushed, Response, Topology
@@ -60,7 +60,7 @@ async def test_an_unknown_verb_is_told_what_there_is(site: Site) -> None:
 
 
 ARGUMENTS = {
-    "events": ("after", "limit", "follow"),
+    "events": ("after", "limit", "follow", "life", "order"),
     "switchover": ("to", "reason", "dry_run"),
     "shutdown": ("node", "reason", "dry_run"),
     "link": ("link", "up"),
@@ -119,34 +119,33 @@ async def test_events_are_told_and_followed_once(site: Site) -> None:
     node, caller = site.running["n1"].node, site.caller("n1")
     for _ in range(3):
         told = await caller.ask("events", follow=True, limit=2)
-        assert len(told.result) == 2
+        assert len(told.result["events"]) == 2
     node.publish(ServiceNote(node="n1", service="stock", kind="x", text="after"))
     await until(lambda: caller.of(EventPushed), "the event is pushed")
     assert (await caller.ask("ping")).kind == "done"
     texts = [e.event["event"].get("text") for e in caller.of(EventPushed)]
     assert texts.count("after") == 1
     last = caller.of(EventPushed)[-1].event["number"]
-    assert (await caller.ask("events", after=last)).result == []
+    assert (await caller.ask("events", after=last)).result["events"] == []
 
 
-async def test_events_that_no_frame_holds_are_cut_to_the_newest(site: Site) -> None:
-    node = site.running["n1"].node
-    for _ in range(8):
-        node.publish(ServiceNote(node="n1", service="s", kind="x", text="x" * (FRAME_BYTES_MAX // 10)))
-    answer = await site.caller("n1").ask("events", limit=EVENTS_MAX)
-    assert answer.kind == "done"
-    assert 0 < len(answer.result) < 8
-    numbers = [e["number"] for e in answer.result]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    assert numbers[-1] >= 8
-
-
-async def test_one_event_that_no_frame_holds_is_left_out(site: Site) -> None:
+async def test_an_event_that_no_frame_holds_is_not_pushed(site: Site) -> None:
     node, caller = site.running["n1"].node, site.caller("n1")
     await caller.ask("events", follow=True)
     node.publish(ServiceNote(node="n1", service="s", kind="long", text="x" * FRAME_BYTES_MAX))
-    told = [*(await caller.ask("events", limit=1)).result, *(e.event for e in caller.of(EventPushed))]
+    node.publish(ServiceNote(node="n1", service="s", kind="short", text="x"))
+    await until(lambda: caller.of(EventPushed), "the next event is pushed")
+    told = [*(await caller.ask("events")).result["events"], *(e.event for e in caller.of(EventPushed))]
+    assert {e["event"].get("kind") for e in told} >= {"short"}
     assert [e for e in told if e["event"].get("kind") == "long"] == []
+
+
+async def test_an_answer_that_no_frame_holds_is_told_as_failed(site: Site) -> None:
+    servers = site.running["n1"].node.coordinator.servers.by_service
+    servers["naming"].error = "x" * FRAME_BYTES_MAX
+    answer = await site.caller("n1").ask("status")
+    assert answer.kind == "failed"
+    assert "a frame holds" in answer.reasons[0]
 
 
 async def test_a_subscriber_hears_of_every_change(pair: Site) -> None:

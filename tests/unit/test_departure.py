@@ -146,7 +146,7 @@ def test_a_host_that_does_not_end_is_not_waited_for_for_ever() -> None:
 
 def test_the_system_asks_a_node_to_stop() -> None:
     rig = Rig()
-    rig.master()
+    rig.pair()
     rig.give(c.Terminate(now_ns=rig.now_ns, reason="SIGTERM", facts=rig.facts()))
     assert rig.fed(m.HandOver)
 
@@ -164,7 +164,7 @@ def test_a_master_that_the_system_stops_without_a_ready_vice_ends_itself_and_nob
 
 def test_a_switchover_that_went_wrong_in_the_end_lets_a_former_master_leave_as_any_node() -> None:
     rig = Rig()
-    rig.master()
+    rig.pair()
     rig.give(c.Terminate(now_ns=rig.now_ns, reason="SIGTERM", facts=rig.facts()))
     rig.become("member", "deposed", record(3, N3, appointment=6))
     rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.LOST))

@@ -41,7 +41,7 @@ def test_an_event_is_kept_written_and_told(tmp_path: Path) -> None:
     assert written == log.since(0, 10)
     assert told == written[:1]
     assert [e["number"] for e in written] == [1, 2]
-    assert written[0]["sentence"] == "n1 starts as 11111111"
+    assert written[0]["sentence"] == "n1 starts a new life, 11111111"
     assert (written[0]["node"], written[0]["event"]["event"]) == ("n1", "NodeStarted")
 
 
@@ -137,6 +137,23 @@ def test_a_large_file_is_put_aside(tmp_path: Path) -> None:
     log.close()
     assert (tmp_path / "events.old.jsonl").stat().st_size == eventlog.FILE_BYTES_MAX + 1
     assert len(path.read_bytes().splitlines()) == 1
+
+
+def test_a_file_that_was_put_aside_is_remembered_too(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    first = _log(path)
+    for number in range(3):
+        first.publish(_stop(str(number)))
+    first.close()
+    path.replace(tmp_path / "events.old.jsonl")
+    second = _log(path)
+    second.publish(_stop("second"))
+    second.close()
+    third = _log(path)
+    third.close()
+    assert [e["number"] for e in third.since(0, 10)] == [1, 2, 3, 4]
+    assert third.last == second.last
+    assert [e["number"] for e in third.after(2)] == [3, 4]
 
 
 def test_a_disk_that_refuses_costs_lines_and_nothing_else(

@@ -7,7 +7,7 @@ import pytest
 from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
-from primacy.machines.events import OperationBegan, OperationEnded
+from primacy.machines.events import FunctionBegan, FunctionEnded, OperationBegan, OperationEnded
 from primacy.machines.functions import AUTO_NS
 from primacy.machines.membership import NodeEntry, SwapAnswer
 from primacy.machines.peer_wire import Do, FunctionDone
@@ -159,3 +159,12 @@ def test_no_spare_is_promoted_without_need_or_leave() -> None:
         rig.run(3 * AUTO_NS / 1e6)
         assert rig.operations.current is None
         assert rig.told("stock", h.Serve)
+
+
+def test_what_runs_for_an_operation_names_it() -> None:
+    rig = master()
+    rig.ask("switchover")
+    rig.run(5)
+    assert [(e.function, e.operation) for e in rig.events(FunctionBegan)][-1] == ("switchover", "op-1")
+    assert rig.events(FunctionEnded)[-1].operation == "op-1"
+    assert (rig.ssc.functions.named("failover"), rig.ssc.functions.named("switchover")) == ("", "op-1")

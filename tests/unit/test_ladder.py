@@ -5,6 +5,7 @@ from __future__ import annotations
 from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
+from primacy.machines.events import FunctionBegan, FunctionEnded, LevelCompleted
 from primacy.machines.ids import ServerState
 from primacy.machines.ladder import OPEN_NS_MAX, READY_NS_MAX, rung_of
 from primacy.machines.membership import NodeEntry
@@ -242,3 +243,12 @@ def test_a_moving_node_is_not_appointed() -> None:
     assert not rig.fed(m.Health)[-1].able
     assert ServerState.AVAILABLE in states(rig)
     assert N1.node == "n1"
+
+
+def test_a_nodes_part_of_an_operation_names_it() -> None:
+    """Though the node has not read the intent in the ledger yet."""
+    rig = node()
+    do(rig, "demote", "op-7")
+    assert [(e.function, e.operation) for e in rig.events(FunctionBegan)][-1] == ("demote", "op-7")
+    assert rig.events(LevelCompleted)[-1].operation == "op-7"
+    assert rig.events(FunctionEnded)[-1].operation == "op-7"

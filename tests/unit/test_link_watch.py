@@ -38,8 +38,8 @@ def test_the_first_link_up_makes_a_member_and_the_last_one_down_unmakes_it() -> 
     assert rig.events == [
         LinkChanged(**fields, link=1, up=True),
         NodeChanged(**fields, reachable=True),
-        LinkChanged(**fields, link=2, up=True),
-        LinkChanged(**fields, link=2, up=False),
+        LinkChanged(**fields, link=2, up=True, others_up=1),
+        LinkChanged(**fields, link=2, up=False, others_up=1),
         LinkChanged(**fields, link=1, up=False),
         NodeChanged(**fields, reachable=False),
     ]

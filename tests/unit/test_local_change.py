@@ -61,7 +61,7 @@ def test_what_needs_a_cluster_that_runs_is_refused_with_all_reasons(layout: Layo
         asyncio.run(change.change(layout, wanted, None, False))
     told = " ".join(refusal.value.reasons)
     assert "none of the eligible nodes that hold the data" in told
-    assert "disqualify n1, remove n2" in told
+    assert "remove n2, disqualify n1" in told
     assert _stands(layout) == stands
 
 

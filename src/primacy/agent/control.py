@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from primacy.agent import status, system_level
+from primacy.agent import event_pages, status, system_level
 from primacy.agent.changing import Changing
 from primacy.agent.node import Node
 from primacy.agent.requests import TARGETS, Requests, shown
@@ -31,7 +31,6 @@ from primacy.machines.sequence import plan
 
 STATUS_S_MAX = 0.5
 TABLE_S_MAX = 5.0
-EVENTS_MAX = 1000
 CALLERS_MAX = 1000
 REQUESTS_MAX = 100  # of one caller, in progress
 
@@ -136,15 +135,12 @@ class Control:
         return await serve(arguments)
 
     def _events(self, caller: _Caller, arguments: dict[str, Any]) -> Outcome:
-        after, limit = arguments.get("after") or 0, arguments.get("limit") or EVENTS_MAX
-        wrong = [f"{name}: want a number of events, got {shown(n)}" for name, n in
-                 (("after", after), ("limit", limit)) if not _is_count(n)]  # fmt: skip
-        if wrong:
+        page, wrong = event_pages.page(self._node.events, arguments)
+        if page is None:
             return "refused", None, wrong
         if arguments.get("follow") and caller.unfollow is None:
             caller.unfollow = self._node.events.follow(lambda event: _push(caller.stream, EventPushed(event)))
-        # a frame holds about this many; the client remembers the last number that it has seen
-        return "done", self._node.events.since(after, min(limit, EVENTS_MAX)), []
+        return "done", page, []
 
     # ---- verbs ----
 
@@ -266,17 +262,9 @@ class Control:
                 _push(stream, topology)
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
 def _answer(stream: Stream, request: Request, outcome: Outcome) -> None:
-    """Answer a request; of a result that no frame holds (events with long texts), the newest half is told."""
     kind, result, reasons = outcome
     frame = control_wire.encode(Response(request.id, kind, result, reasons))
-    while len(frame) > FRAME_BYTES_MAX and isinstance(result, list) and result:
-        result = result[(len(result) + 1) // 2 :]
-        frame = control_wire.encode(Response(request.id, kind, result, reasons))
     if len(frame) > FRAME_BYTES_MAX:
         why = f"{shown(request.verb)}: the answer has {len(frame)} bytes, a frame holds {FRAME_BYTES_MAX}"
         frame = control_wire.encode(Response(request.id, "failed", None, [why]))

@@ -1,4 +1,4 @@
-"""The node's events: a bounded ring in memory, a file for the next life, and the callers who follow.
+"""The node's events: a bounded ring in memory, two files for the next lives, and the callers who follow.
 
 Publishing never blocks: lines are written by a thread of their own from a bounded queue (when the disk does not keep
 up, lines are dropped from the file, not from the ring, and the number is told).
@@ -20,6 +20,7 @@ import msgspec
 
 from primacy.machines.events import Event, Stamped
 from primacy.machines.ids import Member
+from primacy.machines.timeline import following
 
 RING_EVENTS_MAX = 5_000
 QUEUE_LINES_MAX = 10_000
@@ -34,6 +35,7 @@ class EventLog:
 
     def __init__(self, me: Member, path: Path) -> None:
         self._me, self._path = me, path
+        self._aside = path.with_suffix(".old.jsonl")
         self._ring: deque[dict[str, Any]] = deque(maxlen=RING_EVENTS_MAX)
         self._lines: queue.Queue[bytes | None] = queue.Queue(QUEUE_LINES_MAX)
         self._followers: set[Follower] = set()
@@ -62,10 +64,18 @@ class EventLog:
         for follower in list(self._followers):
             follower(plain)
 
+    @property
+    def last(self) -> dict[str, Any] | None:
+        """The newest event."""
+        return self._ring[-1] if self._ring else None
+
     def since(self, number: int, limit: int) -> list[dict[str, Any]]:
         """The newest `limit` events with a number above `number`, oldest first."""
-        found = [e for e in self._ring if e["number"] > number]
-        return found[-limit:] if limit > 0 else []
+        return self.after(number)[-limit:] if limit > 0 else []
+
+    def after(self, number: int, life: str = "") -> list[dict[str, Any]]:
+        """All events after the one with this number, oldest first; `life`: of that incarnation (see `following`)."""
+        return following(self._ring, number, life)
 
     def follow(self, follower: Follower) -> Callable[[], None]:
         """Call `follower` with every event from now on; return what ends that."""
@@ -79,16 +89,25 @@ class EventLog:
             self._writer.join(timeout=2)
 
     def _recall(self) -> None:
-        try:
-            lines = self._path.read_bytes().splitlines()[-RING_EVENTS_MAX:]
-        except OSError:
-            return
-        for line in lines:
-            with contextlib.suppress(ValueError, RecursionError):  # cut off, damaged, or of a newer version
-                stamped = msgspec.json.decode(line, type=Stamped)
-                if 0 < stamped.number < NUMBER_MAX:
-                    self._ring.append(stamped.plain())
-                    self._number = max(self._number, stamped.number)
+        """Read what earlier lives have published, in the order of the numbers, each once."""
+        found: dict[int, Stamped] = {}
+        for path in (self._path, self._aside):  # the older file only for what the newer one does not hold
+            if len(found) >= RING_EVENTS_MAX:
+                break
+            try:
+                lines = path.read_bytes().splitlines()[-RING_EVENTS_MAX:]
+            except OSError:
+                continue
+            for line in lines:
+                with contextlib.suppress(
+                    ValueError, RecursionError
+                ):  # cut off, damaged, or of a newer version
+                    stamped = msgspec.json.decode(line, type=Stamped)
+                    if 0 < stamped.number < NUMBER_MAX:
+                        found.setdefault(stamped.number, stamped)
+        for number in sorted(found):
+            self._ring.append(found[number].plain())
+            self._number = number
 
     def _write(self) -> None:
         while True:
@@ -97,7 +116,7 @@ class EventLog:
                 return
             try:
                 if self._path.exists() and self._path.stat().st_size > FILE_BYTES_MAX:
-                    self._path.replace(self._path.with_suffix(".old.jsonl"))
+                    self._path.replace(self._aside)
                 with self._path.open("ab") as file:
                     file.write(line)
                     while True:

@@ -74,7 +74,8 @@ class LinkWatch:
             self._members_changed()
 
     def _link(self, peer: str, link: int, up: bool) -> LinkChanged:
-        return LinkChanged(term=self.term, node=self._node, peer=peer, link=link + 1, up=up)
+        others = len(self._links.up(peer)) - up
+        return LinkChanged(term=self.term, node=self._node, peer=peer, link=link + 1, up=up, others_up=others)
 
     def _members_changed(self) -> None:
         reachable = (p for p in self._watched if self._links.reachable(p))

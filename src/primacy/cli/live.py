@@ -19,9 +19,11 @@ from primacy.cli import render
 from primacy.cli.common import is_terminal
 from primacy.client import connect
 from primacy.errors import CallError, ConfigError
-from primacy.local.event_files import Event, EventFiles
+from primacy.local.event_files import EventFiles
 from primacy.local.layout import Layout
 from primacy.local.status import local_status
+from primacy.machines.story import Story
+from primacy.machines.timeline import Event
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -37,6 +39,7 @@ class Watcher:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._files = EventFiles(layout)
+        self._story = Story()
         self.status: dict[str, Any] = {}
         self.events: list[Event] = []
         self.fresh: list[Event] = []
@@ -62,7 +65,7 @@ class Watcher:
 
     def _note(self, status: dict[str, Any]) -> None:
         self.status = status
-        new = self._files.read()
+        new = [event for event in self._files.read() if self._story.tells(event)]
         self.fresh = [*self.fresh, *new][-EVENTS_KEPT:]
         self.events = [*self.events, *new][-EVENTS_KEPT:]
         self.changed.set()

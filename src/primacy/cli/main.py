@@ -26,7 +26,7 @@ COMMANDS = {
     "up": Command("primacy.cli.cluster:up", "Start a cluster on this machine."),
     "down": Command("primacy.cli.cluster:down", "Stop the cluster of a directory."),
     "status": Command("primacy.cli.view:status", "Who is master, who is vice, what state each server is in."),
-    "events": Command("primacy.cli.view:events", "What happened, on all nodes, in causal order."),
+    "events": Command("primacy.cli.events:events", "What happened, on all nodes, in causal order."),
     "switchover": Command("primacy.cli.functions:switchover", "Hand mastership over to the vice, in order."),
     "shutdown": Command("primacy.cli.functions:shutdown", "Shut a node down in order, or all."),
     "promote": Command("primacy.cli.ladder:promote", "Make a spare node available: it may be elected vice."),

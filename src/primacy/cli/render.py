@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from primacy.local.event_files import Event, term_of
+from primacy.machines.timeline import Event, term_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -93,7 +93,7 @@ def activity(node: dict[str, Any]) -> str:
 
 def event_line(event: Event) -> str:
     """Return an event as one plain line: time, node, term, sentence."""
-    return f"{clock(event)} {event['node']:<4} term {term_of(event):<3} {one_line(event['sentence'])}"
+    return f"{clock(event)} {event['node']:<4} term {term_of(event) or '-':<3} {one_line(event['sentence'])}"
 
 
 def one_line(sentence: str) -> str:

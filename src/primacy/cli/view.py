@@ -1,9 +1,8 @@
-"""`primacy status` and `primacy events`: what is, and what happened."""
+"""`primacy status`: what is."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from typing import Any
 
@@ -13,7 +12,6 @@ from primacy.cli import common, render
 from primacy.cli.common import deadline_option, directory_option, is_terminal, json_option, print_json
 from primacy.errors import NoPrimary
 from primacy.local import layout as layouts
-from primacy.local.event_files import Event, EventFiles
 from primacy.local.layout import Layout
 
 FOLLOW_AGAIN_S = 0.1
@@ -53,37 +51,6 @@ def status(watch: bool, directory: str | None, deadline_s: float, as_json: bool)
     return common.OK if found.get("in_service") else common.NO_PRIMARY
 
 
-@click.command()
-@click.option("--follow", is_flag=True, help="Go on with what happens until Ctrl-C.")
-@click.option(
-    "--last",
-    "limit",
-    type=click.IntRange(0),
-    default=None,
-    metavar="N",
-    help="Only the last N of what has happened.",
-)
-@click.option("--node", "node", metavar="NODE", help="Only this node's events.")
-@directory_option
-@json_option
-def events(follow: bool, limit: int | None, node: str | None, directory: str | None, as_json: bool) -> int:
-    """Show the events of all nodes of this machine in causal order; of dead nodes too.
-
-    Each node's events stay in the node's own order; those of an earlier term come before those of a later
-    one. With --json each event is one line: {node, incarnation, number, wall_ns, event: {event, term, ...},
-    sentence}.
-    """
-    layout = layouts.existing(directory)
-    if node is not None:
-        layouts.known_node(layout, node)
-    files = EventFiles(layout)
-    _print_events(files.read(), node, limit, as_json)
-    with contextlib.suppress(KeyboardInterrupt):
-        if follow:
-            common.run_async(_follow(files, node, as_json))
-    return common.OK
-
-
 async def fetch(directory: str | None, deadline_s: float) -> dict[str, Any]:
     """Return the status from an agent; of a local cluster that does not answer, what is known of its
     processes.
@@ -118,28 +85,6 @@ async def _watch_json(directory: str | None, deadline_s: float) -> None:
             told = found
             click.echo(_json_line(found))
         await asyncio.sleep(FOLLOW_AGAIN_S)
-
-
-async def _follow(files: EventFiles, node: str | None, as_json: bool) -> None:
-    while True:
-        await asyncio.sleep(FOLLOW_AGAIN_S)
-        _print_events(files.read(), node, None, as_json)
-
-
-def _print_events(found: list[Event], node: str | None, limit: int | None, as_json: bool) -> None:
-    chosen = [event for event in found if node is None or event["node"] == node]
-    if limit is not None:
-        chosen = chosen[len(chosen) - limit :] if limit < len(chosen) else chosen
-    if not chosen:
-        return
-    if as_json:
-        click.echo("\n".join(_json_line(event) for event in chosen))
-    elif is_terminal():
-        from rich.console import Console
-
-        Console().print(render.events_text(chosen))
-    else:
-        click.echo("\n".join(render.event_line(event) for event in chosen))
 
 
 def _json_line(value: Any) -> str:

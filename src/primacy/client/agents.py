@@ -123,7 +123,7 @@ class Agents:
         try:
             response = await self._ask(link, "events", {**arguments, "follow": True})
             if response is not None:
-                for event in _result("events", response):
+                for event in _result("events", response)["events"]:
                     yield event
                 while (event := await queue.get()) is not None:
                     yield event

@@ -1,79 +1,78 @@
-"""The events of all nodes of a local cluster, read from their files, merged in causal order.
-
-Each node numbers its own events; a term is the only number that all nodes share. So the merge keeps each
-node's own order, puts what was published in an earlier term before what was published in a later one, and
-within a term goes by the wall clock (one machine has one), which decides nothing else. Dead nodes' events
-are there as well.
-"""
+"""The events of the nodes of a local cluster, read from their files: of those that do not run as well."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any
+import os
+from pathlib import Path
 
 from primacy.local.layout import Layout
+from primacy.machines.timeline import Event, merge, taken
 
-Event = dict[str, Any]
 READ_BYTES_MAX = 16 * 1024 * 1024
 
 
 class EventFiles:
-    """Reads the events of all nodes, each once."""
+    """Reads the events of all nodes, each once. A file that has grown too large was put aside: it is read first."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._offsets: dict[str, int] = {}
+        self._read_up_to: dict[str, tuple[int, int]] = {}  # the file's inode, and the offset in it
         self.unreadable_count = 0
 
     def skip(self) -> None:
         """Leave out what is there already."""
         for node in self._layout.nodes():
             try:
-                self._offsets[node] = self._layout.events(node).stat().st_size
+                found = self._layout.events(node).stat()
+                self._read_up_to[node] = (found.st_ino, found.st_size)
             except OSError:
-                self._offsets[node] = 0
+                self._read_up_to[node] = (0, 0)
 
     def read(self) -> list[Event]:
         """Return the events that have been written since the last call, merged."""
-        return merge([self._read(node) for node in self._layout.nodes()])
+        return merge([self.of(node) for node in self._layout.nodes()])
 
-    def _read(self, node: str) -> list[Event]:
+    def of(self, node: str) -> list[Event]:
+        """Return the events of one node that have been written since the last call, in its order."""
+        current = self._layout.events(node)
+        inode, offset = self._read_up_to.get(node, (None, 0))
+        found: list[Event] = []
+        if inode != _inode(current):
+            aside = self._layout.events_aside(node)
+            if inode is None or inode == _inode(aside):
+                found += self._lines(node, aside, offset)
+            offset = 0
+        return found + self._lines(node, current, offset)
+
+    def _lines(self, node: str, path: Path, offset: int) -> list[Event]:
+        """Return the events of a file after `offset`, and remember where to go on."""
         found: list[Event] = []
         try:
-            with open(self._layout.events(node), "rb") as file:
-                offset = self._offsets.get(node, 0)
-                if file.seek(0, 2) < offset:  # begun anew
+            with open(path, "rb") as file:
+                if file.seek(0, os.SEEK_END) < offset:  # begun anew
                     offset = 0
                 file.seek(offset)
                 data = file.read(READ_BYTES_MAX)
+                inode = os.fstat(file.fileno()).st_ino
         except OSError:
             return []
         whole = data.rfind(b"\n") + 1  # the rest of a line may still be under way
-        self._offsets[node] = offset + whole
+        self._read_up_to[node] = (inode, offset + whole)
         for line in data[:whole].splitlines():
             try:
-                event = json.loads(line)
-                found.append({"node": node, "number": 0, "wall_ns": 0, "sentence": "", **event})
-            except (ValueError, TypeError):
+                event = taken({"node": node} | json.loads(line))
+            except (ValueError, TypeError, RecursionError):
+                event = None
+            if event is not None:
+                found.append(event)
+            else:
                 self.unreadable_count += 1  # a line that a crash cut off
         return found
 
 
-def merge(streams: Iterable[Sequence[Event]]) -> list[Event]:
-    """Return the events of several nodes, each in its own order, as one sequence in causal order."""
-    ranked = []
-    for index, stream in enumerate(streams):
-        term, wall_ns = 0, 0
-        for place, event in enumerate(stream):
-            term = max(term, term_of(event))
-            wall_ns = max(wall_ns, event["wall_ns"])
-            ranked.append(((term, wall_ns, index, place), event))
-    return [event for _, event in sorted(ranked, key=lambda pair: pair[0])]
-
-
-def term_of(event: Event) -> int:
-    """Return the term in which an event happened; 0 when none was known."""
-    inner = event.get("event")
-    term = inner.get("term", 0) if isinstance(inner, dict) else 0
-    return term if isinstance(term, int) else 0
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

@@ -84,6 +84,10 @@ class Layout:
         """A node's events, one JSON object a line."""
         return self.node(node) / "events.jsonl"
 
+    def events_aside(self, node: str) -> Path:
+        """A node's older events: the file that was put aside when it had grown too large."""
+        return self.events(node).with_suffix(".old.jsonl")
+
     def nodes(self) -> list[str]:
         """The ids of the nodes that have a directory here, sorted."""
         return sorted(path.parent.name for path in (self.root / "nodes").glob("*/node.toml"))

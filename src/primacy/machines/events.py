@@ -64,7 +64,7 @@ class ViceInStep(Base, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.node} is the ready vice of term {self.term}"
+        return f"{self.node} is in step: the ready vice of term {self.term}"
 
 
 class ViceDropped(Base, frozen=True, kw_only=True):
@@ -87,18 +87,20 @@ class ClaimBegan(Base, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.node} claims term {self.term}: {self.cause} (last beat {self.silence_ns / 1e6:.1f} ms ago)"
+        silence = f" (last beat {self.silence_ns / 1e6:.1f} ms ago)" if self.silence_ns else ""
+        return f"{self.node} claims term {self.term}: {self.cause}{silence}"
 
 
 class FormationWaits(Base, frozen=True, kw_only=True):
-    """No master lives and this node may not or should not claim now."""
+    """No master lives and this node may not or should not claim now. passing: the wait ends by itself."""
 
     node: str
     reason: str
+    passing: bool = False
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.node} waits in formation: {self.reason}"
+        return f"{self.node} finds no master and does not claim: {self.reason}"
 
 
 class LeaseLapsed(Base, frozen=True, kw_only=True):
@@ -120,20 +122,24 @@ class ObituaryHeard(Base, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"the processes of {self.node}/{self.incarnation[:8]} are dead, by its guardian's word"
+        return (
+            f"{self.node} is dead: its guardian says that all processes of {self.incarnation[:8]} have ended"
+        )
 
 
 class LinkChanged(Base, frozen=True, kw_only=True):
-    """A link to a peer went up or down, seen by arrivals."""
+    """A link to a peer went up or down, seen by arrivals. others_up: how many other links to it carry traffic."""
 
     node: str
     peer: str
     link: int
     up: bool
+    others_up: int = 0
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"link {self.link} between {self.node} and {self.peer} is {'up' if self.up else 'down'}"
+        change = f"link {self.link} between {self.node} and {self.peer} is {'up' if self.up else 'down'}"
+        return f"{change}; {self.others_up} other goes on" if self.others_up and not self.up else change
 
 
 class NodeChanged(Base, frozen=True, kw_only=True):
@@ -145,32 +151,37 @@ class NodeChanged(Base, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.peer} is {'reachable' if self.reachable else 'unreachable'} from {self.node}"
+        if self.reachable:
+            return f"{self.node} hears {self.peer}"
+        return f"{self.node} hears nothing from {self.peer} any more, on any link"
 
 
 class LevelCompleted(Base, frozen=True, kw_only=True):
-    """All callbacks of one level have completed on a node."""
+    """All callbacks of one level have completed on a node. operation: of the cluster, that it belongs to, if any."""
 
     node: str
     function: str
     level: int
     services: list[str] = []
+    operation: str = ""
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.node} completed level {self.level} of {self.function}"
+        services = f" ({', '.join(self.services)})" if self.services else ""
+        return f"{self.node} completed level {self.level} of {self.function}{services}"
 
 
 class FunctionBegan(Base, frozen=True, kw_only=True):
-    """A function begins on a node."""
+    """A function begins on a node. operation: of the cluster, that it belongs to, if any."""
 
     node: str
     function: str
     cause: str
+    operation: str = ""
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.node} begins {self.function}: {self.cause}"
+        return f"{self.node} begins its levels of {self.function}: {self.cause}"
 
 
 class FunctionEnded(Base, frozen=True, kw_only=True):
@@ -181,11 +192,14 @@ class FunctionEnded(Base, frozen=True, kw_only=True):
     outcome: str
     reasons: list[str] = []
     duration_ms: float = 0.0
+    operation: str = ""
 
     def sentence(self) -> str:
         """Return the event in words."""
+        if self.outcome == "completed":
+            return f"{self.node} completed its levels of {self.function} in {self.duration_ms:.1f} ms"
         why = f": {'; '.join(self.reasons)}" if self.reasons else ""
-        return f"{self.node}: {self.function} {self.outcome} after {self.duration_ms:.1f} ms{why}"
+        return f"{self.function} on {self.node} {self.outcome} after {self.duration_ms:.1f} ms{why}"
 
 
 class OperationBegan(Base, frozen=True, kw_only=True):
@@ -198,7 +212,7 @@ class OperationBegan(Base, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.function} of {self.node} was accepted: {self.reason}"
+        return f"{self.function} of {self.node} begins: {self.reason}"
 
 
 class OperationEnded(Base, frozen=True, kw_only=True):
@@ -235,16 +249,17 @@ class CallbackFailed(Base, frozen=True, kw_only=True):
 
 
 class ServerChanged(Base, frozen=True, kw_only=True):
-    """A server of a service changed its state on a node."""
+    """A server of a service changed its state on a node. appointment: of the vice, when it mirrors from now on."""
 
     node: str
     service: str
     old: str
     new: str
+    appointment: int = 0
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.service} on {self.node}: {self.old} -> {self.new}"
+        return f"{self.service} on {self.node} is {self.new} now (was {self.old})"
 
 
 class ServerDied(Base, frozen=True, kw_only=True):
@@ -292,7 +307,7 @@ class NodeStarted(Base, frozen=True, kw_only=True):
 
     def sentence(self) -> str:
         """Return the event in words."""
-        return f"{self.node} starts as {self.incarnation[:8]}"
+        return f"{self.node} starts a new life, {self.incarnation[:8]}"
 
 
 class NodeStopped(Base, frozen=True, kw_only=True):

@@ -55,9 +55,10 @@ class Form(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True):
-    """This node does not claim now; `reason` says what it waits for."""
+    """This node does not claim now; `reason` says what it waits for. passing: time alone ends this wait."""
 
     reason: str
+    passing: bool = False
 
 
 def decide(view: View) -> Form | Wait:
@@ -70,10 +71,10 @@ def decide(view: View) -> Form | Wait:
         return mine
     missing = sorted(view.eligible - {c.member.node for c in view.heard})
     if missing and view.waited_ns < view.window_ns:
-        return Wait(f"formation window: not heard yet: {', '.join(missing)}")
+        return Wait(f"formation window: not heard yet: {', '.join(missing)}", passing=True)
     better = _better(view, me)
     if better is not None and view.waited_ns < 2 * view.window_ns:
-        return Wait(f"{better.member.node} is the better candidate")
+        return Wait(f"{better.member.node} is the better candidate", passing=True)
     return mine
 
 
@@ -103,7 +104,7 @@ def standing(view: View, candidate: Candidate) -> Form | Wait:
     if record.ready_vice is not None and node == record.ready_vice.node:
         if assumed_dead or view.since_start_ns >= view.grace_ns:
             return Form("formation by the recorded ready vice's node")
-        return Wait("the grace since this restart is not over")
+        return Wait("the grace since this restart is not over", passing=True)
     return Wait(f"only {in_step} is complete: waiting for it, or for the operator's force")
 
 

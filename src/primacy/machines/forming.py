@@ -39,7 +39,10 @@ class MemberDuty:
         cmm.wake(cmm.now_ns + cmm.timing.beat_ns)
         if decision.reason != self.waits_for and cmm.now_ns - cmm.sign_ns >= cmm.timing.grace_ns:
             self.waits_for = decision.reason
-            cmm.emit(Publish(FormationWaits(term=cmm.term, node=cmm.me.node, reason=decision.reason)))
+            waits = FormationWaits(
+                term=cmm.term, node=cmm.me.node, reason=decision.reason, passing=decision.passing
+            )
+            cmm.emit(Publish(waits))
 
     def _record_is_fresh(self) -> bool:
         """Whether no master is heard any more, and the record was read since; read it when that is so."""

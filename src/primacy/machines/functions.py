@@ -57,6 +57,15 @@ class Functions:
         self._alone_ns = 0  # since when there is nobody who could be vice
         self._autos = 0
 
+    def named(self, function: str) -> str:
+        """The operation that a run of this function on this node belongs to; empty: to none that is known here."""
+        doing, current = self._ssc.ladder.doing, self.operations.current
+        if doing is not None and doing.function == function:
+            return doing.operation
+        if current is None or current.function != function:
+            return ""
+        return current.id if function == "switchover" or current.node == self._ssc.node else ""
+
     # ---- inputs ----
 
     def asked(self, event: Asked) -> None:

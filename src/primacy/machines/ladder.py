@@ -57,6 +57,11 @@ class Ladder:
         self._done: list[FunctionDone] = []
         self._holding = ""  # the operation that was carried out here, and whose outcome is not known yet
 
+    @property
+    def doing(self) -> Do | None:
+        """This node's part of an operation, while it is in progress."""
+        return self._doing
+
     # ---- inputs ----
 
     def told(self, entry: NodeEntry | None) -> None:

@@ -45,6 +45,7 @@ class _Active:
     frame: Frame
     began_ns: int
     quiet: bool
+    operation: str  # of the cluster, that it belongs to; empty: to none
     on_level: Callable[[int], None] | None
     on_end: Callable[[tuple[str, ...] | None], None]  # None: finished; else the reasons why it was undone
 
@@ -86,10 +87,15 @@ class Runs:
         sequence = Sequence(
             function, steps, self._ids, descending=descending, abortable=abortable, barrier=barrier
         )
-        self._active[key] = _Active(sequence, frame, self._ssc.now_ns, quiet, on_level, on_end)
+        operation = self._ssc.functions.named(function)
+        self._active[key] = _Active(sequence, frame, self._ssc.now_ns, quiet, operation, on_level, on_end)
         if not quiet:
             event = FunctionBegan(
-                term=self._ssc.term, node=self._ssc.node, function=function, cause=frame.cause
+                term=self._ssc.term,
+                node=self._ssc.node,
+                function=function,
+                cause=frame.cause,
+                operation=operation,
             )
             self._ssc.emit(Publish(event))
         self._obey(key, sequence.start(self._ssc.now_ns))
@@ -178,6 +184,7 @@ class Runs:
             function=active.sequence.function,
             level=level,
             services=list(services),
+            operation=active.operation,
         )
         self._ssc.emit(Publish(event))
         if active.on_level is not None:
@@ -208,6 +215,7 @@ class Runs:
                 outcome="completed" if reasons is None else "was refused and undone",
                 reasons=list(reasons or ()),
                 duration_ms=(self._ssc.now_ns - active.began_ns) / MS,
+                operation=active.operation,
             )
             self._ssc.emit(Publish(event))
         active.on_end(reasons)

@@ -135,17 +135,16 @@ class Servers:
         if state is not server.state:
             old, server.state = server.state, state
             if not server.row.local:
-                self._ssc.emit(
-                    Publish(
-                        ServerChanged(
-                            term=self._ssc.term,
-                            node=self._ssc.node,
-                            service=server.service,
-                            old=old,
-                            new=state,
-                        )
-                    )
+                record = self._ssc.record
+                event = ServerChanged(
+                    term=self._ssc.term,
+                    node=self._ssc.node,
+                    service=server.service,
+                    old=old,
+                    new=state,
+                    appointment=record.appointment if record and state is ServerState.SECONDARY else 0,
                 )
+                self._ssc.emit(Publish(event))
 
     def died(self, server: Server, reason: str, action: str) -> None:
         """Publish that a server's host ended by itself."""
