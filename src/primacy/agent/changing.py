@@ -22,7 +22,7 @@ from primacy.config import Table
 from primacy.config_plan import Plan, as_recorded, plan, restarts
 from primacy.errors import ConfigError
 from primacy.lease_page import now_ns
-from primacy.machines.events import RestartAsked, TableTaken, TableWritten
+from primacy.machines.events import RestartAsked, TableTaken
 from primacy.machines.membership import SwapAnswer
 from primacy.machines.records import CONFIG, brief
 from primacy.machines.rolling import Renew, Report, Rest, Rolling, Settle, View, Wait, Yield
@@ -265,11 +265,7 @@ class Changing:
         answer, revision = await settled
         match answer:
             case SwapAnswer.DONE:
-                term, node = self._node.monitor.term, self._node.me.node
-                change, why = "; ".join(step.brief for step in planned.steps), brief(reason)
-                self._node.publish(
-                    TableWritten(term=term, node=node, revision=revision, reason=why, change=change)
-                )
+                sys.stderr.write(f"agent: table of revision {revision} written: {brief(reason)}\n")
                 return "done", told | {"revision": revision}, []
             case SwapAnswer.CONFLICT:
                 return "refused", None, [_OVERTAKEN.format(wanted=told["revision"], now="a newer one")]

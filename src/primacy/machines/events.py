@@ -360,19 +360,6 @@ class TableTaken(Base, frozen=True, kw_only=True):
         return f"{self.node} has the configuration table of revision {self.revision}: {self.change}{left}"
 
 
-class TableWritten(Base, frozen=True, kw_only=True):
-    """An operator changed the configuration table."""
-
-    node: str
-    revision: int
-    reason: str
-    change: str
-
-    def sentence(self) -> str:
-        """Return the event in words."""
-        return f"the configuration table was changed, revision {self.revision} ({self.reason}): {self.change}"
-
-
 class RestartAsked(Base, frozen=True, kw_only=True):
     """The master told a node to restart in order, because it is behind a changed table."""
 
@@ -389,7 +376,7 @@ Event = (
     MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
     | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | InService | ServiceNote
-    | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | TableTaken | TableWritten | RestartAsked
+    | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | TableTaken | RestartAsked
 )  # fmt: skip
 
 
