@@ -87,7 +87,7 @@ def diff(file: str, directory: str | None, deadline_s: float, as_json: bool) -> 
 @config.command()
 @click.argument("file", type=click.Path())
 @click.option("--dry-run", is_flag=True, help="Only tell what it takes, and every reason against.")
-@click.option("--reason", default="an operator applied a table", help="For the events.")
+@click.option("--reason", default="an operator applied a table", help="For the log and the events.")
 @click.option(
     "--revision",
     type=click.IntRange(min=1),
