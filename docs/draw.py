@@ -20,8 +20,10 @@ for folder in (ROOT, ROOT / "src"):
 
 import msgspec  # noqa: E402
 
+from primacy import config  # noqa: E402
 from primacy.boot import PARAMETERS  # noqa: E402
-from primacy.config import RECOVERY_FIELDS, Recovery  # noqa: E402
+from primacy.config_plan import AT_ONCE, FUNCTION, ROLLING, TWO_STEPS  # noqa: E402
+from primacy.config_recovery import RECOVERY_FIELDS, Recovery  # noqa: E402
 from primacy.machines import membership as m  # noqa: E402
 from primacy.machines import messages  # noqa: E402
 from primacy.machines.deciding import RULES  # noqa: E402
@@ -30,11 +32,17 @@ from primacy.machines.ids import MS  # noqa: E402
 from primacy.machines.policies import TABLE  # noqa: E402
 from primacy.machines.story import DETAILS  # noqa: E402
 from primacy.machines.swap import Purpose  # noqa: E402
-from primacy.machines.timing import PROFILES  # noqa: E402
+from primacy.machines.timing import PROFILES, Timing  # noqa: E402
 from tests.unit.cmm_tools import N1, N2, N3, Cluster  # noqa: E402
 
 _MARK = re.compile(r"<!-- drawn: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
-PAGES = ("docs/concepts.md", "docs/operations.md", "docs/reference/events.md", "docs/reference/why.md")
+PAGES = (
+    "docs/concepts.md",
+    "docs/operations.md",
+    "docs/reference/configuration.md",
+    "docs/reference/events.md",
+    "docs/reference/why.md",
+)
 
 
 class Recording(Cluster):
@@ -189,6 +197,63 @@ def _details() -> str:
     return "\n".join(["| event | it is a detail |", "| --- | --- |", *rows])
 
 
+_TAKEN = {  # how a running cluster follows a change of a field (config_plan.py; shown by test_config_plan.py)
+    config.Cluster: {"profile": TWO_STEPS},
+    config.Node: {
+        "links": "while the node is stopped",
+        "port": "while the node is stopped",
+        "eligible": FUNCTION,
+    },
+    config.Service: dict.fromkeys(config.Service.__struct_fields__, ROLLING)
+    | {"local": "never: take the service out, then add it", "offset": "never"},
+    config.Callback: dict.fromkeys(config.Callback.__struct_fields__, ROLLING),
+    Timing: dict.fromkeys(Timing.__struct_fields__, TWO_STEPS),
+}
+
+
+def _settings() -> str:
+    """Every section of the table with its fields: type, default and meaning from the code."""
+    lines = []
+    for kind in (config.Cluster, Timing, config.Node, config.Service, config.Callback):
+        about = meanings(kind)
+        lines += [f"### `{about['']}`", "", "| field | type | default | meaning | a change is taken over |"]
+        lines.append("| --- | --- | --- | --- | --- |")
+        for field in msgspec.structs.fields(kind):
+            assert field.name in about, f"{kind.__name__}.{field.name} is not in its docstring"
+            default = "required" if field.required else f"`{_shown(field.default)}`"
+            default = "`[]`" if field.default is msgspec.NODEFAULT and not field.required else default
+            taken = _TAKEN[kind].get(field.name, AT_ONCE)
+            lines.append(
+                f"| `{field.name}` | {_type(field.type)} | {default} | {about[field.name]} | {taken} |"
+            )
+        lines.append("")
+    return "\n".join(lines[:-1])
+
+
+def meanings(kind: type) -> dict[str, str]:
+    """Return what a section's docstring says of each field, and of the section itself (key empty)."""
+    text = " ".join((kind.__doc__ or "").split())
+    names = kind.__struct_fields__
+    parts = re.split(rf"(?:^|(?<=[.\]]) )((?:{'|'.join(names)})(?:, (?:{'|'.join(names)}))*): ", text)
+    found = {"": re.match(r"\[+[\w.]+\]+|", text)[0] or "[timing]"}
+    for group, meaning in zip(parts[1::2], parts[2::2], strict=True):
+        for name in group.split(", "):
+            found[name] = meaning.strip().rstrip(".").replace("|", "\\|")
+    return found
+
+
+def _shown(value: object) -> str:
+    words = {True: "true", False: "false", None: "none"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _type(kind: object) -> str:
+    """The first of the types that a field takes (the other is: nothing), in TOML's words."""
+    first = str(kind).split(" | ")[0] if "|" in str(kind) else getattr(kind, "__name__", str(kind))
+    words = {"str": "text", "int": "integer", "float": "number", "bool": "true or false"}
+    return words.get(first, "a list")
+
+
 def _block(lines: list[str]) -> str:
     return "\n".join(["```text", *lines, "```"])
 
@@ -205,6 +270,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "rules": _rules,
     "failures": _failures,
     "recovery": _recovery,
+    "settings": _settings,
     "details": _details,
 }
 

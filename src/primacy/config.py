@@ -3,6 +3,9 @@
     [cluster]  name, profile, cold_start        [timing]  own times instead of a profile
     [nodes.n1] links, port, priority, eligible  [services.x]  python or local, durability, path
 
+A centralized service keeps its offset in every node's block of ports for ever: it is given one when the table is
+written to the ledger, so that no port shifts when another service is removed.
+
 Every error names the place, what stands there and what may stand there; nothing is changed by a bad table. All
 configurations that this module returns have been checked as a whole.
 """
@@ -18,18 +21,18 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from primacy import config_recovery
+from primacy.config_recovery import Recovery
 from primacy.errors import ConfigError
-from primacy.machines.ids import SECOND, Function
+from primacy.machines.ids import Function
 from primacy.machines.membership import NodeEntry
-from primacy.machines.rungs import Limits
-from primacy.machines.timing import PROFILES, Timing
+from primacy.machines.timing import PROFILES, Timing, between
 
-FORMAT = 1
+FORMAT = 2  # 1: without the services' offsets; still read
 PORT = 7300
 PORTS = 32  # a node's block: agent, operations, then one for each service
 FIRST_SERVICE = 2
 PRIORITY_MAX = 1_000_000
-COUNT_MAX = 1_000
 POSITIONS_BYTES_MAX = 600  # names of the centralized services with their journals' positions, in one datagram
 _POSITION_BYTES = 14
 ON_FAILURE = ("refuse", "retry", "restart", "escalate")
@@ -38,8 +41,9 @@ _RESERVED = {"master", "vice", "all", "cluster"}
 
 
 class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
-    """[cluster] name: shown to people. profile: carrier | lan | wan. cold_start: integrity | availability.
+    """[cluster] name: shown to people. profile: the times, carrier | lan | wan.
 
+    cold_start: what a cluster does that was not stopped in order, integrity (wait for a node in step) | availability.
     auto_promote: a spare is promoted when nobody else could be vice.
     failback: manual | when-in-step (the master hands over to the ready vice if that has the highest priority).
     """
@@ -52,7 +56,11 @@ class Cluster(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Node(Struct, frozen=True, forbid_unknown_fields=True):
-    """[nodes.ID] links: one IP address per link. port: first of the node's block. priority: larger is preferred."""
+    """[nodes.ID] links: one IP address per link, 1 to 4.
+
+    port: first of the node's block of ports. priority: as master or vice the larger is preferred. eligible: whether a
+    new node may be master or vice; later qualify and disqualify say so.
+    """
 
     links: list[str]
     port: int = PORT
@@ -63,8 +71,9 @@ class Node(Struct, frozen=True, forbid_unknown_fields=True):
 class Callback(Struct, frozen=True, forbid_unknown_fields=True):
     """[[services.ID.callbacks]] what the coordinator registers for a service, beside what the service registers itself.
 
-    function, level: where in which callback sequence. name: the service's coroutine that runs. timeout_s: for one try.
-    on_failure: refuse | retry (retries times, delay_s apart) | restart | escalate.
+    function: in which callback sequence, by its name. level: where in it. name: the service's coroutine that runs.
+    timeout_s: for one try. on_failure: refuse | retry | restart | escalate. retries: how often, with retry. delay_s:
+    how far apart.
     """
 
     function: str
@@ -76,48 +85,15 @@ class Callback(Struct, frozen=True, forbid_unknown_fields=True):
     delay_s: float = 0.0
 
 
-class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
-    """[services.ID.recovery] the recovery ladder of the service's server on each node: see RECOVERY_FIELDS."""
-
-    restarts: int = 0
-    window_s: float = 60.0
-    switchovers: int = 3
-    pause_s: float = 1.0
-    pause_s_max: float = 60.0
-    node_out: int = 0
-
-    def limits(self) -> Limits:
-        """The same as the coordinator takes them."""
-        return Limits(
-            self.restarts,
-            int(self.window_s * SECOND),
-            self.switchovers,
-            int(self.pause_s * SECOND),
-            int(self.pause_s_max * SECOND),
-            self.node_out,
-        )
-
-
-RECOVERY_FIELDS = {
-    "restarts": "so many times in a row a primary that failed is restarted in place, before anything else "
-    "(`disk` only; with `restart_in_place = true` and 0: always)",
-    "window_s": "a server that lived for so long is well again: its failures count from none",
-    "switchovers": "so many hand-overs for failures in a row; then the server is kept back, as failed, where it is",
-    "pause_s": "how long a server rests when it has failed a third time in a row (or once more than `restarts`); "
-    "doubled with each further failure. Its node takes no role meanwhile",
-    "pause_s_max": "the longest such rest",
-    "node_out": "with so many failures in a row this life of the node ends, with all its roles, and a new one begins, "
-    "which goes on counting; 0: never",
-}
-
-
 class Service(Struct, frozen=True, forbid_unknown_fields=True):
     """[services.ID] python: `module:Class` or `file.py:Class`. path: directory for the import.
 
-    durability: disk | memory. local: a local service, one independent server on every node.
-    mirror_timeout_s: how long writes wait for a secondary that is alive but silent. restart_in_place: when a primary's
-    host dies, restart it on the same node instead of a switchover (`disk` only). callbacks: what the coordinator
-    registers for the service, beside what its code says. recovery: what follows when its server fails.
+    durability: when a write is answered, disk (on both disks) | memory (in both memories). local: a local service, one
+    independent server on every node. mirror_timeout_s: how long writes wait for a secondary that is alive but silent.
+    restart_in_place: when a primary's host dies, restart it on the same node instead of a switchover (`disk` only).
+    callbacks: what the coordinator registers for the service, beside what its code says. recovery: what follows when
+    its server fails. offset: of the service's port in every node's block; given by the cluster when it takes the
+    service in, and kept; centralized services only.
     """
 
     python: str
@@ -128,29 +104,52 @@ class Service(Struct, frozen=True, forbid_unknown_fields=True):
     restart_in_place: bool = False
     callbacks: list[Callback] = []
     recovery: Recovery = Recovery()
+    offset: int | None = None
 
 
 class Table(Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole configuration table."""
+    """The whole configuration table.
+
+    replaces: written by the cluster while it changes its times: those of before, which some nodes may still have.
+    """
 
     nodes: dict[str, Node]
     cluster: Cluster = Cluster()
     timing: Timing | None = None
     services: dict[str, Service] = {}
+    replaces: Timing | None = None
     format: int = FORMAT
 
     @property
-    def times(self) -> Timing:
-        """The timing in force: the table's own, else its profile's."""
+    def wanted_times(self) -> Timing:
+        """The timing that the table asks for: its own, else its profile's."""
         return self.timing if self.timing is not None else PROFILES[self.cluster.profile]
+
+    @property
+    def times(self) -> Timing:
+        """The timing in force: while it is being changed, one that agrees with that of before and with the wanted."""
+        wanted = self.wanted_times
+        return wanted if self.replaces is None else between(self.replaces, wanted)
 
     def entries(self) -> tuple[NodeEntry, ...]:
         """The nodes as the membership monitor takes them."""
         return tuple(NodeEntry(i, n.eligible, True, n.priority) for i, n in sorted(self.nodes.items()))
 
     def centralized(self) -> list[str]:
-        """Ids of the centralized services in the order of their ports: naming first, then as in the table."""
+        """Ids of the centralized services: naming first, then as in the table."""
         return ["naming", *(s for s, v in self.services.items() if not v.local)]
+
+    def offsets(self) -> dict[str, int]:
+        """The offset of each centralized service's port in a node's block.
+
+        Services without one get the first after all that are taken, in their order, then what is free below.
+        """
+        found = {"naming": FIRST_SERVICE}
+        given = {s: v.offset for s, v in self.services.items() if v.offset is not None and not v.local}
+        found |= given
+        first = max(found.values()) + 1
+        free = [o for o in (*range(first, PORTS), *range(FIRST_SERVICE, first)) if o not in found.values()]
+        return found | dict(zip((s for s in self.centralized() if s not in found), free, strict=False))
 
     def agent_addresses(self, node: str) -> list[tuple[str, int]]:
         """Where the node's agent listens (UDP and TCP), one address per link."""
@@ -160,7 +159,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     def service_addresses(self, node: str, service: str) -> list[tuple[str, int]]:
         """Where the node's host of a centralized service listens, one address per link."""
         entry = self.nodes[node]
-        offset = FIRST_SERVICE + self.centralized().index(service)
+        offset = self.offsets()[service]
         return [(link, entry.port + offset) for link in entry.links]
 
     def service(self, service: str) -> Service:
@@ -169,6 +168,34 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 BUILT_IN = {"naming": Service(python="primacy.services.naming:Naming")}
+
+
+def numbered(table: Table) -> Table:
+    """Return the table with the offset of every centralized service in it, in the newest format."""
+    offsets = table.offsets()
+    rows = {
+        s: msgspec.structs.replace(v, offset=None if v.local else offsets[s])
+        for s, v in table.services.items()
+    }
+    return msgspec.structs.replace(table, services=rows, format=FORMAT)
+
+
+def without_node(table: Table, node: str) -> Table:
+    """Return the table without this node, which it has; ConfigError when no eligible node would be left.
+
+    The change that ends a node's removal: written by a swap on the revision that `table` was read at.
+    """
+    if node not in table.nodes:
+        raise ConfigError("NODE", repr(node), f"want one of the table's nodes: {', '.join(table.nodes)}")
+    left = {n: row for n, row in table.nodes.items() if n != node}
+    return _checked(msgspec.structs.replace(table, nodes=left), f"the table without {node}")
+
+
+def with_node(table: Table, node: str, row: Node) -> Table:
+    """Return the table with one node more; ConfigError when it is there already, or does not fit in."""
+    if node in table.nodes:
+        raise ConfigError("NODE", repr(node), f"want a new one; the table has {', '.join(table.nodes)}")
+    return _checked(msgspec.structs.replace(table, nodes=table.nodes | {node: row}), f"the table with {node}")
 
 
 def load(path: Path) -> Table:
@@ -203,6 +230,10 @@ def build(plain: Any, where: str) -> Table:
         raise ConfigError(
             f"{where}: {at.rstrip('`').lstrip('.') or 'table'}", message, "see the reference"
         ) from error
+    return _checked(table, where)
+
+
+def _checked(table: Table, where: str) -> Table:
     problems = check(table)
     if problems:
         path, got, want = problems[0]
@@ -281,9 +312,12 @@ def _check_services(table: Table) -> list[tuple[str, str, str]]:
         if not 0.1 <= entry.mirror_timeout_s <= 60:
             found.append((f"{where}.mirror_timeout_s", f"{entry.mirror_timeout_s:g}", "want 0.1 to 60"))
         found += _check_callbacks(where, entry.callbacks)
-        found += _check_recovery(f"{where}.recovery", entry)
+        found += config_recovery.problems(
+            f"{where}.recovery", entry.recovery, durability=entry.durability, local=entry.local
+        )
         if entry.restart_in_place and entry.durability == "memory":
             found.append((f"{where}.restart_in_place", "true", "want durability = disk with it"))
+    found += _check_offsets(table)
     if len(table.centralized()) > PORTS - FIRST_SERVICE:
         found.append(
             ("services", f"{len(table.centralized())} centralized", f"want at most {PORTS - FIRST_SERVICE}")
@@ -296,23 +330,20 @@ def _check_services(table: Table) -> list[tuple[str, str, str]]:
     return found
 
 
-def _check_recovery(where: str, entry: Service) -> list[tuple[str, str, str]]:
-    recovery = entry.recovery
+def _check_offsets(table: Table) -> list[tuple[str, str, str]]:
     found: list[tuple[str, str, str]] = []
-    for name in ("restarts", "switchovers", "node_out"):
-        if not 0 <= (count := getattr(recovery, name)) <= COUNT_MAX:
-            found.append((f"{where}.{name}", str(count), f"want 0 to {COUNT_MAX}"))
-    for name in ("window_s", "pause_s", "pause_s_max"):
-        if not 0.1 <= (seconds := getattr(recovery, name)) <= 86_400:
-            found.append((f"{where}.{name}", f"{seconds:g}", "want 0.1 to 86400"))
-    if recovery.pause_s > recovery.pause_s_max:
-        want = f"want at most pause_s_max ({recovery.pause_s_max:g})"
-        found.append((f"{where}.pause_s", f"{recovery.pause_s:g}", want))
-    if recovery.restarts and entry.durability == "memory":
-        want = "want durability = disk with it: what memory held is gone with the process"
-        found.append((f"{where}.restarts", str(recovery.restarts), want))
-    if recovery != Recovery() and entry.local:
-        found.append((where, "of a local service", "want it with centralized services only"))
+    taken = {FIRST_SERVICE: "naming"}
+    for service, entry in table.services.items():
+        if entry.offset is None:
+            continue
+        where = f"services.{service}.offset"
+        if entry.local or not FIRST_SERVICE < entry.offset < PORTS:
+            want = f"want {FIRST_SERVICE + 1} to {PORTS - 1}, for a centralized service (or leave it out)"
+            found.append((where, str(entry.offset), want))
+        elif entry.offset in taken:
+            found.append((where, str(entry.offset), f"want another than that of {taken[entry.offset]}"))
+        else:
+            taken[entry.offset] = service
     return found
 
 
@@ -336,8 +367,8 @@ def _check_callbacks(where: str, callbacks: list[Callback]) -> list[tuple[str, s
 
 
 def encode(table: Table) -> bytes:
-    """Return the table as JSON, as the ledger holds it."""
-    return msgspec.json.encode(table)
+    """Return the table as JSON, as the ledger holds it: with the services' offsets."""
+    return msgspec.json.encode(numbered(table))
 
 
 def decode(data: bytes, where: str = "ledger key config") -> Table:

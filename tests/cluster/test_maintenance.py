@@ -120,7 +120,8 @@ async def test_failback_to_the_node_of_highest_priority_when_it_is_in_step(make_
         met = lambda status: status["term"] == before["term"] + 2 and status["in_service"]  # noqa: E731
         after = await live.status(cluster, met, "n2 took over, and handed back")
         assert after["master"] == "n1"
-        assert any("failback" in e["cause"] for e in live.of_kind("MasterElected", term=after["term"]))
+        elected = lambda: live.of_kind("MasterElected", term=after["term"])  # noqa: E731
+        await wait_for(lambda: any("failback" in e["cause"] for e in elected()), "it says so")
 
 
 async def _replace_vice(live: Live, cluster: Cluster) -> dict[str, Any]:

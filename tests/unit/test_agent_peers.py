@@ -281,3 +281,14 @@ async def test_two_nodes_that_may_never_be_master_keep_no_stream_until_one_of_th
     for agent in agents:
         agent.peers.start(table, {"n2", "n3"})
     await until(lambda: keyed()[0] == {"n2", "n3"}, "n2 was qualified: n1 meets it, too")
+
+
+async def test_a_node_that_moved_is_found_in_its_next_life(site: Site) -> None:
+    n1, n2 = await site.pair()
+    await n2.close()
+    site.agents.remove(n2)
+    moved = await site.agent("n2", "3", [("127.0.0.3", 0)])
+    table = {"n1": n1.listener.addresses, "n2": moved.listener.addresses}
+    moved.peers.start(table)
+    n1.peers.start(table)
+    await until(lambda: moved.me in [member for member, _, _ in n1.keys], "its new life is known")

@@ -171,3 +171,8 @@ def test_the_screen_fits_the_console_and_shows_the_last_events() -> None:
     assert "reason 49" in console.file.getvalue().replace("\n", "") or lines[-1].endswith("…")
     assert "a note" in lines
     assert "waiting for the cluster" in drawn(live.screen({}, [], [], console))
+
+
+def test_a_change_of_the_table_is_never_hidden() -> None:
+    changing = EMPTY | {"change": "n2 restarts with the new table"}
+    assert "the table changes: n2 restarts with the new table" in render.status_lines(changing)

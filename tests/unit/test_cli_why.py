@@ -14,7 +14,8 @@ from primacy.cli.why import decisions_in, foreseen_lines
 from primacy.errors import ConfigError
 from primacy.machines import rulings
 from primacy.machines.deciding import decided
-from primacy.machines.events import NodeStarted, Stamped
+from primacy.machines.events import Stamped
+from primacy.machines.events_node import NodeStarted
 
 VIEW = rulings.ReadyView("n2", True, True)
 EVENTS = [

@@ -55,3 +55,13 @@ async def test_after_its_end_it_calls_nobody() -> None:
     made.stop()
     await asyncio.sleep(0)
     assert called == []
+
+
+async def test_what_counts_as_a_gap_follows_the_beat() -> None:
+    made, _ = clock()
+    made.retime(1000 * MS)
+    made.wake_monitor(now_ns())
+    block(2 * GAP_NS_MIN)
+    assert made.gap_ns() == 0
+    made.retime(MS)
+    assert made.gap_ns() > GAP_NS_MIN

@@ -24,6 +24,9 @@ from primacy.config import (
     decode,
     encode,
     load,
+    numbered,
+    with_node,
+    without_node,
 )
 from primacy.errors import ConfigError
 from primacy.machines.membership import NodeEntry
@@ -211,7 +214,7 @@ def test_the_ledger_keeps_a_table_as_it_is(
     except ConfigError:
         assert {"master", "vice", "all", "naming"} & {*nodes, *services}
         return
-    assert decode(encode(table)) == table
+    assert decode(encode(table)) == numbered(table)
     assert json.loads(encode(table))["format"] == FORMAT
     addresses = [a for n in table.nodes for s in table.centralized() for a in table.service_addresses(n, s)]
     addresses += [a for n in table.nodes for a in table.agent_addresses(n)]
@@ -223,7 +226,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-KEYS = st.sampled_from(["nodes", "cluster", "timing", "services", "format"])
+KEYS = st.sampled_from(["nodes", "cluster", "timing", "services", "replaces", "format"])
 
 
 @given(st.dictionaries(KEYS, VALUES) | VALUES)
@@ -233,3 +236,77 @@ def test_whatever_stands_there_nothing_else_is_raised(plain: Any) -> None:
     except ConfigError:
         return
     assert msgspec.to_builtins(table)
+
+
+def _services(*names: str, **offsets: int) -> Table:
+    rows: dict[str, Any] = {n: {"python": "a:B"} for n in names}
+    rows |= {n: {"python": "a:B", "offset": o} for n, o in offsets.items()}
+    return build(_plain(services=rows), "t")
+
+
+def test_a_service_keeps_its_port_when_another_one_goes() -> None:
+    table = decode(encode(_services("a", "b", "c")))
+    assert table.offsets() == {"naming": 2, "a": 3, "b": 4, "c": 5}
+    left = {s: v for s, v in table.services.items() if s != "b"}
+    without = msgspec.structs.replace(table, services=left)
+    assert without.service_addresses("n1", "c") == table.service_addresses("n1", "c")
+    more = msgspec.structs.replace(without, services={"d": Service(python="a:B"), **left})
+    assert more.offsets() == {"naming": 2, "a": 3, "c": 5, "d": 6}, (
+        "a port that was used a moment ago is left alone"
+    )
+
+
+def test_the_last_free_port_is_found_below() -> None:
+    names = [f"s{i}" for i in range(PORTS - 4)]
+    table = _services(*names, last=PORTS - 1)
+    offsets = numbered(table).offsets()
+    assert sorted(offsets.values()) == [*range(2, PORTS)]
+
+
+def test_a_table_of_before_the_offsets_has_the_ports_of_then() -> None:
+    plain = msgspec.to_builtins(_services("a", "b")) | {"format": 1}
+    for row in plain["services"].values():
+        del row["offset"]
+    table = decode(json.dumps(plain).encode())
+    assert table.service_addresses("n1", "b") == [("127.0.0.1", 7304)]
+
+
+@pytest.mark.parametrize("offset", [0, 2, PORTS, -1])
+def test_an_offset_out_of_the_block_is_refused(offset: int) -> None:
+    with pytest.raises(ConfigError, match=r"services\.a\.offset"):
+        _services(a=offset)
+
+
+def test_an_offset_is_given_once_and_to_centralized_services() -> None:
+    with pytest.raises(ConfigError, match="that of a"):
+        _services(a=4, b=4)
+    with pytest.raises(ConfigError, match="centralized"):
+        build(_plain(services={"a": {"python": "a:B", "local": True, "offset": 4}}), "t")
+
+
+def test_while_the_times_change_the_shorter_lease_and_the_longer_grace_hold() -> None:
+    table = msgspec.structs.replace(_services("a"), replaces=PROFILES["carrier"])
+    assert (table.times.lease_ms, table.times.grace_ms) == (40, 300)
+    assert table.wanted_times == PROFILES["lan"]
+    assert decode(encode(table)).replaces == PROFILES["carrier"]
+
+
+def test_a_node_is_added_and_taken_out() -> None:
+    table = _services("a")
+    more = with_node(table, "n3", Node(links=["127.0.0.1"], port=7364))
+    assert list(more.nodes) == ["n1", "n2", "n3"]
+    assert without_node(more, "n3") == table
+    for wrong in (
+        lambda: with_node(table, "n1", Node(links=["127.0.0.9"])),
+        lambda: without_node(table, "n9"),
+    ):
+        with pytest.raises(ConfigError, match="NODE"):
+            wrong()
+    with pytest.raises(ConfigError, match="overlaps"):
+        with_node(table, "n3", Node(links=["127.0.0.1"], port=7301))
+
+
+def test_the_last_eligible_node_is_not_taken_out() -> None:
+    nodes = {"n1": {"links": ["127.0.0.1"]}, "n2": {"links": ["127.0.0.1"], "port": 7332, "eligible": False}}
+    with pytest.raises(ConfigError, match="no eligible node"):
+        without_node(build(_plain(nodes=nodes), "t"), "n1")

@@ -8,7 +8,7 @@ from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
 from primacy.machines.departure import LEAVE_NS_MAX
-from primacy.machines.events import NodeStopped
+from primacy.machines.events_node import NodeStopped
 from primacy.machines.peer_wire import EndNode, Leave, Then
 from primacy.machines.swap import Outcome, Purpose
 from tests.unit.ssc_tools import N1, N2, N3, Rig, record

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from primacy.agent import eventlog
 from primacy.agent.eventlog import RING_EVENTS_MAX, EventLog
-from primacy.machines.events import NodeStarted, NodeStopped, Stamped
+from primacy.machines.events import Stamped
+from primacy.machines.events_node import NodeStarted, NodeStopped
 from primacy.machines.ids import Member
 
 ME = Member("n1", "1" * 32)

@@ -106,3 +106,13 @@ def test_members_are_always_those_with_a_link_and_changes_alternate(
         states = [e.reachable for e in rig.events if isinstance(e, NodeChanged) and e.peer == peer]
         assert all(a != b for a, b in pairwise(states))
         assert states[:1] in ([], [True])
+
+
+def test_another_silence_counts_from_then_on() -> None:
+    rig = Rig("n2")
+    rig.watch.arrived("n2", 0, 0)
+    rig.watch.retime(2 * SILENCE_NS)
+    rig.watch.judge(SILENCE_NS)
+    assert rig.watch.members == ("n1", "n2")
+    rig.watch.judge(2 * SILENCE_NS)
+    assert rig.watch.members == ("n1",)

@@ -94,3 +94,12 @@ def test_the_changes_tell_the_whole_story(steps: list[tuple[str, int, int]]) -> 
         assert told == set(heard)
         assert reachable == {who for who, _ in heard}
         assert links.due_ns() == (min(heard.values()) + SILENCE_NS if heard else None)
+
+
+def test_the_silence_that_is_judged_by_can_change() -> None:
+    links = Links(100)
+    links.arrived("n2", 0, 0)
+    links.retime(200)
+    assert links.tick(150) == []
+    links.retime(100)
+    assert [type(change) for change in links.tick(150)] == [LinkDown, PeerUnreachable]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from primacy.errors import ConfigError
 from primacy.machines.ids import MS
-from primacy.machines.timing import DRIFT, PROFILES, Timing
+from primacy.machines.timing import DRIFT, PROFILES, Timing, between, covers
 
 GOOD = {"beat_ms": 50.0, "lease_ms": 250.0, "grace_ms": 300.0, "member_ms": 500.0, "formation_ms": 2000.0}
 ANY_NUMBER = st.floats() | st.integers(-(10**9), 10**9)
@@ -60,3 +60,17 @@ def test_whatever_is_taken_can_be_computed_with_and_is_safe(times: dict[str, flo
 def test_an_unknown_time_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError, match="beat_s"):
         msgspec.convert(GOOD | {"beat_s": 1}, Timing)
+
+
+@pytest.mark.parametrize("old", PROFILES.values())
+@pytest.mark.parametrize("new", PROFILES.values())
+def test_what_lies_between_two_timings_agrees_with_both(old: Timing, new: Timing) -> None:
+    middle = between(old, new)
+    for step in ((old, middle), (middle, middle), (middle, new)):
+        for master in step:
+            for vice in step:
+                assert covers(vice.grace_ns, master.lease_ns)
+
+
+def test_a_short_grace_does_not_cover_a_long_lease() -> None:
+    assert not covers(PROFILES["carrier"].grace_ns, PROFILES["lan"].lease_ns)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 
 from primacy.machines import membership as m
 from primacy.machines.ids import MS
 from primacy.machines.messages import Beat, Echo, Obituary
 from primacy.machines.swap import Outcome, Purpose
+from primacy.machines.timing import PROFILES, between
 from primacy.machines.vice import ViceDuty
 from tests.unit.cmm_tools import N1, N2, N3, TIMING, Cluster
 
@@ -161,3 +164,47 @@ def test_an_echo_tells_whether_its_servers_mirror_in_this_appointment(healthy: b
             m.Received(now_ns=cluster.now_ns, sender=N1, message=_beat(cluster))
         )
         assert [e.healthy for e in _echoes(effects)] == [expected]
+
+
+def test_nothing_is_promised_to_a_master_that_would_trust_it_for_longer_than_the_grace() -> None:
+    cluster = _formed()
+    before_ns = cluster.monitors["n2"].vice.grace.since_ns
+    cluster.now_ns += 40 * MS
+    long = Beat(cluster.record.term, cluster.revision, cluster.now_ns, PROFILES["wan"].lease_ns)
+    for node, echoes in (("n2", []), ("n3", [False])):
+        effects = cluster.monitors[node].step(m.Received(now_ns=cluster.now_ns, sender=N1, message=long))
+        assert [e.able for e in _echoes(effects)] == echoes, (
+            "a member with such a grace is not appointed either"
+        )
+    assert cluster.monitors["n2"].vice.grace.since_ns == before_ns
+
+
+_STEPS = [("n1", 1), ("n2", 1), ("n1", 2), ("n2", 2)]
+
+
+@pytest.mark.parametrize("order", [p for p in permutations(_STEPS) if max(map(p.index, _STEPS[:2])) < 2])
+@pytest.mark.parametrize(("old", "new"), list(permutations(PROFILES, 2)))
+@pytest.mark.parametrize("cut_after", range(5))
+def test_the_times_change_and_the_lease_still_ends_before_the_grace(
+    order: tuple[tuple[str, int], ...], old: str, new: str, cut_after: int
+) -> None:
+    """Whatever the order in which master and vice take the two steps, and wherever in it they lose each other."""
+    cluster = _formed()
+    middle = between(PROFILES[old], PROFILES[new])
+    times = [middle, PROFILES[new]]
+    for node in ("n1", "n2"):
+        cluster.give(node, m.Retimed(now_ns=cluster.now_ns, timing=between(TIMING, PROFILES[old])))
+    for node in ("n1", "n2"):
+        cluster.give(node, m.Retimed(now_ns=cluster.now_ns, timing=PROFILES[old]))
+    cluster.run(PROFILES[old].beat_ms + 20)
+    for node, step in order[:cut_after]:
+        cluster.give(node, m.Retimed(now_ns=cluster.now_ns, timing=times[step - 1]))
+        cluster.run(15)
+    assert cluster.record.ready_vice == N2
+    cluster.cut |= {("n1", "n2"), ("n2", "n1")}
+    cluster.ledger_says = lambda swap: m.SwapAnswer.CONFLICT if swap.record.by == N1 else None
+    end_ns = cluster.now_ns + 2 * PROFILES["wan"].grace_ns
+    while not cluster.took("n2", m.Seal) and cluster.now_ns < end_ns:
+        cluster.run(5, "n2")
+    assert cluster.took("n2", m.Seal), "the vice never claimed"
+    assert cluster.until_ns("n1") <= cluster.now_ns

@@ -49,7 +49,7 @@ def coordinator(
             )
             for s, row in ((s, table.service(s)) for s in [*table.centralized(), *local])
         ),
-        {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes},
+        addresses(table),
         now_ns,
         nodes=entries,
         auto_promote=table.cluster.auto_promote,
@@ -72,6 +72,11 @@ def facts(monitor: Monitor, members: tuple[str, ...], entries: tuple[NodeEntry, 
         members=members,
         nodes=entries,
     )
+
+
+def addresses(table: Table) -> dict[str, dict[str, list[tuple[str, int]]]]:
+    """Return, per node and centralized service, where its host listens."""
+    return {n: {s: table.service_addresses(n, s) for s in table.centralized()} for n in table.nodes}
 
 
 def _registered(row: Service) -> tuple[Callback, ...]:

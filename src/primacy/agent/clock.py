@@ -28,6 +28,10 @@ class Clock:
         self._monitor_ns = 0
         self._coordinator: asyncio.TimerHandle | None = None
 
+    def retime(self, beat_ns: int) -> None:
+        """The beats come in another rhythm."""
+        self._gap_ns = max(GAP_NS_MIN, beat_ns)
+
     def wake_monitor(self, at_ns: int) -> None:
         """Call at this instant at the latest; one that is asked for already and comes sooner is kept."""
         if self._monitor is not None:

@@ -1,9 +1,10 @@
 """What operators, clients and other agents may ask of this agent, and its answers.
 
 Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, failover (forcing.py),
-maintenance (maintenance.py), and the functions of the cluster (requests.py). Verbs among agents: status, `local` (a
-node's own part of it), `system` (whether it can halt or reboot its machine), witness and failover (forcing.py), and
-the functions, handed to the master.
+maintenance (maintenance.py), config and configure (the table: changing.py), and the functions of the cluster
+(requests.py). Verbs among agents: status, `local` (a node's own part of it), `system` (whether it can halt or reboot
+its machine), witness and failover (forcing.py), table and renew (asked by the master), and what is handed to the
+master: config, configure and the functions.
 
 Whatever a caller sends, each request has exactly one answer: arguments are checked here, before any machine sees
 them, and a bug in an answer costs that answer alone: it is written to the log and told as `failed`.
@@ -18,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from primacy.agent import event_pages, status, system_level
+from primacy.agent.changing import Changing
 from primacy.agent.failback import Returning
 from primacy.agent.forcing import Forcing
 from primacy.agent.node import Node
@@ -32,6 +34,7 @@ from primacy.machines.ids import Function
 from primacy.machines.outline import outline
 
 STATUS_S_MAX = 0.5
+TABLE_S_MAX = 5.0
 CALLERS_MAX = 1000
 REQUESTS_MAX = 100  # of one caller, in progress
 NAME_LENGTH_MAX = 64
@@ -61,6 +64,7 @@ class Control:
         self._tasks = Tasks(f"the agent of {node.me.node}, answering its callers")
         self._forcing = Forcing(node)
         self._returning = Returning(node, lambda arguments: self._do("switchover", arguments))
+        self.changing = Changing(node, self._requests.carry_out)
         node.on_change = self._changed
         node.answer_peer = self._answer_peer
         self._verbs: dict[str, Callable[[dict[str, Any]], Awaitable[Outcome]]] = {
@@ -72,6 +76,7 @@ class Control:
             "what_if": lambda a: what_if(node, self._do, a),
             "failover": self._forcing.asked,
             "maintenance": self._maintenance,
+            **{verb: partial(self._of_the_table, verb) for verb in ("config", "configure")},
         }
 
     def accept(self, stream: Stream) -> None:
@@ -87,6 +92,7 @@ class Control:
     def close(self) -> None:
         """The agent ends: nothing is answered any more."""
         self._returning.close()
+        self.changing.close()
         self._tasks.cancel()
 
     # ---- callers ----
@@ -156,9 +162,11 @@ class Control:
             return await self._forcing.here(arguments)
         if verb == "local":
             return "done", status.local(self._node), []
+        if verb in ("table", "renew"):
+            return await self.changing.answer(verb, arguments)
         if verb == system_level.VERB:
             return system_level.answer(self._node.boot, arguments)
-        if verb in ("status", "what_if") or verb in TARGETS:
+        if verb in ("status", "what_if", "config", "configure") or verb in TARGETS:
             if self._node.monitor.role != "master":
                 return "unavailable", None, [f"{self._node.me.node} is not master"]
             return await (self._requests.submit if verb in TARGETS else self._do)(verb, arguments)
@@ -215,6 +223,17 @@ class Control:
     async def _ping(self, arguments: dict[str, Any]) -> Outcome:
         me = self._node.me
         return "done", {"node": me.node, "incarnation": me.incarnation}, []
+
+    async def _of_the_table(self, verb: str, arguments: dict[str, Any]) -> Outcome:
+        """The master answers, who knows which nodes run."""
+        facts = self._node.facts()
+        if facts.role == "master":
+            return await self.changing.serve(verb, arguments)
+        try:
+            told = await self._node.peers.ask(facts.master, verb, arguments, TABLE_S_MAX)
+        except TimeoutError as error:
+            return "unavailable", None, [f"the master {facts.master or '(none)'} does not answer: {error}"]
+        return told.kind, told.result, told.reasons
 
     # ---- topology ----
 

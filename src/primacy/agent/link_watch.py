@@ -34,6 +34,10 @@ class LinkWatch:
         self._watched = peers
         self._members_changed()
 
+    def retime(self, silence_ns: int) -> None:
+        """From now on a link is down after another silence."""
+        self._links.retime(silence_ns)
+
     def arrived(self, peer: str, link: int, now_ns: int) -> None:
         """Something authentic has arrived."""
         if peer in self._watched:

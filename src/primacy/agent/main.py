@@ -1,7 +1,7 @@
 """From the guardian's hand to a running agent: parameters, keys, ledger, table, then the node until it ends.
 
-Exit codes: 0 ended in order; 70 a bug of our own; 78 the configuration is wrong (the guardian does not start the
-agent again).
+Exit codes: 0 ended in order; 70 a bug of our own; 75 ended in order, to be started again (with a changed table); 78
+the configuration is wrong (the guardian does not start the agent again).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from primacy.machines.records import NODES, decode_node
 
 EXIT_CONFIG = 78
 EXIT_BUG = 70
+EXIT_RENEW = 75
 GUARDIAN_VARIABLE = "PRIMACY_GUARDIAN_FD"
 RETRY_S = 0.5
 
@@ -87,6 +88,7 @@ async def _run(boot: Boot, fd: int) -> int:
     node = Node(boot, table, cluster, entries, ledger, guardian, client, read_key(Path(boot.cluster_key)))
     await node.maintenance.load(ledger)
     control = Control(node)
+    control.changing.on_times = pulse.follow
     listener = Listener()
 
     def accept(stream: Stream) -> None:
@@ -102,14 +104,15 @@ async def _run(boot: Boot, fd: int) -> int:
     leaving.cancel()
     if node.refused:
         return EXIT_CONFIG
-    guardian.stop(node.then)
+    if not node.renewing:
+        guardian.stop(node.then)
     await asyncio.sleep(0.02)  # let the last answers leave
     listener.close()
     control.close()
     await node.close()
     pulse.close()
     say(f"ended in order: {node.reason}")
-    return 0
+    return EXIT_RENEW if node.renewing else 0
 
 
 def _on_bug(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

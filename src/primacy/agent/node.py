@@ -35,7 +35,8 @@ from primacy.errors import WireError
 from primacy.lease_page import now_ns
 from primacy.ledger.api import Ledger
 from primacy.machines import coordination, host_wire, membership, messages, peer_wire
-from primacy.machines.events import Event, LedgerChanged, NodeStarted, SchedulingGap
+from primacy.machines.events import Event
+from primacy.machines.events_node import LedgerChanged, NodeStarted, SchedulingGap
 from primacy.machines.ids import MS, Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
@@ -65,14 +66,13 @@ class Node:
         self.started_ns = now_ns()
         self.ended = asyncio.Event()
         self.reason = self.then = ""
-        self.refused = False
+        self.refused = self.renewing = False
         self.opened: set[str] = set()
         self.events = EventLog(self.me, Path(boot.directory) / "events.jsonl")
         self.guardian = guardian
         self.hosts = Hosts(guardian, cluster, boot.directory, self._host_said, self._host_exited)
         self.ledger = LedgerLine(ledger, self._ledger_changed)
         self.records = Records(table, entries, self.ledger, self.post)
-        self.records.on_table = self._table_changed
         self.monitor = build.monitor(self.me, cluster, table, entries, self.started_ns)
         self.confirming = Confirming(
             self.monitor, self.ledger, lambda service, answer: self.hosts.tell(service, answer, None)
@@ -94,8 +94,8 @@ class Node:
         self.links = LinkWatch(self.me.node, table.times.silence_ns, self.publish, self._members_changed)
         self.links_down: set[int] = set()
         self.peers = PeerStreams(self.me, tls_client, self._keys, self._peer_said, self._answer_peer)
-        self.records.on_nodes = self._meet
-        self._meet(entries)
+        self.records.on_nodes = self.meet
+        self.meet(entries)
         self.answer_peer: Callable[[str, str, dict[str, Any]], Any] = _nobody
         self.on_answer: Callable[[coordination.Answer], None] = lambda answer: None
         self.on_forced: Callable[[membership.ForceAnswered], None] = lambda answer: None
@@ -180,7 +180,7 @@ class Node:
                 self.publish(event)
             case membership.Adopted(record=record):
                 self._adopted(record)
-                self._watch_links()
+                self.watch_links()
                 self.post(coordination.Membership(now_ns=now_ns(), effect=effect))
             case membership.ForceAnswered():
                 self.on_forced(effect)
@@ -318,7 +318,7 @@ class Node:
 
     # ---- links and members ----
 
-    def _watch_links(self) -> None:
+    def watch_links(self) -> None:
         """A master hears every node, any other node its master."""
         monitor = self.monitor
         if monitor.role == "master":
@@ -327,15 +327,7 @@ class Node:
             expected = frozenset({monitor.record.master.node} if monitor.record is not None else ())
         self.links.watch(expected - {self.me.node}, monitor.term, now_ns())
 
-    def _table_changed(self, table: Table) -> None:
-        """Nodes were taken out of the table: nobody talks with them any more."""
-        self.table = table
-        self.peers.keep(frozenset(table.nodes))
-        self._meet(self.records.entries)
-        self._watch_links()
-        self.on_change()
-
-    def _meet(self, entries: tuple[NodeEntry, ...]) -> None:
+    def meet(self, entries: tuple[NodeEntry, ...]) -> None:
         """Keep a stream with every node that may be master, or with all of them if this one may."""
         addresses = {n: self.table.agent_addresses(n) for n in self.table.nodes}
         self.peers.start(addresses, {entry.id for entry in entries if entry.eligible})
@@ -371,6 +363,11 @@ class Node:
         self._health_timer = self._loop.call_later(HEALTH_S, self._check_health)
 
     # ---- the end ----
+
+    def renew(self, reason: str) -> None:
+        """Leave in order, and begin a new life with the table that stands then."""
+        self.renewing = True
+        self.depart(reason)
 
     def depart(self, reason: str) -> None:
         """Leave in order, on the system's word."""

@@ -69,7 +69,8 @@ class PeerStreams:
         self._closed = False
 
     def start(self, addresses: dict[str, list[Address]], eligible: Collection[str] | None = None) -> None:
-        """Know these nodes, and dial those that this node is to dial; again whenever that may have changed.
+        """Know these nodes and where they are, and dial those that this node is to dial; again whenever that may have
+        changed.
 
         eligible: of two nodes of which neither may be master neither has anything to say to the other, and so they
         keep no stream (None: every node may be).
@@ -79,7 +80,10 @@ class PeerStreams:
             if node == me or self._closed:
                 continue
             peer = self._peers.setdefault(node, _Peer(node, theirs))
-            if me < node and peer.stream is None and (eligible is None or me in eligible or node in eligible):
+            moved = peer.addresses != theirs
+            peer.addresses = theirs  # it was stopped meanwhile, and begins its next life there
+            wanted = eligible is None or me in eligible or node in eligible
+            if me < node and wanted and (peer.stream is None or moved):
                 self._dial(node)
 
     def keep(self, nodes: frozenset[str]) -> None:

@@ -45,12 +45,13 @@ class Records:
         self.on_other: Callable[[str, int, bytes | None], None] = lambda key, revision, value: None
         self.on_table: Callable[[Table], None] = lambda table: None
         self.on_nodes: Callable[[tuple[NodeEntry, ...]], None] = lambda entries: None
-        self._table = table
+        self.change = ""  # at the master: what a change of the table waits for
+        self.table = table
         self._nodes: dict[str, NodeRecord] = {
             e.id: NodeRecord(eligible=e.eligible, available=e.available) for e in entries
         }
         self._line, self._post = line, post
-        self._config_revision = 0
+        self.table_revision = 0
         self._waiting: dict[str, list[asyncio.Future[Operation]]] = {}
 
     def start(self) -> None:
@@ -92,11 +93,13 @@ class Records:
 
     def edit(self, order: coordination.EditTable) -> None:
         """Take a node out of the table; the watch tells what came of it."""
-        nodes = {n: row for n, row in self._table.nodes.items() if n != order.remove}
-        wanted = msgspec.structs.replace(self._table, nodes=nodes)
-        if self._config_revision and not config.check(wanted):
+        try:
+            wanted = config.without_node(self.table, order.remove)
+        except ConfigError:  # it is gone already, or is the last one that could be master
+            return
+        if self.table_revision:
             self._line.swap_key(
-                CONFIG, self._config_revision, config.encode(wanted), lambda answer, revision: None
+                CONFIG, self.table_revision, config.encode(wanted), lambda answer, revision: None
             )
 
     async def ended(self, operation: str) -> Operation:
@@ -137,9 +140,9 @@ class Records:
 
     def _config(self, revision: int, value: bytes) -> None:
         table = config.decode(value)
-        self._config_revision = revision
-        if table != self._table:
-            self._table = table
+        self.table_revision = revision
+        if table != self.table:
+            self.table = table
             self._tell_nodes()
             self.on_table(table)
 
@@ -152,7 +155,7 @@ class Records:
 
     def _tell_nodes(self) -> None:
         """Tell both machines of the nodes, when they are others now."""
-        entries = with_records(self._table, self._nodes)
+        entries = with_records(self.table, self._nodes)
         if entries != self.entries:
             self.entries = entries
             self.on_nodes(entries)

@@ -6,6 +6,7 @@ from typing import Any
 
 from primacy.agent import waits
 from primacy.agent.node import Node
+from primacy.config_plan import restarts
 from primacy.lease_page import now_ns
 from primacy.machines.coordination import Facts
 from primacy.machines.formation import stranded
@@ -47,6 +48,16 @@ def local(node: Node) -> dict[str, Any]:
         },
         "datagrams": {n: getattr(node.port.counters, n) for n in node.port.counters.__struct_fields__},
         "streams": {"refused": node.refused_connections(), "garbage": node.garbage_frames},
+        "table": _table(node),
+    }
+
+
+def _table(node: Node) -> dict[str, Any]:
+    """The table that this life runs with: its revision, and what of it takes a new life."""
+    records = node.records
+    return {
+        "revision": records.table_revision,
+        "behind": list(restarts(node.table, records.table, node.me.node)),
     }
 
 
@@ -71,6 +82,7 @@ def whole(node: Node, locals_: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "in_service": in_service(node) and facts.master in facts.members,
         "maintenance": node.maintenance.shown(),
         "waits": _waits(node),
+        "change": node.records.change,
         "ledger": {"url": node.boot.ledger, "available": node.ledger.available},
         "nodes": nodes,
         "services": [_service(node, s, locals_) for s in table.centralized()],
@@ -128,6 +140,7 @@ def _absent(node: Node, of: str) -> dict[str, Any]:
         "positions": {},
         "datagrams": {},
         "streams": {},
+        "table": {},
     }
 
 

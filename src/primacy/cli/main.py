@@ -46,6 +46,7 @@ COMMANDS = {
     "link": Command("primacy.cli.functions:link", "Take a link of a node down, or up again."),
     "names": Command("primacy.cli.names:names", "The naming service."),
     "call": Command("primacy.cli.services:call", "Call an operation or a query of a service."),
+    "add": Command("primacy.cli.add:add", "Add a node to the cluster of this machine."),
     "node": Command("primacy.cli.node:node", "Run one node (what `up` starts for each)."),
     "config": Command("primacy.cli.table:config", "The configuration table."),
     "explain": Command("primacy.cli.why:explain", "Why a node became master; decide it again."),

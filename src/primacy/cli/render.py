@@ -91,6 +91,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     if isinstance(ledger, dict) and not ledger.get("available", True):
         lines.append(f"ledger {ledger.get('url')} does not answer: roles stay as they are until it does")
     lines += maintenance_lines(status)
+    if status.get("change"):
+        lines.append(f"the table changes: {status['change']}")
     lines += [f"waits: {reason}" for reason in status.get("waits") or []]
     return lines
 
@@ -129,6 +131,8 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
     if isinstance(ledger, dict) and not ledger.get("available", True):
         parts.append(Text("the ledger does not answer: roles stay as they are until it does", "yellow"))
     parts += [Text(line, "bold magenta") for line in maintenance_lines(status)]
+    if status.get("change"):
+        parts.append(Text(f"the table changes: {status['change']}", "cyan"))
     parts += [Text(f"waits: {reason}", "yellow") for reason in status.get("waits") or []]
     return Group(*parts)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from primacy.cli import common
-from primacy.cli.common import json_option, print_json
+from primacy.cli.common import deadline_option, directory_option, json_option, print_json, say
 
 
 @click.group()
 def config() -> None:
-    """The configuration table (cluster.toml)."""
+    """The configuration table (cluster.toml): looked at, checked, compared and changed."""
 
 
 @config.command()
@@ -35,3 +35,106 @@ def check(file: str, as_json: bool) -> int:
         own = "its own timing" if table.timing is not None else f"profile {table.cluster.profile}"
         click.echo(f"{file}: correct: {nodes} nodes, {services} services, {own}")
     return common.OK
+
+
+@config.command()
+@directory_option
+@deadline_option(10.0)
+@json_option
+def show(directory: str | None, deadline_s: float, as_json: bool) -> int:
+    """Print the table in force, as TOML that `config apply` takes back; also while the cluster is down.
+
+    `eligible` is what qualify and disqualify have made of it. A change that is under way is told on standard error.
+    """
+    from primacy.cli import changing
+    from primacy.local.table import to_toml
+
+    stands = common.run_async(changing.stands(directory, deadline_s))
+    if as_json:
+        print_json(stands.plain())
+        return common.OK
+    click.echo(to_toml(stands.table).rstrip("\n"))
+    say(
+        f"revision {stands.revision}" + (f"; a change is under way: {stands.change}" if stands.change else "")
+    )
+    return common.OK
+
+
+@config.command()
+@click.argument("file", type=click.Path())
+@directory_option
+@deadline_option(10.0)
+@json_option
+def diff(file: str, directory: str | None, deadline_s: float, as_json: bool) -> int:
+    """Tell what it would take to get from the table in force to that in FILE; nothing is changed.
+
+    \b
+    Exit codes: 0 it may be applied, or there is no difference; 3 it is refused, with all reasons;
+    78 the file is no table.
+    """
+    from primacy.cli import changing
+
+    changed = common.run_async(
+        changing.change(directory, changing.from_file(file), True, "", deadline_s, say)
+    )
+    if as_json:
+        print_json(changed.plain())
+    else:
+        _tell(changed.steps, "it would take")
+    return common.OK
+
+
+@config.command()
+@click.argument("file", type=click.Path())
+@click.option("--dry-run", is_flag=True, help="Only tell what it takes, and every reason against.")
+@click.option("--reason", default="an operator applied a table", help="For the log and the events.")
+@click.option(
+    "--revision",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only if the table in force is still that of revision N (see `config show`).",
+)
+@directory_option
+@deadline_option(300.0)
+@json_option
+def apply(
+    file: str,
+    dry_run: bool,
+    reason: str,
+    revision: int | None,
+    directory: str | None,
+    deadline_s: float,
+    as_json: bool,
+) -> int:
+    """Make the table in FILE the one in force, and wait until the cluster has followed.
+
+    First the table is written, by one swap on the revision that the plan was made from: of two operators at once one
+    gets a conflict, and nothing of his. Then the nodes follow: at once where they can, by the function that a change
+    needs, or by restarting one after the other, the master last after a switchover.
+
+    \b
+    Exit codes: 0 done (or with --dry-run: possible); 3 refused, with all reasons, and nothing was changed;
+    5 the table is written, and the nodes have not all followed in time: they go on; 78 the file is no table.
+    """
+    from primacy.cli import changing
+
+    wanted = changing.from_file(file)
+    changed = common.run_async(
+        changing.change(directory, wanted, dry_run, reason, deadline_s, say, revision=revision)
+    )
+    if as_json:
+        print_json(changed.plain())
+    elif dry_run or not changed.steps:
+        _tell(changed.steps, "it would take")
+    else:
+        _tell(changed.steps, f"done, revision {changed.revision}")
+    return common.OK
+
+
+def _tell(steps: list[str], title: str) -> None:
+    if not steps:
+        say("no difference: nothing to do")
+        return
+    say(f"{title}:")
+    for step in steps:
+        say(f"  - {step}")

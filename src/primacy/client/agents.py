@@ -23,7 +23,7 @@ from primacy.client.kept import Kept
 from primacy.errors import Deadline, NoPrimary, OperationFailed, Refused, StreamClosed, WireError
 from primacy.machines.control_wire import EventPushed, Request, Response, Topology, decode_to_caller, encode
 
-READING = frozenset({"ping", "status", "subscribe", "events", "sequence"})
+READING = frozenset({"ping", "status", "config", "subscribe", "events", "sequence"})
 """Verbs that change nothing and may be asked again."""
 FUNCTIONS = frozenset({"switchover", "qualify", "promote", "demote", "disqualify", "remove", "shutdown"})
 """Verbs that carry the id of their request: asked again they are the same request, and are told its outcome."""

@@ -78,23 +78,8 @@ def _create_keys(new: Layout, final: Layout, table: Table, cluster: str) -> None
         file.write(secrets.token_hex(KEY_BYTES) + "\n")
     authority = Authority.create(new.authority, cluster)
     for node in table.nodes:
-        files = authority.issue_node(new.node(node), node)
-        parameters = {
-            "node": node,
-            "ledger": final.ledger_url,
-            "links": [_join(*address) for address in table.agent_addresses(node)],
-            "cluster_key": str(final.cluster_key),
-            "authority": files.authority.name,
-            "certificate": files.certificate.name,
-            "private_key": files.key.name,
-            "halt_command": ["systemctl", "poweroff"],
-            "reboot_command": ["systemctl", "reboot"],
-            "os_commands": "print",  # all nodes are on one machine, which is somebody's own
-        }
-        text = "".join(
-            f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in parameters.items()
-        )
-        (new.node(node) / "node.toml").write_text(text, encoding="utf-8")
+        authority.issue_node(new.node(node), node)
+        boot_file(new.node(node), final, table, node)
         _write_client(new.node(node), authority.issue_client(new.node(node), f"local-{node}"), table, cluster)
     _write_client(new.root, authority.issue_client(new.credential, CREDENTIAL), table, cluster)
 
@@ -103,14 +88,47 @@ def _write_client(folder: Path, files: TlsFiles, table: Table, cluster: str) -> 
     """Write the `client.json` of a credential: in the cluster's directory, and in a node's for its local services."""
     client = {
         "cluster": cluster,
-        "endpoints": [
-            [_join(*address) for address in table.agent_addresses(node)] for node in sorted(table.nodes)
-        ],
+        "endpoints": endpoints(table),
         "certificate": _relative(files.certificate, folder),
         "key": _relative(files.key, folder),
         "authority": _relative(files.authority, folder),
     }
     (folder / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(client), indent=2) + b"\n")
+
+
+def boot_file(directory: Path, layout: Layout, table: Table, node: str) -> None:
+    """Write the boot parameters of a node into its directory, in one step."""
+    parameters = {
+        "node": node,
+        "ledger": layout.ledger_url,
+        "links": links_of(table, node),
+        "cluster_key": str(layout.cluster_key),
+        "authority": "authority.pem",
+        "certificate": f"node-{node}.pem",
+        "private_key": f"node-{node}.key",
+        "halt_command": ["systemctl", "poweroff"],
+        "reboot_command": ["systemctl", "reboot"],
+        "os_commands": "print",  # all nodes are on one machine, which is somebody's own
+    }
+    text = "".join(f"{name} = {msgspec.json.encode(value).decode()}\n" for name, value in parameters.items())
+    replace(directory / "node.toml", text.encode())
+
+
+def endpoints(table: Table) -> list[list[str]]:
+    """Return where the agents listen, as a client reads it: per node one address for each link."""
+    return [links_of(table, node) for node in sorted(table.nodes)]
+
+
+def links_of(table: Table, node: str) -> list[str]:
+    """Return a node's addresses as its boot file has them."""
+    return [_join(*address) for address in table.agent_addresses(node)]
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file in one step: nobody reads half of it."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_bytes(content)
+    os.replace(new, path)
 
 
 def _join(address: str, port: int) -> str:

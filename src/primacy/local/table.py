@@ -54,8 +54,6 @@ def read(file: Path, services: dict[str, Service]) -> Table:
 def checked(table: Table, where: str) -> Table:
     """Return the table if there is nothing wrong with it as a whole, else raise ConfigError."""
     plain: dict[str, Any] = msgspec.to_builtins(table)
-    if plain["timing"] is None:
-        del plain["timing"]
     return config.build(plain, where)
 
 
@@ -92,10 +90,12 @@ def differences(stands: Table, wanted: Table) -> list[str]:
     found = []
     if wanted.nodes != stands.nodes:
         found.append(f"its nodes are {_nodes_text(stands)}, not {_nodes_text(wanted)}")
-    if wanted.cluster != stands.cluster or wanted.times != stands.times:
+    if wanted.cluster != stands.cluster or wanted.wanted_times != stands.wanted_times:
         found.append(f"it runs with {_cluster_text(stands)}, not {_cluster_text(wanted)}")
     for name in sorted(stands.services.keys() | wanted.services.keys()):
         old, new = stands.services.get(name), wanted.services.get(name)
+        if old is not None and new is not None and new.offset is None:
+            new = msgspec.structs.replace(new, offset=old.offset)
         if old != new:
             found.append(f"its service {name} is {_service_text(old)}, not {_service_text(new)}")
     return found
@@ -118,7 +118,7 @@ def to_toml(table: Table) -> str:
 
 
 def _section(name: str, row: dict[str, Any]) -> list[str]:
-    return [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in row.items()), ""]
+    return [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in row.items() if value is not None), ""]
 
 
 def _value(value: Any) -> str:

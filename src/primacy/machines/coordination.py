@@ -94,6 +94,12 @@ class KeySwapped(Input, frozen=True, kw_only=True):
     revision: int = 0
 
 
+class ServicesGone(Input, frozen=True, kw_only=True):
+    """These services were taken out of the table: their servers here end, all else goes on."""
+
+    services: tuple[str, ...]
+
+
 class Facts(Struct, frozen=True):
     """What the membership monitor knows at the moment of a request: the inputs of its preconditions."""
 

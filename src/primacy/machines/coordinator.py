@@ -25,6 +25,7 @@ from primacy.machines.coordination import (
     Publish,
     RecordChanged,
     ServiceEntry,
+    ServicesGone,
     Started,
     Terminate,
     Tick,
@@ -41,6 +42,7 @@ from primacy.machines.ladder import AVAILABLE, Ladder
 from primacy.machines.records import OPERATION, Mastership, brief
 from primacy.machines.recovery import Recovery
 from primacy.machines.rescue import Rescue
+from primacy.machines.retiring import Retiring
 from primacy.machines.runs import Runs
 from primacy.machines.servers import Server, Servers
 from primacy.machines.serving import Serving
@@ -83,6 +85,7 @@ class Coordinator:
         self.serving = Serving(self)
         self.rescue = Rescue(self)
         self.recovery = Recovery(self, failures or {})
+        self.retiring = Retiring(self)
         self.record: Mastership | None = None
         self.broken_appointment = 0  # as vice: a server of this appointment was lost
         self._joined: set[str] = set()
@@ -97,6 +100,10 @@ class Coordinator:
         self.now_ns = event.now_ns
         self._wake_ns = 0
         match event:
+            case HostSaid(service=service) | HostExited(service=service) if (
+                service not in self.servers.by_service
+            ):
+                self.retiring.heard(event)
             case HostSaid(service=service, message=message):
                 self._host_said(service, message)
             case HostExited(service=service, reason=reason):
@@ -120,6 +127,9 @@ class Coordinator:
                     self.functions.told(event)
             case KeySwapped():
                 self.writer.swapped(event)
+            case ServicesGone(services=services):
+                self.retiring.begin(services)
+                self._all_joined()
             case Started() | Tick():
                 pass
         self._settle()
@@ -175,8 +185,7 @@ class Coordinator:
             case host_wire.Joined(term=term, appointment=appointment):
                 if term == self.term and appointment == self._appointment:
                     self._joined.add(service)
-                    if self._joined >= {s.service for s in self.servers.centralized}:
-                        self.feed(membership.Joined(now_ns=self.now_ns, term=term, appointment=appointment))
+                    self._all_joined()
             case host_wire.MirrorStalled(term=term, appointment=appointment):
                 stalled = membership.Stalled(
                     now_ns=self.now_ns, term=term, appointment=appointment, service=service
@@ -196,6 +205,11 @@ class Coordinator:
             case host_wire.Note(kind=kind, text=text):
                 note = ServiceNote(term=self.term, node=self.node, service=service, kind=kind, text=text)
                 self.emit(Publish(note))
+
+    def _all_joined(self) -> None:
+        """Tell the monitor when the vice has joined every mirror of this appointment."""
+        if self._joined and self._joined >= {s.service for s in self.servers.centralized}:
+            self.feed(membership.Joined(now_ns=self.now_ns, term=self.term, appointment=self._appointment))
 
     def _host_exited(self, service: str, reason: str) -> None:
         server = self.servers.by_service[service]
@@ -285,6 +299,7 @@ class Coordinator:
             self.servers.settle()
         self.recovery.proceed()
         self.rescue.proceed()
+        self.retiring.proceed()
         self.serving.proceed()
         self.writer.proceed()
         self.functions.proceed()

@@ -16,7 +16,7 @@ import msgspec
 
 from primacy.machines import host_wire, membership, peer_wire
 from primacy.machines.coordination import Answer, Asked, End, Facts, KillHost, Publish, TellNode, ToHost
-from primacy.machines.events import NodeStopped
+from primacy.machines.events_node import NodeStopped
 from primacy.machines.ids import SECOND
 from primacy.machines.preconditions import Refuse, Request, Situation
 from primacy.machines.runs import Frame

@@ -12,6 +12,14 @@ import msgspec
 
 from primacy.machines.event_base import Base
 from primacy.machines.events_decision import Decided
+from primacy.machines.events_node import (
+    LedgerChanged,
+    NodeStarted,
+    NodeStopped,
+    RestartAsked,
+    SchedulingGap,
+    TableTaken,
+)
 from primacy.machines.events_operator import (
     ClaimHeld,
     MaintenanceBegan,
@@ -319,59 +327,12 @@ class ServiceNote(Base, frozen=True, kw_only=True):
         return f"{self.service} on {self.node}: {self.text}"
 
 
-class NodeStarted(Base, frozen=True, kw_only=True):
-    """An agent began its life."""
-
-    node: str
-    incarnation: str
-
-    def sentence(self) -> str:
-        """Return the event in words."""
-        return f"{self.node} starts a new life, {self.incarnation[:8]}"
-
-
-class NodeStopped(Base, frozen=True, kw_only=True):
-    """An agent ends in order."""
-
-    node: str
-    cause: str
-
-    def sentence(self) -> str:
-        """Return the event in words."""
-        return f"{self.node} stops: {self.cause}"
-
-
-class SchedulingGap(Base, frozen=True, kw_only=True):
-    """The agent itself was not scheduled for a while; it judged nobody by the clock afterwards for one beat."""
-
-    node: str
-    gap_ms: float
-
-    def sentence(self) -> str:
-        """Return the event in words."""
-        return f"the agent of {self.node} was not scheduled for {self.gap_ms:.0f} ms"
-
-
-class LedgerChanged(Base, frozen=True, kw_only=True):
-    """The ledger stopped or began to answer; no role changes by that."""
-
-    node: str
-    available: bool
-    reason: str = ""
-
-    def sentence(self) -> str:
-        """Return the event in words."""
-        if self.available:
-            return f"the ledger answers {self.node} again"
-        return f"the ledger does not answer {self.node} ({self.reason}); roles stay as they are"
-
-
 Event = (
     MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
     | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | RecoveryStep | InService
     | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | Decided
-    | MasterForced | ClaimHeld | MaintenanceBegan | MaintenanceEndsSoon | MaintenanceEnded
+    | TableTaken | RestartAsked | MasterForced | ClaimHeld | MaintenanceBegan | MaintenanceEndsSoon | MaintenanceEnded
 )  # fmt: skip
 
 

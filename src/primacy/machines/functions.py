@@ -48,7 +48,7 @@ class Functions:
 
     def __init__(self, coordinator: Coordinator, auto_promote: bool) -> None:
         self._ssc = coordinator
-        self._auto_promote = auto_promote
+        self.auto_promote = auto_promote
         self.operations = Operations()
         self.drive: Drive | None = None
         self._outcome: tuple[str, tuple[str, ...], Result] | None = None  # to be written
@@ -144,7 +144,7 @@ class Functions:
             busy = f"a function is in progress: {current.function} {current.node}, {current.reason}"
         elif ssc.writer.busy:
             busy = "another request has come first a moment ago"
-        return Situation(ssc.serving.serves, busy, self._auto_promote)
+        return Situation(ssc.serving.serves, busy, self.auto_promote)
 
     def _possible(self, verb: str, facts: Facts) -> dict[str, object]:
         result: dict[str, object] = {"possible": True}
@@ -212,7 +212,7 @@ class Functions:
         ssc, entries = self._ssc, self._ssc.nodes
         members = [n for n in entries if n.id in ssc.members and n.id != ssc.node and n.eligible]
         spares = sorted((n for n in members if not n.available), key=lambda n: (-n.priority, n.id))
-        if not self._auto_promote or not spares or any(n.available for n in members):
+        if not self.auto_promote or not spares or any(n.available for n in members):
             self._alone_ns = 0
             return
         self._alone_ns = self._alone_ns or ssc.now_ns

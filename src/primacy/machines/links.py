@@ -54,6 +54,11 @@ class Links:
         self._silence_of: dict[str, int] = {}
         self._heard: dict[str, dict[int, int]] = {}  # peer -> link that is up -> time of its last arrival
 
+    def retime(self, silence_ns: int) -> None:
+        """From now on a link is down after another silence."""
+        assert silence_ns > 0
+        self._silence_ns = silence_ns
+
     def expect(self, peer: str, silence_ns: int) -> None:
         """Judge this peer by another silence: who is beaten more seldom is silent for longer."""
         assert silence_ns > 0

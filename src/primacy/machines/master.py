@@ -132,6 +132,12 @@ class MasterDuty:
             self.serving_term = term
             self._cmm.announcer.news()
 
+    def retimed(self) -> None:
+        """Other times: a shorter lease counts at once, a longer one from the next echo on; so beat at once."""
+        self.lease.lease_ns = self._cmm.timing.lease_ns
+        self.lease.until_ns = min(self.lease.until_ns, self._cmm.now_ns + self.lease.lease_ns)
+        self._beat_ns = self._member_beat_ns = self._cmm.now_ns
+
     def leaving(self, member: Member) -> None:
         """A member leaves in order: appoint it no more, and drop it when it is the vice."""
         peer = self._cmm.peers.get(member.node)
@@ -190,7 +196,7 @@ class MasterDuty:
         """Send what is due: the vice's beat often, the other members' seldom."""
         cmm, now_ns = self._cmm, self._cmm.now_ns
         vice = self._record.vice
-        message = Beat(cmm.term, cmm.revision, now_ns)
+        message = Beat(cmm.term, cmm.revision, now_ns, cmm.timing.lease_ns)
         if vice is not None and now_ns >= self._beat_ns:
             cmm.emit(Send(vice.node, message))
             self._beat_ns = now_ns + cmm.timing.beat_ns

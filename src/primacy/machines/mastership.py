@@ -30,13 +30,14 @@ from primacy.machines.ids import NEVER_NS, Member
 from primacy.machines.master import MasterDuty
 from primacy.machines.membership import (
     Adopted, Became, Closed, Effect, Force, Gap, Grant, HandOver, Health, Input, Joined, KeepBack, Learned, Leaving,
-    Linked, Maintenance, NodeEntry, Publish, Read, ReadFailed, Received, Renew, Send, Serving, Stalled, StopCluster,
+    Linked, Maintenance, NodeEntry, Publish, Read, ReadFailed, Received, Renew, Retimed, Send, Serving, Stalled,
+    StopCluster,
     SwapAnswer, Swapped, SwapRecord, TableChanged, Tick, Wake,
 )  # fmt: skip
 from primacy.machines.peers import Peers
 from primacy.machines.records import Mastership, brief
 from primacy.machines.swap import Outcome, Purpose, Swap
-from primacy.machines.timing import Timing
+from primacy.machines.timing import Timing, covers
 from primacy.machines.vice import ViceDuty
 
 MASTER, VICE, MEMBER = "master", "vice", "member"
@@ -137,6 +138,10 @@ class Monitor:
                 self.positions = event.positions or self.positions if event.complete else None
             case TableChanged(nodes=nodes):
                 self.peers.replace(nodes)
+            case Retimed(timing=timing):
+                self.timing = timing
+                self.master.retimed()
+                self.vice.retimed()
             case Joined(term=term, appointment=appointment):
                 self.master.joined(term, appointment)
             case Stalled():
@@ -368,7 +373,7 @@ class Monitor:
         elif sender == record.master and beat.term == record.term:
             self.announcer.beaten()
             if self.role == VICE:
-                if self.vice.acknowledges():
+                if covers(self.timing.grace_ns, beat.lease_ns) and self.vice.acknowledges():
                     self.emit(Send(sender.node, self._echo(beat, True)))
             else:
                 self.emit(Send(sender.node, self._echo(beat, False)))
@@ -378,9 +383,8 @@ class Monitor:
     def _echo(self, beat: messages.Beat, promise: bool) -> messages.Echo:
         appointment = self.record.appointment if self.record is not None else 0
         broken = self.health.appointment == appointment and not self.health.healthy
-        return messages.Echo(
-            beat.term, self.revision, beat.sent_ns, promise, self.health.able, not broken, appointment
-        )
+        able = self.health.able and covers(self.timing.grace_ns, beat.lease_ns)
+        return messages.Echo(beat.term, self.revision, beat.sent_ns, promise, able, not broken, appointment)
 
     def _bury(self, member: Member) -> None:
         if member.incarnation not in self.dead:

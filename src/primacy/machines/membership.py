@@ -17,6 +17,7 @@ from primacy.machines.ids import Member
 from primacy.machines.last_resort import Witness
 from primacy.machines.records import Mastership
 from primacy.machines.swap import Outcome, Purpose
+from primacy.machines.timing import Timing
 
 
 class NodeEntry(Struct, frozen=True):
@@ -90,6 +91,12 @@ class TableChanged(Input, frozen=True, kw_only=True):
     """The nodes of the configuration table, this one included."""
 
     nodes: tuple[NodeEntry, ...]
+
+
+class Retimed(Input, frozen=True, kw_only=True):
+    """The times of the configuration table changed; each step agrees with the one before (see `timing.between`)."""
+
+    timing: Timing
 
 
 class Health(Input, frozen=True, kw_only=True):

@@ -40,11 +40,15 @@ class Hello(Wire, frozen=True):
 
 
 class Beat(Wire, frozen=True):
-    """Master to members: I live, in this term; `sent_ns` is the master's own clock, echoed by the receiver."""
+    """Master to members: I live, in this term; `sent_ns` is the master's own clock, echoed by the receiver.
+
+    lease_ns: how long the master will trust the answer; nobody promises a silence that is shorter.
+    """
 
     term: int
     revision: int
     sent_ns: int
+    lease_ns: int = 0
 
 
 class Echo(Wire, frozen=True):

@@ -55,7 +55,9 @@ class Recovery:
 
     def callback_failed(self, service: str, meaning: Meaning, reason: str, where: str) -> None:
         """A callback did not complete for good; `where` names it."""
-        server = self._ssc.servers.by_service[service]
+        server = self._ssc.servers.by_service.get(service)
+        if server is None:
+            return  # the service is being taken out of the table
         text = brief(f"{where} did not complete: {reason}")
         match meaning:
             case Meaning.UNDONE | Meaning.GOES_ON:

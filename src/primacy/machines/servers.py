@@ -109,6 +109,12 @@ class Servers:
         self.change(server, self._resting())
         return ServerState.SPARE if expected else before
 
+    def forget(self, server: Server) -> None:
+        """Its service is not in the table any more: nobody counts on it from now on."""
+        del self.by_service[server.service]
+        self.centralized = [s for s in self.centralized if s is not server]
+        self.local = [s for s in self.local if s is not server]
+
     def mirrored(self) -> None:
         """Replies rest on the vice's memory from now on, or may have until now."""
         for server in self.centralized:

@@ -91,3 +91,23 @@ PROFILES: dict[str, Timing] = {
     "lan": Timing(beat_ms=50, lease_ms=250, grace_ms=300),
     "wan": Timing(beat_ms=500, lease_ms=2500, grace_ms=3000, member_ms=2000, formation_ms=10_000),
 }
+
+
+def between(old: Timing, new: Timing) -> Timing:
+    """Return the timing that lies between two: nodes that have it agree with those that have either.
+
+    The shorter lease and the longer grace: whichever node is master, its lease ends before its vice's grace. So a
+    cluster goes from one timing to any other in two steps, and each node may take each step when it likes.
+    """
+    return Timing(
+        beat_ms=min(old.beat_ms, new.beat_ms),
+        lease_ms=min(old.lease_ms, new.lease_ms),
+        grace_ms=max(old.grace_ms, new.grace_ms),
+        member_ms=min(old.member_ms, new.member_ms),
+        formation_ms=max(old.formation_ms, new.formation_ms),
+    )
+
+
+def covers(grace_ns: int, lease_ns: int) -> bool:
+    """Return whether a vice with this grace may promise its silence to a master with this lease."""
+    return grace_ns >= lease_ns * (1 + DRIFT)

@@ -66,6 +66,11 @@ class ViceDuty:
         self.sealed = True
         self._cmm.emit(Seal(self._term))
 
+    def retimed(self) -> None:
+        """Other times: they count from the last beat that was acknowledged."""
+        timing = self._cmm.timing
+        self.grace.lease_ns, self.grace.grace_ns = timing.lease_ns, timing.grace_ns
+
     def unseal(self) -> None:
         """The claim is settled and was not written: acknowledge again; the next answered beat restarts the grace."""
         if self.sealed and self._cmm.role == "vice":

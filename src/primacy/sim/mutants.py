@@ -217,6 +217,7 @@ MUTANTS: tuple[Mutant, ...] = (
             Edit(
                 "primacy.machines.timing", "return int(self.grace_ms * MS)", "return int(self.lease_ms * MS)"
             ),
+            Edit("primacy.machines.timing", "return grace_ns >= lease_ns * (1 + DRIFT)", "return True"),
         ),
     ),
     Mutant(
