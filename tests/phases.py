@@ -53,7 +53,12 @@ PHASES = (
     Phase("unit", "house rules, and every module by itself", ("tests/rules", "tests/unit"), _IN_PARALLEL),
     Phase("contract", "one suite for every engine", ("tests/contract",)),
     Phase("sim", "whole clusters in virtual time, with faults", ("tests/sim",), _IN_PARALLEL),
-    Phase("cluster", "real processes, one test at a time", ("tests/cluster",)),
+    Phase(
+        "cluster",
+        "real processes, two files of tests at a time",
+        ("tests/cluster",),
+        (*_IN_PARALLEL, "--dist", "loadfile"),
+    ),
 )
 
 
