@@ -18,10 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 for folder in (ROOT, ROOT / "src"):
     sys.path.insert(0, str(folder))
 
+import click  # noqa: E402
 import msgspec  # noqa: E402
 
 from primacy import config  # noqa: E402
 from primacy.boot import PARAMETERS  # noqa: E402
+from primacy.cli.main import primacy  # noqa: E402
 from primacy.config_plan import AT_ONCE, FUNCTION, ROLLING, TWO_STEPS  # noqa: E402
 from primacy.config_recovery import RECOVERY_FIELDS, Recovery  # noqa: E402
 from primacy.machines import membership as m  # noqa: E402
@@ -39,6 +41,7 @@ _MARK = re.compile(r"<!-- drawn: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTA
 PAGES = (
     "docs/concepts.md",
     "docs/operations.md",
+    "docs/reference/commands.md",
     "docs/reference/configuration.md",
     "docs/reference/events.md",
     "docs/reference/why.md",
@@ -254,6 +257,28 @@ def _type(kind: object) -> str:
     return words.get(first, "a list")
 
 
+def _commands() -> str:
+    """The help of every command, as a terminal of 100 columns shows it."""
+    parts = []
+    context = click.Context(primacy, info_name="primacy", max_content_width=100, terminal_width=100)
+    for name in primacy.list_commands(context):
+        command = primacy.get_command(context, name)
+        assert command is not None, name
+        parts += _help(command, context, name)
+    return "\n".join(parts)
+
+
+def _help(command: click.Command, parent: click.Context, name: str) -> list[str]:
+    context = click.Context(command, info_name=name, parent=parent, max_content_width=100, terminal_width=100)
+    lines = [f"## {context.command_path}", "", _block(command.get_help(context).splitlines()), ""]
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None, inner
+            lines += _help(found, context, inner)
+    return lines
+
+
 def _block(lines: list[str]) -> str:
     return "\n".join(["```text", *lines, "```"])
 
@@ -271,6 +296,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "failures": _failures,
     "recovery": _recovery,
     "settings": _settings,
+    "commands": _commands,
     "details": _details,
 }
 
