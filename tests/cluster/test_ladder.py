@@ -331,3 +331,46 @@ async def test_a_node_is_removed_by_levels_and_deleted_from_the_table(make_live:
 def before_ids(status: dict[str, Any]) -> list[str]:
     """The nodes of a status."""
     return [n["id"] for n in status["nodes"]]
+
+
+LEAVING = [
+    (function, whom, how)
+    for function in ("remove", "shutdown")
+    for whom in ("driver", "subject")
+    for how in ("crash", "power")
+]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("function", "whom", "how"), LEAVING)
+async def test_a_node_that_leaves_while_its_driver_or_itself_dies_is_gone_in_the_end(
+    make_live: MakeLive, function: str, whom: str, how: str
+) -> None:
+    live = make_live(services=stepped([Callback(f, "move", 1) for f in ("remove", "shutdown")]))
+    await live.start()
+    async with live.client() as cluster:
+        before = await live.whole(cluster, members=3)
+        node, since = spare_hands(before), told(live)
+        marked = await cluster.service("stepped").mark(name="before")
+        set_flag(live, "slow", True)
+        asked = asyncio.ensure_future(outcome(cluster, function, node))
+        await moves(live, since, 1)
+        victim = before["master"] if whom == "driver" else node
+        frozen = faults.freeze(live.layout.node(victim)) if how == "power" else []
+        if how == "crash":
+            faults.crash(live.layout.node(victim))
+        set_flag(live, "slow", False)
+        came = await asked
+        if frozen:
+            await asyncio.to_thread(faults.end, frozen)
+        if whom == "driver" and how == "power":
+            live.start_node(victim)
+        print(f"{function}, {how} of the {whom}: {came}")
+        status = await live.whole(cluster)
+        if came == "done" and function == "remove":
+            assert node not in [n["id"] for n in status["nodes"]]
+        elif came == "done" and (whom, how) != ("subject", "crash"):  # its guardian has started it again
+            assert node in out(status)
+        assert whom == "subject" or came == "done", came
+        assert await cluster.service("stepped").mark(name="afterwards") == marked + 1
+        assert json.loads(await intent(live)) is None
