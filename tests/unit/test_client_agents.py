@@ -126,6 +126,19 @@ async def test_an_agent_that_is_frozen_is_not_waited_for(
     assert fake.agents["n1"].requests[-1].verb == verb
 
 
+async def test_a_function_whose_agent_was_lost_may_have_been_carried_out(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    fake.agents["n1"].answers["demote"] = lambda request: None
+    fake.agents["n2"].answers["demote"] = lambda r: Response(r.id, "unavailable", None, ["no master"])
+    asked = asyncio.ensure_future(cluster.control("demote", node="n3", deadline_s=0.8))
+    await until(lambda: fake.agents["n1"].requests, "the master's agent is asked")
+    fake.agents["n1"].die()
+    with pytest.raises(Deadline) as caught:
+        await asked
+    assert caught.value.maybe_applied
+
+
 async def test_a_silent_agent_costs_the_deadline(fake: FakeCluster, cluster: Cluster) -> None:
     fake.agents["n1"].answers["status"] = lambda request: None
     with pytest.raises(Deadline) as caught:

@@ -90,17 +90,17 @@ class Agents:
         """Return the result of an operator's function; any agent passes it on to the one that can do it."""
         if verb in FUNCTIONS:
             arguments = {"operation": os.urandom(8).hex()} | arguments
-        repeatable = verb in READING or "operation" in arguments
-        why, unanswered = "no agent is reachable", False
+        changes = verb not in READING and not arguments.get("dry_run")
+        repeatable = not changes or "operation" in arguments
+        why, silent, lost = "no agent is reachable", False, False
         try:
             async with asyncio.timeout(deadline_s):
-                while repeatable or not unanswered:
+                while repeatable or not lost:
                     if link := self._best_link():
-                        unanswered = True
-                        response = await (self._ask_around if repeatable else self._ask)(
-                            link, verb, arguments
-                        )
-                        unanswered = response is None
+                        silent = True
+                        ask = self._ask_around if repeatable else self._ask
+                        response = await ask(link, verb, arguments)
+                        silent, lost = False, lost or response is None
                         if response is not None and response.kind != "unavailable":
                             return _result(verb, response)
                         if response is not None:
@@ -108,10 +108,10 @@ class Agents:
                     await asyncio.sleep(RETRY_S)
         except TimeoutError:
             pass  # what is known is told below
-        if not unanswered:
+        if not silent and not (changes and lost):
             raise NoPrimary(f"{verb}: not done within {deadline_s:g} s ({why}); try again")
-        told = "" if repeatable else "; it may have been carried out, see `primacy status`"
-        raise Deadline(f"{verb}: the agent that was asked did not answer{told}", maybe_applied=not repeatable)
+        told = "; it may have been carried out, see `primacy status`" if changes else ""
+        raise Deadline(f"{verb}: the agent that was asked did not answer{told}", maybe_applied=changes)
 
     async def events(self, arguments: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Yield the events of one node's agent, those to come included; `StreamClosed` when it is gone."""
