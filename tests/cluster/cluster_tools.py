@@ -26,6 +26,7 @@ from typing import Any
 from primacy.cli import agents
 from primacy.client import CallRecord, Cluster, connect
 from primacy.config import PORTS, Callback, Service, Table
+from primacy.config_recovery import Recovery
 from primacy.errors import CallError
 from primacy.local import bring_up, nodes, ports, table
 from primacy.local.create import create
@@ -35,6 +36,8 @@ from primacy.local.nodes import Started
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = Path(__file__).with_name("cluster_services.py")
+KILLED = Recovery(switchovers=1_000, pause_s=0.1, pause_s_max=0.1)
+"""Hosts are killed again and again here: no service that fails, each death is a hand-over."""
 LIMIT_S = 40.0
 """How long anything may take on a machine that is busy with other things."""
 _AGAIN_S = 0.01
@@ -45,6 +48,7 @@ Event = dict[str, Any]
 
 def logbook(**row: Any) -> dict[str, Service]:
     """Return the services of a cluster that runs `Logbook`."""
+    row = {"recovery": KILLED} | row
     return {"logbook": Service(python=f"{SERVICES.name}:Logbook", path=str(SERVICES.parent), **row)}
 
 

@@ -15,6 +15,7 @@ from primacy.bench import place
 from primacy.bench.writer import SERVICE
 from primacy.client import Cluster, connect
 from primacy.config import Service, Table
+from primacy.config_recovery import Recovery
 from primacy.errors import NoPrimary, PrimacyError
 from primacy.local import bring_up, faults, nodes, ports, table
 from primacy.local.create import create
@@ -28,6 +29,9 @@ TARGET = "primacy.bench.service:Register"
 EMPTY = "primacy.bench.service:Empty"
 EMPTY_LOCAL = "primacy.bench.service:EmptyLocal"
 LOCAL = "local"
+
+KILLED = Recovery(switchovers=1_000, pause_s=0.1, pause_s_max=0.1)
+"""A host that is killed again and again is no service that fails: each death is a hand-over."""
 
 Say = Callable[[str], None]
 
@@ -48,7 +52,7 @@ class Setup:
     def table(self, path: str) -> Table:
         """Return the configuration table; services have their files in `path`."""
         target = EMPTY if self.empty else TARGET
-        services = {SERVICE: Service(python=target, path=path, durability=self.durability)}
+        services = {SERVICE: Service(python=target, path=path, durability=self.durability, recovery=KILLED)}
         if self.empty:
             services[LOCAL] = Service(python=EMPTY_LOCAL, path=path, local=True)
         made = table.generate(self.nodes, self.profile, services)
