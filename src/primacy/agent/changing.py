@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from primacy.agent.node import Node
 
 TICK_S = 0.25
+IDLE_S = 1.0
 ASK_S = 1.0
 YIELD_AGAIN_S = 5.0
 TABLE_BYTES_MAX = 256 * 1024
@@ -55,6 +56,7 @@ class Changing:
         """ask(verb, arguments): have a function of the cluster carried out."""
         self._node, self._ask = node, ask
         self._rolling = Rolling()
+        self._woken = asyncio.Event()
         self._reports: dict[str, Report] = {}
         self._tasks = Tasks(f"the agent of {node.me.node}, following the table")
         self._known = node.table
@@ -73,6 +75,7 @@ class Changing:
         """Take over what can be while this life runs; the rest is reported."""
         node, before = self._node, self._known
         self._known = table
+        self._woken.set()
         steps = [step.brief for step in plan(before, table, frozenset()).steps]
         running = node.table
         kept = {s: row for s, row in running.services.items() if s in table.services}
@@ -111,13 +114,21 @@ class Changing:
 
     async def _follow(self) -> None:
         while True:
-            await asyncio.sleep(TICK_S)
+            await self._pause()
             if self._node.monitor.role != "master":
                 self._reports.clear()
                 self._rolling, self._node.records.change = Rolling(), ""
                 continue
             await self._collect()
             self._act()
+
+    async def _pause(self) -> None:
+        """Wait for the next look: soon while something changes, seldom while nothing does."""
+        idle = self._node.monitor.role != "master" or (self._settled() and not self._node.records.change)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_S if idle else TICK_S):
+                await self._woken.wait()
+        self._woken.clear()
 
     async def _collect(self) -> None:
         """Ask those members whose report is not the last word on the table that stands."""
