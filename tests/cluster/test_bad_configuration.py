@@ -114,8 +114,11 @@ def up_refused(live: Live, expect: list[str], code: int = CONFIGURATION, *, part
 
 
 def is_trace(name: str) -> bool:
-    """Is this file only a trace of an attempt: a log, a lock, what a ledger's readers share?"""
-    return Path(name).name in (
+    """Is this file only a trace of an attempt: a log, a lock, what a ledger's readers share, an empty journal?
+
+    A node that is well may have opened its journals before the other one was found to be wrong.
+    """
+    return "services" in Path(name).parts or Path(name).name in (
         "node.log",
         "events.jsonl",
         "guardian.lock",
