@@ -12,7 +12,8 @@ from primacy.machines.functions import AUTO_NS
 from primacy.machines.membership import NodeEntry, SwapAnswer
 from primacy.machines.peer_wire import Do, FunctionDone
 from primacy.machines.records import Operation, Operations, encode
-from tests.unit.ssc_tools import N2, Rig, record
+from primacy.machines.swap import Outcome, Purpose
+from tests.unit.ssc_tools import N1, N2, Rig, record
 
 
 def master() -> Rig:
@@ -134,6 +135,19 @@ def test_who_is_no_longer_master_drives_nothing() -> None:
     rig.run(3000)
     assert [e for e in rig.effects if isinstance(e, c.TellNode)] == []
     assert rig.operations.current is not None
+
+
+def test_who_is_master_again_begins_with_what_the_ledger_says() -> None:
+    rig = master()
+    rig.ask("demote", node="n1")
+    rig.become("vice", "switchover", record(2, N2, N1, ready=True, appointment=3), clean=True)
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.DONE))
+    rig.cmm(m.Served(2))
+    rig.run(50)
+    rig.become("master", "failover", record(3, N1, appointment=4))
+    rig.run(50)
+    [ended] = rig.operations.ended  # it would have to switch over again, and there is nobody
+    assert (ended.id, ended.outcome) == ("op-1", "refused")
 
 
 def test_a_spare_is_promoted_when_nobody_else_could_be_vice() -> None:

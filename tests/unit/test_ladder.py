@@ -181,6 +181,15 @@ def test_the_same_operation_is_run_once_and_told_again() -> None:
     assert names(rig).count("promote") == 1
 
 
+def test_a_refusal_is_told_again_and_not_asked_for_again() -> None:
+    rig = node()
+    rig.fail = {"demote": "not now"}
+    do(rig, "demote")
+    do(rig, "demote")
+    assert [d.outcome for d in told(rig)] == ["refused", "refused"]
+    assert names(rig).count("demote") == 1
+
+
 def test_another_operation_meanwhile_is_told_so() -> None:
     rig = node()
     rig.hold = {"demote"}

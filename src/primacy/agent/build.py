@@ -6,7 +6,7 @@ from pathlib import Path
 
 from primacy.boot import Boot
 from primacy.config import Service, Table
-from primacy.machines.coordination import Facts, ServiceEntry
+from primacy.machines.coordination import Facts, ServiceEntry, facts_from
 from primacy.machines.coordinator import Coordinator
 from primacy.machines.host_wire import Callback, Open
 from primacy.machines.ids import Member
@@ -59,18 +59,13 @@ def coordinator(
 
 def facts(monitor: Monitor, members: tuple[str, ...], entries: tuple[NodeEntry, ...], now_ns: int) -> Facts:
     """Return what the monitor knows now: the inputs of all preconditions."""
-    record = monitor.record
-    vice = record.vice if record is not None else None
-    return Facts(
-        role=monitor.role,
-        term=monitor.term,
-        master=record.master.node if record is not None else "",
-        vice=vice.node if vice is not None else "",
-        vice_ready=vice is not None and vice.ready,
+    return facts_from(
+        monitor.record,
+        monitor.role,
+        members,
+        entries,
         lease_held=monitor.master.lease.held(now_ns),
         swap_open=monitor.swap is not None,
-        members=members,
-        nodes=entries,
     )
 
 

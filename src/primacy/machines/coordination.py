@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from primacy.machines import host_wire, membership, peer_wire
 from primacy.machines.events import Event
+from primacy.machines.records import Mastership
 from primacy.machines.rungs import UNLIMITED, Limits
 
 
@@ -122,6 +123,30 @@ class Facts(Struct, frozen=True):
     def available(self) -> tuple[str, ...]:
         """The eligible nodes that are not kept back."""
         return tuple(n.id for n in self.nodes if n.may_lead)
+
+
+def facts_from(
+    record: Mastership | None,
+    role: str,
+    members: tuple[str, ...],
+    nodes: tuple[membership.NodeEntry, ...],
+    *,
+    lease_held: bool,
+    swap_open: bool,
+) -> Facts:
+    """Return the facts that follow from the known record, beside what only the monitor knows."""
+    vice = record.vice if record is not None else None
+    return Facts(
+        role=role,
+        term=record.term if record is not None else 0,
+        master=record.master.node if record is not None else "",
+        vice=vice.node if vice is not None else "",
+        vice_ready=vice is not None and vice.ready,
+        lease_held=lease_held,
+        swap_open=swap_open,
+        members=members,
+        nodes=nodes,
+    )
 
 
 class Asked(Input, frozen=True, kw_only=True):

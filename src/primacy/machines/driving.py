@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from primacy.machines import membership, peer_wire
-from primacy.machines.coordination import EditTable, Facts, TellNode
+from primacy.machines.coordination import EditTable, Facts, TellNode, facts_from
 from primacy.machines.ids import SECOND
 from primacy.machines.peer_wire import FunctionDone
 from primacy.machines.preconditions import Situation, reasons_against
@@ -262,16 +262,4 @@ def then_of(operation: Operation) -> peer_wire.Then:
 
 def facts_of(ssc: Coordinator) -> Facts:
     """The facts that the coordinator itself knows; the monitor decides the rest when the swap is sent."""
-    record = ssc.record
-    vice = record.vice if record is not None else None
-    return Facts(
-        role=ssc.role,
-        term=ssc.term,
-        master=record.master.node if record is not None else "",
-        vice=vice.node if vice is not None else "",
-        vice_ready=vice is not None and vice.ready,
-        lease_held=True,
-        swap_open=False,
-        members=ssc.members,
-        nodes=ssc.nodes,
-    )
+    return facts_from(ssc.record, ssc.role, ssc.members, ssc.nodes, lease_held=True, swap_open=False)
