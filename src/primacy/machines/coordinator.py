@@ -26,6 +26,7 @@ from primacy.machines.coordination import (
     RecordChanged,
     ServiceEntry,
     ServicesGone,
+    SettingsChanged,
     Started,
     Terminate,
     Tick,
@@ -130,6 +131,9 @@ class Coordinator:
             case ServicesGone(services=services):
                 self.retiring.begin(services)
                 self._all_joined()
+            case SettingsChanged(addresses=addresses, auto_promote=auto_promote):
+                self.addresses.update(addresses)
+                self.functions.auto_promote = auto_promote
             case Started() | Tick():
                 pass
         self._settle()

@@ -16,6 +16,7 @@ from primacy.machines.events_node import (
     LedgerChanged,
     NodeStarted,
     NodeStopped,
+    RecordEnded,
     RestartAsked,
     SchedulingGap,
     TableTaken,
@@ -331,7 +332,7 @@ Event = (
     MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
     | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | RecoveryStep | InService
-    | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | Decided
+    | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | RecordEnded | Decided
     | TableTaken | RestartAsked | MasterForced | ClaimHeld | MaintenanceBegan | MaintenanceEndsSoon | MaintenanceEnded
 )  # fmt: skip
 
