@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from primacy import machines
+from primacy import __version__, machines
+
+VERSION = __version__
 
 
 def digest() -> str:

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import msgspec
 
-from primacy import __version__, source
+from primacy import source
 from primacy.boot import Boot
 from primacy.machines import membership, recorded
 from primacy.machines.beginning import Beginning
@@ -203,7 +203,7 @@ class _Writer:
     def _head(self) -> Head:
         return Head(
             format=recorded.FORMAT,
-            version=__version__,
+            version=source.VERSION,
             code=self._code,
             part=self._part,
             first=self._first,

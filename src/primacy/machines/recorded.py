@@ -84,7 +84,11 @@ _inputs: dict[int, msgspec.msgpack.Decoder[Any]] = {
     Kind.MONITOR: msgspec.msgpack.Decoder(MonitorInput),
     Kind.COORDINATOR: msgspec.msgpack.Decoder(CoordinatorInput),
 }
-_orders = msgspec.msgpack.Decoder(membership.Effect)
+_NOT_FEED = Union[tuple(k for k in coordination.Order.__subclasses__() if k is not coordination.Feed)]  # type: ignore[valid-type]  # noqa: UP007
+_effects: dict[int, msgspec.msgpack.Decoder[Any]] = {
+    Kind.MONITOR: msgspec.msgpack.Decoder(membership.Effect),
+    Kind.COORDINATOR: msgspec.msgpack.Decoder(_NOT_FEED),
+}
 _plain = msgspec.msgpack.Decoder()
 
 
@@ -177,11 +181,13 @@ def decode_input(entry: Entry) -> membership.Input | coordination.Input:
     return found
 
 
-def decode_order(effect: msgspec.Raw) -> membership.Effect:
-    """Return an effect of the monitor; WireError when this version knows no such effect."""
+def decode_effect(kind: int, effect: msgspec.Raw) -> membership.Effect | coordination.Effect | None:
+    """Return an effect; None for a `Feed`, which is an input too; WireError when this version knows no such effect."""
     try:
-        found: membership.Effect = _orders.decode(effect)
-    except (ValueError, RecursionError, ConfigError) as error:
+        found: membership.Effect | coordination.Effect | None = _effects[kind].decode(effect)
+    except (ValueError, RecursionError, ConfigError, KeyError) as error:
+        if shown(effect).startswith("Feed("):
+            return None
         raise WireError(f"effect {shown(effect)} cannot be read: {error}") from error
     return found
 
@@ -205,6 +211,14 @@ def shown(encoded: bytes | msgspec.Raw) -> str:
     names = [*_NAMES.get(plain[0], ()), *(f"field {n}" for n in range(len(plain)))]
     fields = ", ".join(f"{name}={_inner(value)}" for name, value in zip(names, plain[1:], strict=False))
     return f"{plain[0]}({fields})"
+
+
+def text(encoded: msgspec.Raw) -> str:
+    """Return the words of an entry that has no input or effect."""
+    try:
+        return str(_plain.decode(encoded))
+    except (ValueError, RecursionError):
+        return "what cannot be read"
 
 
 def _inner(value: Any) -> str:
