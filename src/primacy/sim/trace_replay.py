@@ -70,8 +70,8 @@ class Replay:
         self.last_ns = 0
         self.known_code = bool(life.head.code) and life.head.code == source.digest()
         self._machines: dict[int, Monitor | Coordinator] = {}
-        self._told: deque[Any] = deque()  # of the monitor, to be given to the coordinator
-        self._fed: deque[Any] = deque()
+        self._told: deque[tuple[int, Any]] = deque()  # when, what: of the monitor, for the coordinator
+        self._fed: deque[tuple[int, Any]] = deque()  # of the coordinator, for the monitor
         try:
             beginning = recorded.decode_beginning(life.head.beginning)
         except WireError as error:
@@ -108,6 +108,11 @@ class Replay:
                 self.unread = f"input {entry.number}: {error}"
                 return
             yield Step(self.life, entry, given, effects)
+        for at_ns, said in [*list(self._told)[:1], *list(self._fed)[:1]]:
+            if self._machines and at_ns + SECOND < self.last_ns:
+                self._wrong(
+                    f"{recorded.shown(recorded.encode(said))} was said, but never given to the other machine"
+                )
 
     def _recorded(self, entry: Entry) -> Effects:
         found = [recorded.decode_effect(entry.kind, effect) for effect in entry.effects]
@@ -131,22 +136,18 @@ class Replay:
             return None
         self.same += 1
         if entry.kind == Kind.MONITOR:
-            self._told += [effect for effect in effects if not isinstance(effect, _DRIVERS)]
+            self._told += [(given.now_ns, e) for e in effects if not isinstance(e, _DRIVERS)]
         else:
-            self._fed += [effect.input for effect in effects if isinstance(effect, coordination.Feed)]
+            self._fed += [(given.now_ns, e.input) for e in effects if isinstance(e, coordination.Feed)]
         return effects
 
     def _between(self, entry: Entry, given: Any) -> None:
         """What one machine has said to the other arrives, in order."""
         if isinstance(given, coordination.Membership):
-            said = self._told.popleft() if self._told else None
+            said = self._told.popleft()[1] if self._told else None
             given = given.effect
         elif isinstance(given, _FED):
-            said = self._fed.popleft() if self._fed else None
-        elif isinstance(given, membership.Maintenance) or not isinstance(given, membership.Input):
-            return
-        elif self._fed and self._fed[0] == given:
-            said = self._fed.popleft()
+            said = self._fed.popleft()[1] if self._fed else None
         else:
             return
         if said != given:
