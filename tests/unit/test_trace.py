@@ -138,6 +138,14 @@ def test_files_of_one_life_are_read_in_their_order(tmp_path: Path, lone: Lone) -
     assert "file 1 of its record is missing" in report.lives[0].ends
 
 
+def test_a_file_that_was_only_just_begun_holds_nothing(tmp_path: Path, lone: Lone) -> None:
+    write(tmp_path / "n1.record", head(lone.beginning), lone.rows)
+    (tmp_path / "n2.record").write_bytes(recorded.MAGIC[:5])
+    (tmp_path / "n3.record").touch()
+    report = trace.check([tmp_path])
+    assert (report.status, len(report.lives)) == (trace.HOLDS, 1)
+
+
 def test_a_step_that_broke_off_is_told(tmp_path: Path, lone: Lone) -> None:
     exited = c.HostExited(now_ns=lone.now_ns, service="no service", reason="x")
     rows = [*lone.rows, (Kind.BROKEN, exited, ["KeyError: 'no service'"])]

@@ -30,7 +30,7 @@ from primacy.machines.events_node import RecordEnded
 from primacy.machines.recorded import Head, Kind
 
 QUEUE_BYTES_MAX = 8 << 20
-FILE_BYTES_MAX = 16 << 20
+FILE_BYTES = 16 << 20
 BLOCK_BYTES = 1 << 20
 GATHER_S = 0.005  # the thread lets inputs gather for so long, that it does not run for each of them
 Effects = TypeVar("Effects", bound=Iterable[msgspec.Struct])
@@ -57,11 +57,17 @@ class Recorder:
         """Whether it records now."""
         return self._writer is not None
 
-    def open(self, directory: Path, beginning: Beginning, bytes_max: int) -> None:
-        """Begin a record in this directory, and keep at most so many bytes of this node there."""
+    def open(
+        self,
+        directory: Path,
+        beginning: Beginning,
+        bytes_max: int,
+        file_bytes: int = FILE_BYTES,
+    ) -> None:
+        """Begin a record in this directory; keep at most so many bytes of this node there, in files of a size."""
         loop = asyncio.get_running_loop()
         self._writer = _Writer(
-            directory, beginning, bytes_max, lambda why: _call_in(loop, lambda: self._end(why))
+            directory, beginning, bytes_max, file_bytes, lambda why: _call_in(loop, lambda: self._end(why))
         )
 
     def kept(self, item: msgspec.Struct, effects: Effects) -> Effects:
@@ -111,9 +117,15 @@ class _Writer:
     """
 
     def __init__(
-        self, directory: Path, beginning: Beginning, bytes_max: int, failed: Callable[[str], None]
+        self,
+        directory: Path,
+        beginning: Beginning,
+        bytes_max: int,
+        file_bytes: int,
+        failed: Callable[[str], None],
     ) -> None:
-        self._directory, self._beginning, self._bytes_max = directory, beginning, bytes_max
+        self._directory, self._beginning = directory, beginning
+        self._bytes_max, self._file_bytes = bytes_max, file_bytes
         self._failed = failed
         self._waiting: deque[bytes] = deque()
         self._put_bytes = self._taken_bytes = 0
@@ -181,7 +193,7 @@ class _Writer:
         return entries
 
     def _write(self, entries: list[bytes]) -> None:
-        if self._fd < 0 or self._written > FILE_BYTES_MAX:
+        if self._fd < 0 or self._written >= self._file_bytes:
             self._next_file()
         self._first += len(entries)
         self._out(recorded.block(recorded.joined(entries)))
@@ -219,7 +231,7 @@ class _Writer:
         node = self._beginning.me.node
         found = sorted(self._directory.glob(f"{node}-*{recorded.SUFFIX}"))
         sizes = [(path, path.stat().st_size) for path in found if path.name.rsplit("-", 3)[0] == node]
-        total = sum(size for _, size in sizes) + FILE_BYTES_MAX
+        total = sum(size for _, size in sizes) + self._file_bytes
         for path, size in sizes:
             if total <= self._bytes_max:
                 break

@@ -131,6 +131,13 @@ def contents(data: bytes) -> Contents:
     return Contents(head, [entry for each in payloads[1:] for entry in _divided(each)], trouble, torn)
 
 
+def headless(data: bytes) -> bool:
+    """Whether a file was cut short before its head was whole: its writer was killed as it began, nothing is lost."""
+    rest = data[len(MAGIC) :]
+    length = int.from_bytes(rest[:_LENGTH_BYTES], "big")
+    return MAGIC.startswith(data[: len(MAGIC)]) and len(rest) < _HEAD_BYTES + min(length, _BLOCK_BYTES_MAX)
+
+
 def _payloads(data: bytes) -> tuple[list[bytes], str, bool]:
     found: list[bytes] = []
     at = len(MAGIC)

@@ -77,12 +77,18 @@ class Life:
 
 
 def lives(paths: Iterable[Path]) -> list[Life]:
-    """Return the lives that these files and directories hold, the oldest first; ConfigError: one cannot be read."""
+    """Return the lives that these files and directories hold, the oldest first; ConfigError: one cannot be read.
+
+    A file that its agent had only just begun when it was killed holds nothing, and is passed over.
+    """
     found: dict[tuple[str, str], Life] = {}
     for path in _files(paths):
         try:
             with path.open("rb") as file:
-                head = recorded.contents(file.read(_PREFIX_BYTES)).head
+                data = file.read(_PREFIX_BYTES)
+            if recorded.headless(data):
+                continue
+            head = recorded.contents(data).head
         except (OSError, WireError) as error:
             want = "want a file that an agent with the boot parameter `record` has written"
             raise ConfigError(str(path), str(error), want) from error
