@@ -25,7 +25,9 @@ from primacy.machines.control_wire import EventPushed, Request, Response, Topolo
 
 READING = frozenset({"ping", "status", "config", "subscribe", "events", "sequence"})
 """Verbs that change nothing and may be asked again."""
-FUNCTIONS = frozenset({"switchover", "qualify", "promote", "demote", "disqualify", "remove", "shutdown"})
+FUNCTIONS = frozenset(
+    {"switchover", "qualify", "promote", "demote", "disqualify", "remove", "shutdown", "configure"}
+)
 """Verbs that carry the id of their request: asked again they are the same request, and are told its outcome."""
 RETRY_S = 0.1
 SILENT_S = 1.0
