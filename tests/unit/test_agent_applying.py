@@ -141,7 +141,8 @@ async def test_a_change_that_a_dead_master_left_behind_is_finished(site: Site) -
         table, nodes=table.nodes | {"n1": msgspec.structs.replace(table.nodes["n1"], priority=9)}
     )
     steps = (ChangeStep("table", "the table is written"), ChangeStep("follow", "every node takes it over"))
-    left = Change("left", "a test", "somebody", 1, 1, 1, steps, config.encode(table).decode())
+    _, (entry,) = await MemoryLedger(site.store).read("config")
+    left = Change("left", "a test", "somebody", 1, 1, entry.revision, steps, config.encode(table).decode())
     await MemoryLedger(site.store).swap(CHANGE, change_record.encode(Changes(left)), 0)
     await site.serve()
     await until(lambda: _changes(site).current is None, "it has ended")
