@@ -168,18 +168,23 @@ def _nodes(stands: Table, wanted: Table, members: frozenset[str]) -> list[Step]:
             absent = node not in members
             steps.append(Step(f"node {node}", "removed", FUNCTION, "", "remove", node, first=absent))
         elif old is not None:
-            steps += _altered(node, old, new)
+            steps += _altered(node, old, new, node in members)
     return steps
 
 
-def _altered(node: str, old: Node, new: Node) -> list[Step]:
+def _altered(node: str, old: Node, new: Node, runs: bool) -> list[Step]:
     steps = []
     if old.priority != new.priority:
         detail = f"priority {old.priority} becomes {new.priority}"
         steps.append(Step(f"node {node}", "altered", AT_ONCE, detail))
     if (old.links, old.port) != (new.links, new.port):
         detail = f"links {_where(old)} become {_where(new)}"
-        steps.append(Step(f"node {node}", "altered", MOVING, detail, node=node))
+        if runs:
+            steps.append(Step(f"node {node}", "altered", MOVING, detail, node=node))
+        else:
+            steps.append(
+                Step(f"node {node}", "altered", AT_ONCE, f"{detail}; it begins there at its next start")
+            )
     if old.eligible != new.eligible:
         function = "qualify" if new.eligible else "disqualify"
         detail = "eligible" if new.eligible else "no longer eligible"

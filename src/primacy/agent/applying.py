@@ -266,7 +266,6 @@ class Applier:
         return {
             "revision": records.table_revision,
             "table": msgspec.to_builtins(as_recorded(records.table, records.entries)),
-            "members": list(self._node.members),
             "change": self.progress(),
             "asked": msgspec.to_builtins(msgspec.structs.replace(current, table="")) if current else None,
         }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import re
 import ssl
@@ -27,6 +28,7 @@ from primacy.machines.peer_wire import Ask, Greeting, Progress, Tell, ToCoordina
 
 REDIAL_S = 0.1
 LINKS_MAX = 8  # of a stream
+PORT_MAX = 65_535
 PART_S = 0.5
 INCARNATION = re.compile("[0-9a-f]{32}")
 
@@ -69,7 +71,7 @@ class PeerStreams:
         answer: Callable[[str, str, dict[str, Any]], Awaitable[tuple[str, Any, list[str]]]],
         own: Sequence[Address] = (),
     ) -> None:
-        self._me, self._own, self._tls = me, list(own), tls
+        self._me, self.own, self._tls = me, list(own), tls
         self._on_keys, self._on_message, self._answer = on_keys, on_message, answer
         self._peers: dict[str, _Peer] = {}
         self._asked: dict[int, asyncio.Future[Tell]] = {}
@@ -205,7 +207,7 @@ class PeerStreams:
             self._dial(self._peers[node])
 
     def _greeting(self, to: str, key: bytes) -> Greeting:
-        return Greeting(self._me.node, self._me.incarnation, to, key, WIRE_MIN, WIRE_MAX, self._own)
+        return Greeting(self._me.node, self._me.incarnation, to, key, WIRE_MIN, WIRE_MAX, self.own)
 
     def _send(self, peer: _Peer, frame: bytes) -> None:
         if peer.stream is not None and peer.stream.closed is None:
@@ -242,7 +244,7 @@ class PeerStreams:
         if not INCARNATION.fullmatch(greeting.incarnation):
             return
         peer.incarnation = greeting.incarnation
-        peer.told = [(address, port) for address, port in greeting.at][:LINKS_MAX]
+        peer.told = _addresses(greeting.at)
         if self._me.node < peer.node and peer.told == peer.addresses and peer.dialed != peer.places:
             self._dial(peer)  # it has moved: nobody is at its former place any more
             return
@@ -269,3 +271,14 @@ class PeerStreams:
             self._send(peer, peer_wire.encode(Tell(ask.id, "failed", None, [why])))
 
         self._tasks.start(work(), failed)
+
+
+def _addresses(told: list[tuple[str, int]]) -> list[Address]:
+    """Return where a life says that it listens; nothing when that is no place: nobody here ever asks for a name."""
+    try:
+        for address, _ in told:
+            ipaddress.ip_address(address)
+    except ValueError:
+        return []
+    right = len(told) <= LINKS_MAX and all(0 <= port <= PORT_MAX for _, port in told)
+    return [(address, port) for address, port in told] if right else []
