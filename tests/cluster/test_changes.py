@@ -23,7 +23,7 @@ import msgspec
 import pytest
 
 from primacy.cli import changing
-from primacy.config import PORTS, Table
+from primacy.config import PORTS, Service, Table
 from primacy.local import ports
 from primacy.local.processes import agent_of
 from primacy.local.table import to_toml
@@ -261,6 +261,54 @@ async def test_a_second_apply_is_refused_by_name_and_interrupting_the_first_stop
     assert "goes on by itself: `primacy config show` tells how far it is" in rest
     assert (await _ended(live, over + 2))["outcome"] == "done"
     await _whole(live)
+
+
+BROKEN = """
+import msgspec
+import primacy
+
+
+class State(msgspec.Struct):
+    number: int = 0
+
+
+class Broken(primacy.Service[State]):
+    \"\"\"It can be imported, and never be initialized.\"\"\"
+
+    @primacy.on("initialize", level=1, timeout=5)
+    async def never(self, ctx: object) -> None:
+        raise primacy.Refused(["the licence is missing"])
+"""
+
+
+@pytest.mark.timeout(120)
+async def test_a_change_that_is_stuck_stops_there_and_another_one_takes_its_place(
+    live: Live, tmp_path: Path
+) -> None:
+    """New code that fails at the first node that runs it: the others go on as they were, until the operator decides."""
+    before = await _whole(live)
+    former = await _file(live, tmp_path / "former.toml", lambda table: table)
+    (tmp_path / "broken.py").write_text(BROKEN)
+    row = Service(python="broken.py:Broken", path=str(tmp_path))
+
+    def broken(table: Table) -> Table:
+        return msgspec.structs.replace(table, services=table.services | {"broken": row})
+
+    async with _writing(live, 35, OUTAGE_MS_MAX):
+        words = _words(live, await _file(live, tmp_path / "t.toml", broken), "--json", "--no-wait")
+        assert (await asyncio.to_thread(run_cli, *words)).returncode == 0
+        async with live.client() as cluster:
+            stuck = await live.status(
+                cluster, lambda s: "initializes its servers" in s["change"], "it is stuck"
+            )
+        assert stuck["master"] == before["master"]
+        assert stuck["in_service"]
+        told = await _apply(live, former, "--replace", "--reason", "back")
+        after = await _whole(live)
+    assert [s["name"] for s in after["services"]] == [s["name"] for s in before["services"]]
+    assert after["term"] == before["term"], "nobody was without service for it"
+    (replaced,) = live.of_kind("ChangeEnded", outcome="replaced")
+    assert replaced["reasons"] == [f"change {told['change']}, asked for by admin (back) took its place"]
 
 
 STEPS = ("ChangeBegan 1", "ChangeStepEnded 1", "ChangeStepEnded 2", "ChangeStepEnded 3")
