@@ -7,6 +7,7 @@ addresses are ends of one network is looked up in the table in force, which both
 
     a node is never out of reach   for any other node there is a link that both have afterwards, and whose address the
                                    node has already now
+    no link changes its network    two addresses that are ends of one link stay so, and two that are not never become it
     no two nodes at one place      a node never takes a port block that another one still has
 
 Pure.
@@ -57,6 +58,18 @@ def against(stands: Table, wanted: Table, members: frozenset[str]) -> list[str]:
                 "by one table, and take the old one out by another"
             )
     for node in moved(stands, wanted):
+        torn = [
+            other
+            for other in sorted(stands.nodes.keys() & wanted.nodes.keys() - {node})
+            if members
+            and _torn(stands.nodes[node], wanted.nodes[node], stands.nodes[other], wanted.nodes[other])
+        ]
+        if torn:
+            reasons.append(
+                f"nodes.{node}.links: a link is known by its place in the row, and what is one link of {node} and "
+                f"{', '.join(torn)} now would be two afterwards: alter the rows of all nodes in the same way"
+            )
+    for node in moved(stands, wanted):
         for other, row in sorted(stands.nodes.items()):
             if other != node and other in members and _overlap(wanted.nodes[node], row):
                 reasons.append(
@@ -73,6 +86,19 @@ def _place(row: Node) -> tuple[list[str], int]:
 def _within_reach(old: Node, new: Node, other: Node) -> bool:
     """Whether another node that has moved already still reaches the life of this node that has not."""
     return any(address in old.links for address in new.links[: len(other.links)])
+
+
+def _torn(old: Node, new: Node, other_old: Node, other_new: Node) -> bool:
+    """Whether addresses that both nodes keep are ends of one link only before, or only afterwards."""
+    for link, address in enumerate(old.links):
+        if address not in new.links:
+            continue
+        for place, theirs in enumerate(other_old.links):
+            if theirs in other_new.links:
+                after = new.links.index(address) == other_new.links.index(theirs)
+                if (link == place) != after:
+                    return True
+    return False
 
 
 def _overlap(one: Node, other: Node) -> bool:

@@ -327,7 +327,7 @@ async def _killed(live: Live, tmp_path: Path, who: str, moment: str) -> None:
     status = await _whole(live)
     table = await _table(live)
     spare, gone = ("n4", "n3") if table.nodes["n3"].eligible else ("n3", "n4")
-    links = ["127.0.0.2"] if len(table.nodes["n2"].links) > 1 else ["127.0.0.1", "127.0.0.2"]
+    links = ["127.0.0.1"] if len(table.nodes["n2"].links) > 1 else ["127.0.0.1", "127.0.0.2"]
     alter = _both(
         _patience(2.0 + random.random()),
         _nodes(**{spare: {"eligible": True}, gone: {"eligible": False}, "n2": {"links": links}}),

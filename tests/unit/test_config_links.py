@@ -69,10 +69,23 @@ def test_a_node_that_would_be_out_of_reach_does_not_move(before: str, after: str
     """The other one has one link; (A, B) -> (C, A) keeps an address, but not in a network that both have."""
     stands = Table(nodes={"n1": _row(HERE, before), "n2": Node(links=["10.9.0.2"])})
     wanted = Table(nodes={"n1": _row(HERE, after), "n2": Node(links=["10.9.0.2"])})
-    (reason,) = against(stands, wanted, frozenset({"n1", "n2"}))
-    assert "no link to n2 would last" in reason
+    reasons = against(stands, wanted, frozenset({"n1", "n2"}))
+    assert "no link to n2 would last" in reasons[0]
     assert against(stands, wanted, frozenset({"n2"})) == [], "it does not run: it begins there"
     assert moved(stands, wanted) == ["n1"]
+
+
+TORN = [("AB", "B", "AB"), ("AB", "B", "A"), ("AB", "BA", "AB"), ("ABC", "AC", "ABC"), ("AB", "CB", "BC")]
+
+
+@pytest.mark.parametrize(("before", "mine", "theirs"), TORN)
+def test_a_link_does_not_change_its_network(before: str, mine: str, theirs: str) -> None:
+    """The first link goes at one node and stays at the other: what is left would be at different places."""
+    stands = Table(nodes={"n1": _row(HERE, before), "n2": _row(THERE, before)})
+    wanted = Table(nodes={"n1": _row(HERE, mine), "n2": _row(THERE, theirs)})
+    reasons = against(stands, wanted, frozenset({"n1", "n2"}))
+    assert [r for r in reasons if r.startswith("nodes.n1.links: a link is known by its place")], reasons
+    assert against(stands, wanted, frozenset()) == []
 
 
 def test_nobody_takes_the_place_of_another_one_that_runs() -> None:
