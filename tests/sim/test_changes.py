@@ -117,6 +117,21 @@ def test_it_goes_on_when_somebody_dies_while_a_node_restarts(number: int, who: s
     assert _after(world, dead).outcome == "done"
 
 
+@pytest.mark.parametrize("step", range(len(STEPS)))
+def test_it_goes_on_when_all_nodes_have_lost_their_power(step: int) -> None:
+    dead: list[Node] = []
+
+    def strike(changes: Changes) -> None:
+        if not dead and changes.current is not None and changes.current.index == step:
+            dead.extend(n for n in world.nodes.values() if n.alive)
+            for node in dead:
+                world.power(node)
+
+    world = ChangingWorld(ENTRIES, strike)
+    _begin(world, formed(world))
+    assert _after(world, dead).outcome in (("done", "failed") if step == 1 else ("done",))
+
+
 def _kill(world: ChangingWorld, dead: list[Node], who: str, how: str) -> None:
     """Let a node die: the master, the vice, or the one with this id."""
     master = next((n for n in world.nodes.values() if n.alive and n.monitor.role == "master"), None)

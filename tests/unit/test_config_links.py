@@ -74,7 +74,14 @@ def test_a_node_that_would_be_out_of_reach_does_not_move(before: str, after: str
     assert moved(stands, wanted) == ["n1"]
 
 
-TORN = [("AB", "B", "AB"), ("AB", "B", "A"), ("AB", "BA", "AB"), ("ABC", "AC", "ABC"), ("AB", "CB", "BC"), ("AB", "CA", "AB")]
+TORN = [
+    ("AB", "B", "AB"),
+    ("AB", "B", "A"),
+    ("AB", "BA", "AB"),
+    ("ABC", "AC", "ABC"),
+    ("AB", "CB", "BC"),
+    ("AB", "CA", "AB"),
+]
 
 
 @pytest.mark.parametrize(("before", "mine", "theirs"), TORN)
