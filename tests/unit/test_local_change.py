@@ -140,6 +140,9 @@ def test_a_new_node_gets_its_directory_once(layout: Layout) -> None:
     change.prepare_node(layout, more, "n3")
     assert sorted(p.name for p in layout.node("n3").iterdir()) == [
         "authority.pem",
+        "client-local-n3.key",
+        "client-local-n3.pem",
+        "client.json",
         "node-n3.key",
         "node-n3.pem",
         "node.toml",

@@ -19,7 +19,7 @@ from primacy.config import Table
 from primacy.config_plan import Plan, as_recorded, plan
 from primacy.errors import ConfigError, Conflict, Refused
 from primacy.ledger import open_ledger
-from primacy.local.create import boot_file, endpoints, links_of, replace
+from primacy.local.create import boot_file, endpoints, links_of, replace, write_client
 from primacy.local.layout import Layout
 from primacy.local.table import to_toml
 from primacy.machines import change_record
@@ -156,14 +156,17 @@ def _relink(layout: Layout, table: Table, node: str) -> None:
 
 
 def prepare_node(layout: Layout, table: Table, node: str) -> None:
-    """Make the directory of a new node with its certificate and boot file; ConfigError when it is there already."""
+    """Make the directory of a new node with its certificates and files; ConfigError when it is there already."""
     directory = layout.node(node)
     if directory.exists():
         want = "another id, or move the directory of the former node away"
         raise ConfigError(str(directory), "the directory of a node", want)
     try:
-        Authority.load(layout.authority).issue_node(directory, node)
+        authority = Authority.load(layout.authority)
+        authority.issue_node(directory, node)
         boot_file(directory, layout, table, node)
+        cluster = msgspec.json.decode(layout.client_file.read_bytes())["cluster"]
+        write_client(directory, authority.issue_client(directory, f"local-{node}"), table, cluster)
     except BaseException:
         forget_node(layout, node)
         raise
