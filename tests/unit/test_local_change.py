@@ -99,9 +99,21 @@ def test_while_nodes_move_clients_that_begin_find_them_at_either_place(layout: L
     for file in (layout.client_file, layout.node("n1") / "client.json"):
         found = msgspec.json.decode(file.read_bytes())["endpoints"]
         assert found == [["127.0.0.1:7300"], ["127.0.0.1:7332"], ["127.0.0.1:7600"]]
+    (layout.node("n2") / "node.toml").write_text('links = ["127.0.0.1:7999"]\n')
+    before = layout.table.read_bytes()
     asyncio.run(change.refresh(layout))
     found = msgspec.json.decode(layout.client_file.read_bytes())["endpoints"]
     assert found == [["127.0.0.1:7300"], ["127.0.0.1:7332"]], "as the ledger says"
+    assert (layout.node("n2") / "node.toml").read_text() == 'links = ["127.0.0.1:7332"]\n'
+    assert layout.table.read_bytes() == before
+
+
+def test_what_another_clusters_ledger_says_is_not_followed(layout: Layout) -> None:
+    client = msgspec.json.decode(layout.client_file.read_bytes()) | {"cluster": "another"}
+    layout.client_file.write_bytes(msgspec.json.encode(client))
+    (layout.node("n2") / "node.toml").write_text('links = ["127.0.0.1:7999"]\n')
+    asyncio.run(change.refresh(layout))
+    assert (layout.node("n2") / "node.toml").read_text() == 'links = ["127.0.0.1:7999"]\n'
 
 
 def test_a_change_that_is_in_progress_is_not_overrun(layout: Layout) -> None:

@@ -17,7 +17,7 @@ from primacy import config
 from primacy.cgtp.authority import Authority
 from primacy.config import Table
 from primacy.config_plan import Plan, as_recorded, plan
-from primacy.errors import ConfigError, Conflict, Refused
+from primacy.errors import ConfigError, Conflict, LedgerError, Refused
 from primacy.ledger import open_ledger
 from primacy.local.create import boot_file, endpoints, links_of, replace, write_client
 from primacy.local.layout import Layout
@@ -30,9 +30,9 @@ from primacy.machines.records import NODES, decode_node
 KEY = "config"
 
 
-async def stands(layout: Layout) -> tuple[int, Table]:
-    """Return revision and table in the ledger; `eligible` of each node as its record says."""
-    ledger = await open_ledger(layout.ledger_url, None)
+async def stands(layout: Layout, cluster: str | None = None) -> tuple[int, Table]:
+    """Return revision and table in the ledger; `eligible` of each node as its record says. cluster: whose it is."""
+    ledger = await open_ledger(layout.ledger_url, cluster)
     try:
         _, entries = await ledger.read("")
     finally:
@@ -114,8 +114,18 @@ def overtaken(revision: int, stands: int | None) -> str:
 
 
 async def refresh(layout: Layout) -> None:
-    """Bring the files beside the ledger up to date: nodes may have moved while nobody watched."""
-    follow(layout, (await stands(layout))[1])
+    """Nodes may have moved while nobody watched: set their boot files and the clients' addresses right, nothing else.
+
+    Whatever is wrong with the ledger is left to the nodes, who refuse it by name.
+    """
+    try:
+        cluster = msgspec.json.decode(layout.client_file.read_bytes())["cluster"]
+        _, table = await stands(layout, cluster)
+    except (OSError, ValueError, KeyError, ConfigError, LedgerError):
+        return
+    moved = [node for node in layout.nodes() if node in table.nodes and _relink(layout, table, node)]
+    if moved:
+        _write_endpoints(layout, endpoints(table))
 
 
 def follow(layout: Layout, table: Table) -> None:
@@ -145,14 +155,16 @@ def _write_endpoints(layout: Layout, found: list[list[str]]) -> None:
             replace(path, msgspec.json.format(msgspec.json.encode(client), indent=2) + b"\n")
 
 
-def _relink(layout: Layout, table: Table, node: str) -> None:
+def _relink(layout: Layout, table: Table, node: str) -> bool:
     """Write the node's own links into its boot file when they are others; the rest of the file is its operator's."""
     path = layout.node(node) / "node.toml"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     wanted = f"links = {msgspec.json.encode(links_of(table, node)).decode()}\n"
-    if wanted not in lines:
-        kept = [line for line in lines if not line.startswith("links ")]
-        replace(path, "".join([*kept, wanted]).encode())
+    if wanted in lines:
+        return False
+    kept = [line for line in lines if not line.startswith("links ")]
+    replace(path, "".join([*kept, wanted]).encode())
+    return True
 
 
 def prepare_node(layout: Layout, table: Table, node: str) -> None:

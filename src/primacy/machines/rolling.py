@@ -151,8 +151,8 @@ class Rolling:
         if view.now_ns - self._told_ns < BACK_NS_MAX:
             return Wait(f"{node} restarts with the new table")
         return Wait(
-            f"{node} did not come back with the new table: its log says why; correct it, or apply another table, "
-            f"and `primacy start {node}`"
+            f"{node} did not come back with the new table: its log says why; correct it, or apply another table "
+            f"(--replace), and `primacy start {node}`"
         )
 
     def _next(self, view: View, behind: list[str]) -> Decision:
