@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from primacy.machines import coordination as c
+from primacy.machines import membership as m
 from primacy.machines.applying import Applying, CarryOut, Effect, Look
 from primacy.machines.change_record import CHANGE, Change, Changes, decode
 from primacy.machines.ids import MS
@@ -46,13 +47,16 @@ class Follower:
 class ChangingWorld(World):
     """A cluster with a table. on_mark(changes): called whenever the ledger's record of changes is another one.
 
-    on_renew(node): called when a node is told to restart.
+    on_renew(node): called when a node is told to restart. loses(number): of the followers' swaps, counted, whether this
+    one's `order` is lost (it is not written), its `answer` is (it is written), or nothing is.
     """
 
     def __init__(self, entries: tuple[NodeEntry, ...], on_mark: Callable[[Changes], None]) -> None:
         self.followers: dict[str, Follower] = {}
         self.on_mark = on_mark
         self.on_renew: Callable[[Node], None] = lambda node: None
+        self.loses: Callable[[int], str] = lambda number: ""
+        self._swaps = 0
         super().__init__(entries)
         self.store.swap(CONFIG, table(1).encode(), 0)
 
@@ -197,7 +201,12 @@ class ChangingWorld(World):
                     self.events.append((node.id, event))
 
     def _swap_for(self, node: Node, order: c.SwapKey) -> None:
-        answer, revision = self._swap(order.key, order.value, order.expect)
+        self._swaps += 1
+        lost = self.loses(self._swaps)
+        answer, revision = m.SwapAnswer.UNCERTAIN, 0
+        if lost != "order":
+            written = self._swap(order.key, order.value, order.expect)
+            answer, revision = written if not lost else (answer, 0)
         life, follower = node.life, self.follower(node)
 
         def answered() -> None:

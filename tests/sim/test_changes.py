@@ -15,6 +15,7 @@ import pytest
 
 from primacy.machines.change_record import Change, Changes, planned
 from primacy.machines.events import OperationBegan
+from primacy.machines.events_change import ChangeBegan, ChangeEnded
 from primacy.machines.ids import MS
 from primacy.machines.membership import NodeEntry
 from primacy.machines.swap import Outcome
@@ -130,6 +131,23 @@ def test_it_goes_on_when_all_nodes_have_lost_their_power(step: int) -> None:
     world = ChangingWorld(ENTRIES, strike)
     _begin(world, formed(world))
     assert _after(world, dead).outcome in (("done", "failed") if step == 1 else ("done",))
+
+
+@pytest.mark.parametrize("lost", ["order", "answer"])
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_swap_whose_outcome_is_not_known_is_settled_and_done_once(number: int, lost: str) -> None:
+    """The intent, the table, the mark of each step: the first try of one of them is lost, or its answer is."""
+    world = ChangingWorld(ENTRIES, lambda changes: None)
+    world.loses = lambda swap: lost if swap == number else ""
+    master = formed(world)
+    revision = world.follower(master).revision
+    outcomes: list[Any] = []
+    world.apply(master, Change("c", "a test", "somebody", 0, 0, revision, STEPS, table(2, "c")), outcomes)
+    world.run(120, lambda: bool(world.changes.ended))
+    world.run(1)
+    assert outcomes == [Outcome.DONE]
+    assert _judge(world).outcome == "done"
+    assert len([e for _, e in world.events if isinstance(e, ChangeBegan | ChangeEnded)]) == 2
 
 
 def _kill(world: ChangingWorld, dead: list[Node], who: str, how: str) -> None:

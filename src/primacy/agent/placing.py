@@ -46,6 +46,8 @@ def answer(node: str, runs_with: Table, arguments: dict[str, Any]) -> Outcome:
     for link in links[:LINKS_MAX]:
         here = link in own.links
         wanted = [port + offset for offset in offsets[:PORTS]]
+        if here and _bind(str(link), 0):
+            continue  # a link of its own that is dead now: it may be as dead in its next life
         taken = [p for p in wanted if not (here and own.port <= p < own.port + PORTS)]
         reasons += [f"nodes.{node}: {why}" for why in _against(str(link), taken)]
     return ("refused" if reasons else "done"), None, reasons
