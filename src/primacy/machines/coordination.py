@@ -81,10 +81,10 @@ class NodesChanged(Input, frozen=True, kw_only=True):
 
 
 class SettingsChanged(Input, frozen=True, kw_only=True):
-    """What the configuration table says changed: where each node's hosts listen, and `auto_promote`."""
+    """What the configuration table says changed: where each node's hosts listen, and `auto_promote` (None: not)."""
 
     addresses: dict[str, dict[str, list[tuple[str, int]]]]
-    auto_promote: bool
+    auto_promote: bool | None = None
 
 
 class RecordChanged(Input, frozen=True, kw_only=True):

@@ -133,7 +133,8 @@ class Coordinator:
                 self._all_joined()
             case SettingsChanged(addresses=addresses, auto_promote=auto_promote):
                 self.addresses.update(addresses)
-                self.functions.auto_promote = auto_promote
+                if auto_promote is not None:
+                    self.functions.auto_promote = auto_promote
             case Started() | Tick():
                 pass
         self._settle()
