@@ -12,6 +12,7 @@ from primacy.machines.membership import NodeEntry
 from primacy.machines.rolling import (
     AGAIN_NS,
     BACK_NS_MAX,
+    LATE_NS,
     Renew,
     Report,
     Rest,
@@ -127,7 +128,7 @@ def test_a_node_that_cannot_be_initialized_restarts_with_the_corrected_table() -
     rolling = Rolling()
     alone = msgspec.structs.replace(failing, vice="", vice_ready=False, able=("n2",))
     assert isinstance(rolling.decide(alone), Wait), "perhaps a new master has only not heard of it yet"
-    assert rolling.decide(msgspec.structs.replace(alone, now_ns=AGAIN_NS)) == order
+    assert rolling.decide(msgspec.structs.replace(alone, now_ns=LATE_NS)) == order
     assert isinstance(Rolling().decide(msgspec.structs.replace(failing, busy="promote n4")), Wait)
 
 

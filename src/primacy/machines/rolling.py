@@ -23,6 +23,7 @@ from primacy.machines.membership import NodeEntry
 
 BACK_NS_MAX = 60 * SECOND
 AGAIN_NS = 20 * SECOND
+LATE_NS = 5 * SECOND
 
 
 class Report(Struct, frozen=True):
@@ -132,7 +133,7 @@ class Rolling:
 
     def _late_for_long(self, view: View, node: str) -> bool:
         """Whether it is not only that a new master has not heard yet that it is initialized."""
-        return view.now_ns - self._late_ns[node] >= AGAIN_NS
+        return view.now_ns - self._late_ns[node] >= LATE_NS
 
     @staticmethod
     def against(view: View) -> str:
