@@ -7,8 +7,8 @@ import pytest
 from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
-from primacy.machines.events import FunctionBegan, FunctionEnded, OperationBegan, OperationEnded
 from primacy.machines.driving import REPLACE_NS_MAX
+from primacy.machines.events import FunctionBegan, FunctionEnded, OperationBegan, OperationEnded
 from primacy.machines.functions import AUTO_NS
 from primacy.machines.membership import NodeEntry, SwapAnswer
 from primacy.machines.peer_wire import Do, FunctionDone

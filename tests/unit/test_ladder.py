@@ -268,3 +268,15 @@ def test_a_nodes_part_of_an_operation_names_it() -> None:
     assert [(e.function, e.operation) for e in rig.events(FunctionBegan)][-1] == ("demote", "op-7")
     assert rig.events(LevelCompleted)[-1].operation == "op-7"
     assert rig.events(FunctionEnded)[-1].operation == "op-7"
+
+
+def test_a_node_that_is_made_master_while_a_function_takes_it_down_comes_up_for_it() -> None:
+    rig = node()
+    rig.write("operation", encode(Operations(Operation("op", "demote", "n1", "why", "n2", 1))))
+    do(rig, "demote")
+    ends(rig)
+    assert states(rig) == {"spare"}
+    rig.become("master", "force", record(2, N1, appointment=2))
+    rig.run(50)
+    assert states(rig) == {"primary"}
+    assert rig.ssc.serving.own_term == 2

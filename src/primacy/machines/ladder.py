@@ -125,8 +125,13 @@ class Ladder:
     # ---- phases ----
 
     def _follow(self) -> None:
-        """Go where the record says, one function at a time, unless a function about this node is in progress."""
-        if self.rung == self._wanted or self._ssc.role != "member" or not self._settled():
+        """Go where the record says, one function at a time, unless a function about this node is in progress; a node that
+        has a role all the same (formation, force) comes up for it: its successor takes it down again.
+        """
+        leads = self._ssc.role != "member"  # its role came to it while a function about it was taking it down
+        if self.rung == self._wanted or (leads and self._wanted != AVAILABLE):
+            return
+        if not leads and not self._settled():
             return
         order = (INELIGIBLE, SPARE, AVAILABLE)
         up = order.index(self._wanted) > order.index(self.rung)
