@@ -301,3 +301,13 @@ def test_nobody_waits_for_a_vice_that_is_in_maintenance() -> None:
     rig.ask("demote", node="n2")
     rig.cmm(m.Adopted(3, record(1, N1, appointment=2)))
     assert len(orders(rig, Do)) == 1
+
+
+def test_what_another_master_has_ended_keeps_nobody_back() -> None:
+    rig = master()
+    intent = Operations(Operation("op-1", "demote", "n2", "why", "n3", 0))
+    rig.write("operation", encode(intent))
+    rig.run(5)
+    assert rig.fed(m.KeepBack)[-1].why
+    rig.write("operation", encode(intent.with_outcome("done", (), {"node": "n2"})))
+    assert not rig.fed(m.KeepBack)[-1].why

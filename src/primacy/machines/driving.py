@@ -63,6 +63,12 @@ class Drive:
         if node == self.operation.node and message.operation == self.operation.id:
             self._done = message
 
+    def leave(self) -> None:
+        """It has ended: nothing more is done for it, and nobody is kept back for it any more."""
+        self._step = "ended"
+        if self._kept_back:
+            self._keep_back(False)
+
     def proceed(self) -> None:
         """Take the next step, if it can be taken now."""
         ssc, function = self._ssc, self.operation.function
@@ -278,9 +284,7 @@ class Drive:
     def _end(
         self, outcome: str, reasons: tuple[str, ...] = (), result: dict[str, str | int | float] | None = None
     ) -> None:
-        self._step = "ended"
-        if self._kept_back:
-            self._keep_back(False)
+        self.leave()
         self._end_with(outcome, reasons, result)
 
 
