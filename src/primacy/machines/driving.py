@@ -109,7 +109,10 @@ class Drive:
         if operation.term == ssc.term:
             self._begin_switchover(operation.reason, 0)
         elif ssc.node == operation.options.get("to"):
-            self._end("done", (), {"from": operation.node, "to": ssc.node, "term": ssc.term})
+            place = ssc.place
+            other = place is not None and not place.clean  # a server or the master itself was lost meanwhile
+            notes = (f"it was no orderly hand-over: {place.record.cause}",) if place and other else ()
+            self._end("done", notes, {"from": operation.node, "to": ssc.node, "term": ssc.term})
         else:
             self._end("failed", (f"it was interrupted; {ssc.node} is master of term {ssc.term}",))
 
