@@ -122,7 +122,7 @@ async def test_giving_up_is_undone_whatever_fails_and_a_host_that_ends_is_a_prim
         why = await switch(cluster)
         after = await live.whole(cluster, members=3)
         if kind == "exit":
-            assert "exited with 3" in why
+            assert why == ""  # who was to be master is; the outcome notes that it was no orderly hand-over
             assert (after["term"], after["master"]) == (before["term"] + 1, before["vice"])
             return
         assert f"failing.refusing at level 1: {'time' if kind == 'block' else ''}" in why
