@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from primacy.agent import build, failure_file
+from primacy.agent import build, failure_file, moving, recording
 from primacy.agent.clock import Clock
 from primacy.agent.confirming import Confirming
 from primacy.agent.eventlog import EventLog
@@ -73,12 +73,12 @@ class Node:
         self.hosts = Hosts(guardian, cluster, boot.directory, self._host_said, self._host_exited)
         self.ledger = LedgerLine(ledger, self._ledger_changed)
         self.records = Records(table, entries, self.ledger, self.post)
-        self.monitor = build.monitor(self.me, cluster, table, entries, self.started_ns)
+        failures = failure_file.take(Path(boot.directory))
+        beginning = build.beginning(self.me, cluster, table, entries, self.started_ns, failures)
+        self.recorder = recording.begin(boot, beginning, self.publish)
+        self.monitor, self.coordinator = beginning.monitor(), beginning.coordinator()
         self.confirming = Confirming(
             self.monitor, self.ledger, lambda service, answer: self.hosts.tell(service, answer, None)
-        )
-        self.coordinator = build.coordinator(
-            self.me, table, entries, self.started_ns, failure_file.take(Path(boot.directory))
         )
         addresses = {n: table.agent_addresses(n) for n in table.nodes}
         self.port = DatagramPort(
@@ -93,7 +93,8 @@ class Node:
         self.last_words = LastWords(self.me, addresses[self.me.node], guardian, self.port)
         self.links = LinkWatch(self.me.node, table.times.silence_ns, self.publish, self._members_changed)
         self.links_down: set[int] = set()
-        self.peers = PeerStreams(self.me, tls_client, self._keys, self._peer_said, self._answer_peer)
+        own = self.own_addresses = addresses[self.me.node]
+        self.peers = PeerStreams(self.me, tls_client, self._keys, self._peer_said, self._answer_peer, own)
         self.records.on_nodes = self.meet
         self.meet(entries)
         self.answer_peer: Callable[[str, str, dict[str, Any]], Any] = _nobody
@@ -116,7 +117,7 @@ class Node:
         directory = Path(boot.directory)
         in_term = lambda event: self.publish(msgspec.structs.replace(event, term=self.monitor.term))  # noqa: E731
         self.maintenance = Keeper(self.me.node, directory, self.ledger.swap_key, self.post, in_term)
-        self.records.on_other = self.maintenance.given
+        self.records.on_other.append(self.maintenance.given)
 
     def start(self) -> None:
         """Begin: everything is connected."""
@@ -140,12 +141,13 @@ class Node:
             while self._queue:
                 item = self._queue.popleft()
                 if isinstance(item, membership.Input):
-                    for order in self.monitor.step(item):
+                    for order in self.recorder.kept(item, self.monitor.step(item)):
                         self._obey_monitor(order)
                 else:
-                    for effect in self.coordinator.step(item):
+                    for effect in self.recorder.kept(item, self.coordinator.step(item)):
                         self._obey_coordinator(effect)
         except Exception as error:  # a machine that broke off is in no state to go on: the agent ends
+            self.recorder.broke_off(item, error, LAST_EVENTS_S)
             self._loop.call_exception_handler({"message": "a step broke off", "exception": error})
             raise
         finally:
@@ -198,9 +200,7 @@ class Node:
 
     def _greet(self, nodes: tuple[str, ...], hello: messages.Hello) -> None:
         payload = messages.encode(hello)
-        to = [self.table.agent_addresses(n) for n in nodes if n in self.table.nodes]
-        links = max((len(a) for a in to), default=0)
-        self.port.hello([[a[link] for a in to if link < len(a)] for link in range(links)], payload)
+        self.port.hello(moving.hello_addresses(self, nodes), payload)
 
     def _timer_fired(self) -> None:
         self.post(membership.Tick(now_ns=now_ns()))
@@ -243,6 +243,7 @@ class Node:
             case coordination.Abandon(reason=reason):
                 sys.stderr.write(f"agent: this life of the node ends: {reason}\n")
                 failure_file.keep(Path(self.boot.directory), self.coordinator.recovery.counts())
+                self.recorder.close(f"this life ended: {reason}", LAST_EVENTS_S)
                 self.events.close(LAST_EVENTS_S)
                 os._exit(EXIT_ABANDONED)
             case coordination.End(reason=reason, then=then):
@@ -254,7 +255,7 @@ class Node:
     def _host_said(self, service: str, message: host_wire.ToAgent) -> None:
         if isinstance(message, host_wire.Confirm):
             self.confirming.asked(service, message.id, now_ns())
-            self.post(membership.Tick(now_ns=now_ns()))
+            self.post(membership.EchoWanted(now_ns=now_ns()))
             self.confirming.answer()
         else:
             if isinstance(message, host_wire.Progress):
@@ -299,7 +300,9 @@ class Node:
     def _keys(
         self, member: Member, addresses: list[tuple[str, int]], send_key: bytes, receive_key: bytes
     ) -> None:
-        self.port.set_peer(member.node, member.incarnation, addresses, send_key, receive_key)
+        moving.settled(self, member.node)
+        to = moving.counterparts(self, member.node, addresses)
+        self.port.set_peer(member.node, member.incarnation, to, send_key, receive_key)
         self.last_words.seal_for(member.node)
         self.post(membership.Tick(now_ns=now_ns()))
 
@@ -329,7 +332,8 @@ class Node:
 
     def meet(self, entries: tuple[NodeEntry, ...]) -> None:
         """Keep a stream with every node that may be master, or with all of them if this one may."""
-        addresses = {n: self.table.agent_addresses(n) for n in self.table.nodes}
+        in_force = self.records.table
+        addresses = {n: in_force.agent_addresses(n) for n in in_force.nodes}
         self.peers.start(addresses, {entry.id for entry in entries if entry.eligible})
 
     def _members_changed(self) -> None:
@@ -387,6 +391,7 @@ class Node:
         self.hosts.close()
         await self.peers.close()
         await self.ledger.close()
+        self.recorder.close("the agent ended in order")
         self.events.close()
 
 

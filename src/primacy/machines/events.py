@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 
 from primacy.machines.event_base import Base
+from primacy.machines.events_change import ChangeBegan, ChangeEnded, ChangeStepEnded
 from primacy.machines.events_decision import Decided
 from primacy.machines.events_node import (
     LedgerChanged,
     NodeStarted,
     NodeStopped,
+    RecordEnded,
     RestartAsked,
     SchedulingGap,
     TableTaken,
@@ -331,8 +333,9 @@ Event = (
     MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
     | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | RecoveryStep | InService
-    | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | Decided
+    | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | RecordEnded | Decided
     | TableTaken | RestartAsked | MasterForced | ClaimHeld | MaintenanceBegan | MaintenanceEndsSoon | MaintenanceEnded
+    | ChangeBegan | ChangeStepEnded | ChangeEnded
 )  # fmt: skip
 
 
