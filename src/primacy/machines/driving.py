@@ -114,7 +114,8 @@ class Drive:
             notes = (f"it was no orderly hand-over: {place.record.cause}",) if place and other else ()
             self._end("done", notes, {"from": operation.node, "to": ssc.node, "term": ssc.term})
         else:
-            self._end("failed", (f"it was interrupted; {ssc.node} is master of term {ssc.term}",))
+            why = f" ({ssc.place.record.cause})" if ssc.place is not None else ""
+            self._end("failed", (f"it was interrupted{why}; {ssc.node} is master of term {ssc.term}",))
 
     def _begin_switchover(self, reason: str, patience_ns: int) -> None:
         """Hand mastership over; when that is done the new master finds the intent and goes on. patience_ns: for so
@@ -139,8 +140,8 @@ class Drive:
         ssc = self._ssc
         if done or ssc.role != "master":
             return  # the new master goes on
-        if ssc.rescue.lost or not ssc.serving.serves:
-            self._step = ""  # a server died meanwhile: what becomes of that comes first
+        if ssc.switchover.busy or not ssc.serving.serves:
+            self._step = ""  # a server ended meanwhile: what becomes of that comes first
         else:
             self._end("failed", (why,))
 
