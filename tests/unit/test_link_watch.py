@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from primacy.agent.link_watch import LinkWatch
+from primacy.machines.link_watch import LinkWatch
 from primacy.machines.events import Event, LinkChanged, NodeChanged
 
 SILENCE_NS = 100

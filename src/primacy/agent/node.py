@@ -24,7 +24,7 @@ from primacy.agent.guardian_link import GuardianLink
 from primacy.agent.hosts import Hosts
 from primacy.agent.last_words import LastWords
 from primacy.agent.ledger_line import LedgerLine
-from primacy.agent.link_watch import LinkWatch
+from primacy.machines.link_watch import LinkWatch
 from primacy.agent.maintenance import Keeper
 from primacy.agent.peers import PeerStreams
 from primacy.agent.records import Records

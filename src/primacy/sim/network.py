@@ -66,9 +66,9 @@ class Network:
             self._routes[key] = Route([Wire(self._delay_ns) for _ in range(LINKS)])
         return self._routes[key]
 
-    def datagram(self, source: str, target: str, deliver: Callable[[], None]) -> None:
-        """Send one datagram on every link; `deliver` is called once, when the first copy arrives (if any does)."""
-        window, route = [False], self.route(source, target)
+    def datagram(self, source: str, target: str, action: Callable[..., None], *arguments: Any) -> None:
+        """Send one datagram on every link; `action` is called once, when the first copy arrives (if any does)."""
+        first_ns, route = -1, self.route(source, target)
         for wire in route.wires:
             if wire.cuts or route.filters:
                 continue
@@ -76,7 +76,10 @@ class Network:
             for _ in range(copies):
                 if wire.loss and self._random.random() < wire.loss:
                     continue
-                self.scheduler.after(self._delay(wire), _first, window, deliver)
+                delay_ns = self._delay(wire)
+                first_ns = delay_ns if first_ns < 0 else min(first_ns, delay_ns)
+        if first_ns >= 0:
+            self.scheduler.after(first_ns, action, *arguments)
 
     def delay_ns(self, route: Route) -> int:
         """Return the time that a segment of a stream takes; lost ones are sent again."""
@@ -107,12 +110,6 @@ class Network:
         if wire.extra_ns:
             delay += int(self._random.random() ** 2 * wire.extra_ns)
         return delay
-
-
-def _first(window: list[bool], deliver: Callable[[], None]) -> None:
-    if not window[0]:
-        window[0] = True
-        deliver()
 
 
 class Channel:
