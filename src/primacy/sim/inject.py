@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from primacy.machines.ids import MS
+from primacy.machines.maintenance import PREFIX, decode
 from primacy.sim.faults import Fault
 from primacy.sim.host import Host
 from primacy.sim.host_process import HostProcess
 from primacy.sim.network import LINKS, Network, Wire
 from primacy.sim.node import Node
-from primacy.sim.operator import Request, ask_force, maintain
+from primacy.sim.operator import AGAIN_MS, Request, ask_force, maintain
 from primacy.sim.process import Process
 from primacy.sim.settings import LOGBOOK
 from primacy.sim.truth import Asked
@@ -104,6 +105,7 @@ class Injector:
                 return self._mood(node, fault)
             case "switchover" | "ask":
                 self._ask(node, fault)
+                return self._start_all if fault.what == "shutdown" else _nothing
             case "leave":
                 if node.agent is not None:
                     node.agent.deliver(node.agent.depart, "the system asked it to stop")
@@ -171,8 +173,21 @@ class Injector:
         requests.append(asked)
         Request(node, asked).begin()
 
+    def _start_all(self) -> None:
+        """Nodes that have left are started again."""
+        for node in self._world.nodes.values():
+            node.guardian.deliver(node.start)
+
     def _end_maintenance(self, node: Node, fault: Fault) -> None:
-        maintain(node, fault.peer or "cluster", on=False, for_ms=0)
+        """Again and again, at any node, until the ledger says so."""
+        scope = fault.peer or "cluster"
+        value = self._world.ledger.values.get(PREFIX + scope)
+        if value is None or not decode(value, scope).on:
+            return
+        if node.agent is None:
+            node = self._world.nodes[self._world.plan.ids[0]]
+        maintain(node, scope, on=False, for_ms=0)
+        self._world.scheduler.after(AGAIN_MS * MS, self._end_maintenance, node, fault)
 
     def _network(self, node: Node, fault: Fault) -> Undo | None:
         network, world = self._world.network, self._world

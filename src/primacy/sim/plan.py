@@ -9,6 +9,7 @@ import msgspec
 
 from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.draw import draw, draw_force
+from primacy.sim.draw_operators import draw_operators
 from primacy.sim.faults import Fault
 
 HEAL_MS = 8_000
@@ -99,7 +100,10 @@ def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
     forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
     if forced.random() < 0.2:
         drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
-        drawn = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
+    operated = random.Random(f"operators {seed}")
+    if operated.random() < 0.6:
+        drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
+    drawn = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return msgspec.structs.replace(plan, faults=drawn)
 
 
