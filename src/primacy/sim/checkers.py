@@ -79,7 +79,9 @@ class Checkers:
         self._serving: dict[str, list[Host]] = {}  # service -> hosts that were told to serve and are not gone
         self._latest: Host | None = None  # the logbook's primary that serves the highest term
         self.forgiven = False  # a formation by availability has lost acknowledged operations: it may
-        self._forced: dict[tuple[int, Member], bool] = {}  # (term, who) asked by force: on the operator's word?
+        self._forced: dict[
+            tuple[int, Member], bool
+        ] = {}  # (term, who) asked by force: on the operator's word?
         self.declared: set[Member] = set()  # declared dead by word while they lived
         self._digests: dict[tuple[str, int, int], bytes] = {}
         self.levels = Levels(self.fail, ledger)
@@ -130,7 +132,7 @@ class Checkers:
         """A host process is no more."""
         hosts = self._serving.get(host.service, [])
         if host in hosts:
-            hosts.remove(host)  # type: ignore[arg-type]
+            hosts.remove(host)
 
     def _two(self, one: Host, other: Host) -> None:
         both = " and ".join(f"{h.member} (term {h.term}, {self._validity(h)})" for h in (one, other))

@@ -54,7 +54,9 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 once = f"once for {self.for_ms} ms, right before its {self.what.replace(':', ' does ')}"
                 return f"from {self.at_ms} ms on: {self.then} of {self.node}, {once}"
             case "kill":
-                return f"at {self.at_ms} ms: the host of {self.what or 'the logbook'} on {self.node} is killed"
+                return (
+                    f"at {self.at_ms} ms: the host of {self.what or 'the logbook'} on {self.node} is killed"
+                )
             case "cut":
                 text = f"cut {way}"
             case "isolate":

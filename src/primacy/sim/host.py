@@ -216,9 +216,7 @@ class Host(HostProcess):
         """Return the sessions without a sign of life for so long, counted from this term's beginning here."""
         now_ns, silence_ns = self.clock.now_ns, int(seconds * SECOND)
         heard, began_ns = self.heard, self._began_ns
-        return [
-            id for id in self.replica.sessions.sessions if now_ns - heard.get(id, began_ns) >= silence_ns
-        ]
+        return [id for id in self.replica.sessions.sessions if now_ns - heard.get(id, began_ns) >= silence_ns]
 
     def tell_clients(self) -> None:
         """Push this host's role to all clients."""

@@ -83,7 +83,10 @@ class Levels:
         self._begun.setdefault(host, set()).add((key, level, name))
 
     def _in_order(self, host: HostProcess, key: _Key, level: int, what: str) -> None:
-        descending = key.function == "shutdown" or (key.function, key.new_state) == ("switchover", "secondary")
+        descending = key.function == "shutdown" or (key.function, key.new_state) == (
+            "switchover",
+            "secondary",
+        )
         if key.cause.startswith(_UNDONE):
             begun = self._levels.setdefault(key, [])
             if begun and not self._running[key] and level == begun[0]:
@@ -101,9 +104,9 @@ class Levels:
 
     def _after_the_master(self, member: Member, level: int, what: str) -> None:
         masters = {record.master for _, record in self._ledger.history}
-        if member not in masters and all(self._completed.get(master, 0) < level for master in masters):
-            if not self._serving:
-                self._fail("S5", f"{what} before a master has completed that level")
+        behind = all(self._completed.get(master, 0) < level for master in masters)
+        if member not in masters and behind and not self._serving:
+            self._fail("S5", f"{what} before a master has completed that level")
 
     def _ended(self, host: HostProcess, id: int) -> None:
         key = self._where.pop((host, id), None)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-
 from primacy.machines import host_wire
 from primacy.machines import membership as cmm
 from primacy.machines.coordinator import Coordinator
@@ -386,5 +385,3 @@ class Node:
 def _closed(end: Process, stream: Stream) -> None:
     assert isinstance(end, Agent)
     end.stream_closed(stream)
-
-

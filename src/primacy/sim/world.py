@@ -75,9 +75,7 @@ class World:
         )
         self.checkers = Checkers(self.scheduler, self.nodes, self.ledger, plan, self.settings.table)
         self.ledger.put(CONFIG, encode_table(plan.ids))
-        cluster = Cluster(
-            self.scheduler, self.network, self.ledger, self.checkers, self.settings, self.nodes
-        )
+        cluster = Cluster(self.scheduler, self.network, self.ledger, self.checkers, self.settings, self.nodes)
         for index, id in enumerate(plan.ids):
             clock = Clock(self.scheduler, plan.rate_ppm(index), plan.offset_ms(index) * MS)
             self.nodes[id] = Node(id, cluster, clock, self._source(id))
@@ -117,6 +115,7 @@ class World:
         for step in range(LIVENESS_MS * MS // STEP_NS):
             if self.checkers.violation is not None:
                 break
+            self.injector.tend()
             self._live(healed_ns + (step + 1) * STEP_NS)
             why = self._unfinished()
             calm = 0 if why else calm + 1
