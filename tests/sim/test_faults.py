@@ -7,6 +7,7 @@ import random
 import pytest
 
 from primacy.sim.draw import draw
+from primacy.sim.draw_operators import draw_operators
 from primacy.sim.faults import Fault, decode, encode
 from primacy.sim.shrink import Shrinker
 
@@ -35,6 +36,18 @@ def test_every_kind_is_drawn_and_told() -> None:
     for kind, fault in kinds.items():
         assert fault.sentence().startswith(("at ", "from ")), kind
         assert not fault.sentence().endswith(f": {kind}"), kind
+
+
+def test_all_that_operators_do_is_drawn_and_told() -> None:
+    lists = [draw_operators(random.Random(number), NODES, 300.0, 300, 7500) for number in range(400)]
+    kinds = {fault.kind: fault for faults in lists for fault in faults}
+    assert set(kinds) == {"ask", "kill", "leave", "maintain", "mood"}
+    verbs = {fault.what for faults in lists for fault in faults if fault.kind == "ask"}
+    assert verbs == {"switchover", "demote", "promote", "qualify", "disqualify", "shutdown", "remove"}
+    for kind, fault in kinds.items():
+        assert fault.sentence().startswith("at "), kind
+        assert not fault.sentence().endswith(f": {kind}"), kind
+    assert all(decode(encode(faults)) == faults for faults in lists)
 
 
 def test_lists_are_in_the_order_of_time() -> None:

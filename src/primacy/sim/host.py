@@ -81,8 +81,6 @@ class Host(HostProcess):
         """The journal's last (term, sequence)."""
         return self.writer.journal.position
 
-    # ---- what the agent says ----
-
     def hear(self, message: host_wire.ToHost, page: Page | None) -> None:
         """Obey one message of the agent."""
         match message:
