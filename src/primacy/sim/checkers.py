@@ -28,7 +28,7 @@ from primacy.sim.host import Host
 from primacy.sim.line import Ledger
 from primacy.sim.linearizability import Log, Record, Verdict, check
 from primacy.sim.node import Node
-from primacy.sim.plan import Plan
+from primacy.sim.plan import HEAL_MS, Plan
 from primacy.sim.scheduler import Scheduler
 
 EVENTS_MAX = 1_500_000
@@ -60,6 +60,7 @@ class Checkers:
         )  # (term, appointment) made ready before any lease was held
         self._scheduler, self._nodes, self._ledger = scheduler, nodes, ledger
         self._plan = plan
+        self._events_max = EVENTS_MAX * max(1, plan.heal_ms // HEAL_MS)
         self._first_reply_ns: dict[int, int] = {}
         self._acknowledged: dict[str, int] = {}  # name -> the term that acknowledged it first
         self._alone: set[str] = set()  # names acknowledged while the record named no ready vice
@@ -94,8 +95,8 @@ class Checkers:
         """Check S1; return whether the run is over."""
         scheduler = self._scheduler
         self.fingerprint = (self.fingerprint * 1_000_003 ^ scheduler.now_ns) & _MASK
-        if scheduler.count > EVENTS_MAX:
-            self.fail("L1", f"{EVENTS_MAX} events: something spins")
+        if scheduler.count > self._events_max:
+            self.fail("L1", f"{self._events_max} events: something spins")
         holder: Host | None = None
         for node in self._nodes.values():
             for host in node.hosts:

@@ -67,10 +67,10 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.offsets_ms[index] if index < len(self.offsets_ms) else 1_000 * (index + 1)
 
 
-def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
-    """Return the run that this seed means. nodes: 0 lets the seed decide."""
+def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool = True) -> Plan:
+    """Return the run that this seed means. nodes: 0 lets the seed decide; minutes: how long until it heals, 0: 8 s."""
     source = random.Random(f"plan {seed}")
-    count = nodes or source.choice((2, 2, 3, 3, 3, 3, 3, 4, 5))
+    count = nodes or source.choice((2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 5, 6, 7))
     profile: Literal["carrier", "lan", "steep"] = source.choice(
         ("carrier", "lan", "lan", "lan", "lan", "steep")
     )
@@ -92,15 +92,21 @@ def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
         think_ms=source.choice(((20, 150), (5, 60), (80, 400))),
         reads=source.choice((0.2, 0.5, 0.9)),
         snapshot_every=source.choice((15, 40, 1_000)),
+        heal_ms=max(HEAL_MS, int(minutes * 60_000)),
     )
     if not faults:
         return plan
-    drawn = draw(source, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
+    drawn: list[Fault] = []
     forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
-    if forced.random() < 0.2:
-        drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
-        drawn = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
-    return msgspec.structs.replace(plan, faults=drawn)
+    for begin_ms in range(
+        0, plan.heal_ms - HEAL_MS // 2, HEAL_MS
+    ):  # as many in each eight seconds as in the usual run
+        span_ms = (begin_ms + BEGIN_MS, min(begin_ms + HEAL_MS, plan.heal_ms) - 500)
+        drawn += draw(source, plan.ids, plan.timing.grace_ms, *span_ms)
+        if forced.random() < 0.2:
+            drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, *span_ms)
+    ordered = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
+    return msgspec.structs.replace(plan, faults=ordered)
 
 
 def _network(source: random.Random) -> Literal["fast", "usual", "slow"]:
