@@ -35,10 +35,13 @@ from primacy.machines.policies import TABLE  # noqa: E402
 from primacy.machines.story import DETAILS  # noqa: E402
 from primacy.machines.swap import Purpose  # noqa: E402
 from primacy.machines.timing import PROFILES, Timing  # noqa: E402
+from primacy.sim.coverage import unreached  # noqa: E402
+from primacy.sim.mutants import MUTANTS  # noqa: E402
 from tests.unit.cmm_tools import N1, N2, N3, Cluster  # noqa: E402
 
 _MARK = re.compile(r"<!-- drawn: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
 PAGES = (
+    "docs/assurance.md",
     "docs/concepts.md",
     "docs/operations.md",
     "docs/reference/commands.md",
@@ -200,6 +203,19 @@ def _details() -> str:
     return "\n".join(["| event | it is a detail |", "| --- | --- |", *rows])
 
 
+def _planted() -> str:
+    rows = [f"| `{m.name}` | {m.clause} | {m.breaks} |" for m in MUTANTS]
+    return "\n".join(["| planted bug | the clause that is missing | what goes wrong |", "| --- | --- | --- |", *rows])
+
+
+def _unreached() -> str:
+    reasons: dict[str, int] = {}
+    for reason in unreached().values():
+        reasons[reason] = reasons.get(reason, 0) + 1
+    rows = [f"| {count} | {reason} |" for reason, count in reasons.items()]
+    return "\n".join(["| edges | why no run takes them |", "| --- | --- |", *rows])
+
+
 _TAKEN = {  # how a running cluster follows a change of a field (config_plan.py; shown by test_config_plan.py)
     config.Cluster: {"profile": TWO_STEPS},
     config.Node: {
@@ -298,6 +314,8 @@ DRAWN: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "commands": _commands,
     "details": _details,
+    "planted": _planted,
+    "unreached": _unreached,
 }
 
 

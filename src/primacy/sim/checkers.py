@@ -8,8 +8,10 @@ S4  replies are linearizable, and each operation is in the state once.
 S6  a claim comes from the ready vice, from formation, by force, or was handed over; within a term only its master
     writes. By force only when the recorded master is dead, or was declared dead by word: towards such a one, and only
     towards it, S1, S2 and S3 need not hold.
+R4  a vice acknowledges nothing that is mirrored while a claim of its own is sent and not settled.
 R6  no master makes a vice ready that never gives it a lease (it would be silent for nothing).
 S7  one incarnation never acts on the rights of another.
+C1  a datagram reaches its receiver's machines by its first copy, and by no other.
 
 The checkers see everything (true time, every node, the ledger itself) and change nothing.
 """
@@ -66,6 +68,7 @@ class Checkers:
         self._alone: set[str] = set()  # names acknowledged while the record named no ready vice
         self._latest: Host | None = None  # the primary that serves the highest term
         self.forgiven = False  # a formation by availability has lost acknowledged operations: it may
+        self._claims: dict[Member, int] = {}  # the last claim that each life has sent: the token of its swap
         self._forced: dict[
             tuple[int, Member], bool
         ] = {}  # (term, who) asked for by force: by the operator's word?
@@ -199,6 +202,8 @@ class Checkers:
         record, known = effect.record, self._ledger.record
         if purpose is Purpose.FORCE:
             self._forced[record.term, member] = "declared" in record.cause
+        if purpose in (Purpose.CLAIM, Purpose.FORCE):
+            self._claims[member] = effect.token
         forms = purpose is Purpose.FORM
         if known is not None and forms and effect.expect == self._ledger.revision and known.master == member:
             self.fail("S6", f"{member} forms although the record names it as master")
@@ -217,6 +222,18 @@ class Checkers:
             r.term == effect.term and r.master == member for _, r in self._ledger.history
         ):
             self.fail("S7", f"{member} grants itself term {effect.term}, of which it was never master")
+
+    def acknowledged(self, host: Host, term: int) -> None:
+        """R4: the seal holds for the mirror, too."""
+        agent = self._nodes[host.member.node].agent
+        if agent is None or agent.member != host.member or agent.monitor.swap is None:
+            return
+        swap = agent.monitor.swap
+        if swap.record.term > term and swap.token == self._claims.get(host.member):
+            self.fail(
+                "R4",
+                f"{host.member} acknowledges in term {term}, and has sent a claim of term {swap.record.term}",
+            )
 
     def acknowledging(self, member: Member, effect: cmm.Acknowledge) -> None:
         """S7: only the member that the record named as vice in this term may acknowledge."""

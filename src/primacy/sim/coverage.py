@@ -26,6 +26,31 @@ MACHINES = (
 )  # fmt: skip
 """The modules that decide, and take part in a simulated cluster."""
 
+_VALUES = "values and messages: nothing is decided there"
+_WORDS = "words for people, made of what was decided elsewhere"
+_SSC = "the coordinator: its functions run in a harness of their own (tests/sim/test_functions.py)"
+_SERVICE = "a built-in service's own rules: they are a model in this simulator"
+OTHERS: dict[str, str] = {
+    name: reason
+    for reason, names in {
+        _VALUES: (
+            "call_wire", "canonical", "control_wire", "entries", "event_base", "events", "events_decision",
+            "events_node", "events_operator", "host_wire", "ids", "membership", "messages", "mirror_effects",
+            "mirror_wire", "peer_wire", "records", "timing", "coordination",
+        ),
+        _WORDS: ("accounts", "deciding", "description", "explaining", "methods", "outline", "story", "timeline"),
+        _SSC: (
+            "coordinator", "departure", "driving", "failback", "foresight", "functions", "initialization",
+            "key_writer", "ladder", "maintenance", "policies", "preconditions", "recovery", "rescue", "retiring",
+            "rolling", "rungs", "runs", "sequence", "servers", "serving", "switchover",
+        ),
+        _SERVICE: ("naming", "naming_files"),
+        "health of links: the simulated network has no sockets": ("links",),
+    }.items()
+    for name in names
+}  # fmt: skip
+"""All other modules of that package, and why they are not counted."""
+
 _PROBES = "__edges__"
 _TEXT_MAX = 70
 _UNREACHED = "unreached.toml"

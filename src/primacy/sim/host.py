@@ -54,6 +54,9 @@ class Observer(Protocol):
     def bug(self, process: str, error: Exception) -> None:
         """A process has found a bug in its own code, and ends."""
 
+    def acknowledged(self, host: Host, term: int) -> None:
+        """A secondary acknowledges entries of this term."""
+
     def checkpointed(self, host: Host, term: int, sequence: int, digest: bytes) -> None:
         """A replica came to a checkpoint."""
 

@@ -277,7 +277,9 @@ class Node:
             if agent is not None and agent.member.incarnation == incarnation:
                 agent.deliver_datagram(agent.received, sender, message)
 
-        self.cluster.network.datagram(self.id, node, deliver)
+        lives = (sender.incarnation, incarnation)
+        sealed = isinstance(message, Obituary)
+        self.cluster.network.datagram(self.id, node, deliver, lives, sealed=sealed)
 
     def greet(self, agent: Agent, node: str, message: Message) -> None:
         """Say hello; it needs no keys. The receiver then exchanges keys with this node's present life."""
@@ -287,7 +289,7 @@ class Node:
             if target.agent is not None:
                 target.agent.deliver_datagram(target.greeted, agent.member, message)
 
-        self.cluster.network.datagram(self.id, node, deliver)
+        self.cluster.network.datagram(self.id, node, deliver, (agent.member.incarnation, f"hello {node}"))
 
     def greeted(self, sender: Member, message: Message) -> None:
         """A hello is here."""

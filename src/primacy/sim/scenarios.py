@@ -108,6 +108,64 @@ def last_resort(source: random.Random) -> list[Fault]:
     ]
 
 
+def mirror_goes_on(source: random.Random) -> list[Fault]:
+    """Datagrams of master and vice are filtered: the vice claims, slowly; what the mirror ships still arrives."""
+    return [
+        Fault(1990, "ledger", "master", what="partition", for_ms=4000),
+        Fault(2000, "filter", "master", "vice", for_ms=source.randint(500, 1500)),
+        Fault(2150, "ledger", "vice", what=source.choice(("slow", "late", "uncertain")), for_ms=900),
+    ]
+
+
+def slow_mirror(source: random.Random) -> list[Fault]:
+    """A vice returns, what the master ships to it is late, and then the master is gone."""
+    back_ms = source.randint(20, 200)
+    gone_ms = 2000 + back_ms + source.randint(50, 1500)
+    how, what = source.choice((("crash", "sent"), ("power", "")))
+    return [
+        Fault(2000, "crash", "vice", what="sent", for_ms=back_ms),
+        Fault(2000 + back_ms, "delay", "master", "vice", for_ms=3000, amount=float(source.randint(200, 900))),
+        Fault(gone_ms, how, "master", what=what, for_ms=3000),
+    ]
+
+
+def stops_at_the_page(source: random.Random) -> list[Fault]:
+    """A vice returns; the master stops right before it writes its lease page the next time."""
+    back_ms = source.randint(20, 600)
+    armed_ms = 2000 + back_ms + source.randint(-10, 60)
+    return [
+        Fault(2000, "crash", "vice", what="sent", for_ms=back_ms),
+        Fault(
+            armed_ms, "stop", "master", what="agent:Grant", then="freeze", for_ms=source.randint(400, 1200)
+        ),
+    ]
+
+
+def power_fails(source: random.Random) -> list[Fault]:
+    """The disk of one of the two is slow; both lose their power, and that one is back long before the other."""
+    first, last = source.choice((("master", "vice"), ("vice", "master")))
+    off_ms = 2000 + source.randint(20, 400)
+    return [
+        Fault(1990, "disk", first, for_ms=500, amount=float(source.choice((10, 50, 200)))),
+        Fault(off_ms, "power", first, for_ms=source.randint(20, 300)),
+        Fault(off_ms + source.randint(0, 20), "power", last, for_ms=4200),
+    ]
+
+
+def late_append(source: random.Random) -> list[Fault]:
+    """What a master ships last is very late; meanwhile it dies, comes back and is master again, and nobody writes."""
+    died_ms = 2000 + source.randint(40, 120)
+    return [
+        Fault(
+            2000, "delay", "master", "vice", for_ms=died_ms - 2010, amount=float(source.randint(1500, 3500))
+        ),
+        *(Fault(died_ms - 10, "clients", node, for_ms=2600) for node in ("n1", "n2")),
+        Fault(died_ms, "crash", "master", what="sent", for_ms=20),
+        *(Fault(died_ms + after_ms, "switchover") for after_ms in (450, 600)),
+        Fault(died_ms + 3500, "crash", "master", what="sent", for_ms=2000),
+    ]
+
+
 SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
     scenario.__name__.replace("_", "-"): scenario
     for scenario in (
@@ -120,6 +178,11 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
         filtered,
         alone_and_slow,
         last_resort,
+        mirror_goes_on,
+        slow_mirror,
+        stops_at_the_page,
+        power_fails,
+        late_append,
     )
 }
 

@@ -61,6 +61,7 @@ class World:
         self.ledger = Ledger(self.scheduler, self._source("ledger"))
         self.nodes: dict[str, Node] = {}
         self.checkers = Checkers(self.scheduler, self.nodes, self.ledger, plan)
+        self.network.misjudged = lambda text: self.checkers.fail("C1", text)
         table = tuple(NodeEntry(id) for id in plan.ids)
         settings = Settings(plan.timing, plan.durability, plan.snapshot_every, table, plan.availability)
         cluster = Cluster(self.scheduler, self.network, self.ledger, self.checkers, settings, self.nodes)
