@@ -205,7 +205,9 @@ def _details() -> str:
 
 def _planted() -> str:
     rows = [f"| `{m.name}` | {m.clause} | {m.breaks} |" for m in MUTANTS]
-    return "\n".join(["| planted bug | the clause that is missing | what goes wrong |", "| --- | --- | --- |", *rows])
+    return "\n".join(
+        ["| planted bug | the clause that is missing | what goes wrong |", "| --- | --- | --- |", *rows]
+    )
 
 
 def _unreached() -> str:

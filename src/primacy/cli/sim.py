@@ -193,15 +193,16 @@ def _replay(file: str, keep: bool, as_json: bool, mutants: list[str]) -> int:
 
     from primacy.cli.sim_pool import tell
     from primacy.sim.jobs import Replay
+    from primacy.sim.plan import Plan
 
     if len(mutants) > 1:
         raise click.UsageError("--replay with --mutants wants the name of one")
     try:
-        plan = Path(file).read_bytes()
-        msgspec.json.decode(plan)
-    except (OSError, ValueError) as error:
+        plan = msgspec.json.decode(Path(file).read_bytes(), type=Plan)
+    except (OSError, msgspec.MsgspecError) as error:
         raise ConfigError(file, str(error), "want a file that `primacy sim` has stored") from error
-    told = common.run_async(tell(Replay(msgspec.Raw(plan)), mutants[0] if mutants else ""))
+    raw = msgspec.Raw(msgspec.json.encode(plan))
+    told = common.run_async(tell(Replay(raw), mutants[0] if mutants else ""))
     if as_json:
         print_json({"clause": told.clause, "text": told.text, "faults": told.faults})
     else:
@@ -223,6 +224,7 @@ def _hunt(names: list[str], seed: int, runs: int, jobs: int, as_json: bool) -> i
     from primacy.cli.sim_pool import run_hunts
 
     found: list[Hunted] = []
+    interrupted = False
     with sim_show.progress("planted bugs", len(names)) as shown:
 
         def hunted(one: Hunted) -> None:
@@ -231,11 +233,16 @@ def _hunt(names: list[str], seed: int, runs: int, jobs: int, as_json: bool) -> i
             if not as_json:
                 click.echo(sim_show.hunted(one))
 
-        common.run_async(run_hunts(names, seed, runs, min(jobs, len(names)), hunted))
+        try:
+            common.run_async(run_hunts(names, seed, runs, min(jobs, len(names)), hunted))
+        except KeyboardInterrupt:
+            interrupted = True
     plain = sim_show.hunts(found, names)
     if as_json:
         print_json(plain)
     else:
         count = sum(each.found for each in found)
         click.echo(f"{count} of {len(names)} planted bugs found, in a median of {plain['median_runs']} runs")
-    return common.OK if all(each.found for each in found) else common.FAILED
+    if not all(each.found for each in found):
+        return common.FAILED
+    return common.INTERRUPTED if interrupted else common.OK

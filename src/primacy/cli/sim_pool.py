@@ -38,23 +38,34 @@ class Worker:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self._busy = False
 
     async def ask(self, job: Job) -> Result:
         """Let it do a job. StreamClosed when it has ended instead; what it had to say is on standard error."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None
+        self._busy = True
         try:
             stdin.write(encode(job) + b"\n")
             await stdin.drain()
             line = await stdout.readline()
         except ConnectionError:
             line = b""
+        self._busy = False
         if not line:
             raise StreamClosed(
                 f"a worker of the simulator has ended in the middle of {job}; see its error above"
             )
         result: Result = decode_result(line)
         return result
+
+    async def end(self) -> None:
+        """Let it end; in the middle of a job it is killed, since it has nothing that could be lost."""
+        if self._busy:
+            self._process.kill()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await asyncio.wait_for(self._process.wait(), _END_S)
 
 
 @asynccontextmanager
@@ -70,12 +81,11 @@ async def worker(*, mutant: str = "", coverage: bool = False) -> AsyncIterator[W
         stdout=asyncio.subprocess.PIPE,
         limit=_LINE_BYTES_MAX,
     )
+    one = Worker(process)
     try:
-        yield Worker(process)
+        yield one
     finally:
-        if process.returncode is None:
-            process.kill()  # it has nothing that could be lost
-        await asyncio.wait_for(process.wait(), _END_S)
+        await one.end()
 
 
 @dataclass
