@@ -165,7 +165,6 @@ def _failed(failure: Ran, folder: Path, keep: bool, as_json: bool) -> dict[str, 
     from primacy.cli.sim_pool import tell
     from primacy.sim.jobs import Replay
 
-    assert failure.plan is not None
     if not keep:
         say(f"seed {failure.seed}: {failure.text}; looking for a smaller run that violates the same")
     told = common.run_async(tell(Replay(failure.plan, reduce=not keep)))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from primacy.sim import scenarios
-from primacy.sim.jobs import Hunt, Hunted, Ran, Replay, Run, Told
+from primacy.sim.jobs import NO_PLAN, Hunt, Hunted, Ran, Replay, Run, Told
 from primacy.sim.mutants import Mutant
 from primacy.sim.plan import Plan, from_seed
 from primacy.sim.shrink import Reducer
@@ -74,7 +74,7 @@ def ran(job: Run) -> Ran:
         outcome.terms,
         outcome.waits,
         outcome.report() if job.timeline else "",
-        _raw(outcome.plan) if violation is not None else None,
+        _raw(outcome.plan) if violation is not None else NO_PLAN,
     )
 
 

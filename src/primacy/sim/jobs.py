@@ -10,6 +10,8 @@ from typing import Union
 
 import msgspec
 
+NO_PLAN = msgspec.Raw(b"null")
+
 
 class Run(msgspec.Struct, frozen=True, tag="run"):
     """Run the plan of a seed. nodes: 0 lets the seed decide; minutes: how long it lives, 0 for the usual 8 s.
@@ -55,7 +57,7 @@ class Ran(msgspec.Struct, frozen=True, tag="ran"):
     terms: int
     waits: bool
     timeline: str = ""
-    plan: msgspec.Raw | None = None
+    plan: msgspec.Raw = NO_PLAN
 
 
 class Told(msgspec.Struct, frozen=True, tag="told"):
@@ -78,7 +80,7 @@ class Hunted(msgspec.Struct, frozen=True, tag="hunted"):
     clause: str = ""
     text: str = ""
     why: str = ""
-    plan: msgspec.Raw | None = None
+    plan: msgspec.Raw = NO_PLAN
 
 
 class Edges(msgspec.Struct, frozen=True, tag="edges"):
