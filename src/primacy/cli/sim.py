@@ -228,7 +228,7 @@ def _hunt(names: list[str], seed: int, runs: int, jobs: int, as_json: bool) -> i
 
         def hunted(one: Hunted) -> None:
             found.append(one)
-            shown.step(sim_show.hunted(one))
+            shown.step(one.name)
             if not as_json:
                 click.echo(sim_show.hunted(one))
 

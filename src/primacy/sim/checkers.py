@@ -68,6 +68,7 @@ class Checkers:
         self._alone: set[str] = set()  # names acknowledged while the record named no ready vice
         self._latest: Host | None = None  # the primary that serves the highest term
         self.forgiven = False  # a formation by availability has lost acknowledged operations: it may
+        self._ledger_term = 0
         self._claims: dict[Member, int] = {}  # the last claim that each life has sent: the token of its swap
         self._forced: dict[
             tuple[int, Member], bool
@@ -106,8 +107,17 @@ class Checkers:
                 if host.serving and host.holds() and host.member not in self.declared:
                     if holder is not None:
                         self._two(holder, host)
+                    if host.term < self._ledger_term:
+                        self._outlived(host)
                     holder = host
         return self.violation is not None
+
+    def _outlived(self, host: Host) -> None:
+        self.fail(
+            "S1",
+            f"{host.member} may answer in term {host.term} {self._validity(host)}; "
+            f"the record is of term {self._ledger_term}",
+        )
 
     def _two(self, one: Host, other: Host) -> None:
         both = " and ".join(f"{h.member} (term {h.term}, {self._validity(h)})" for h in (one, other))
@@ -130,6 +140,7 @@ class Checkers:
             f"revision {revision}: term {new.term}, master {new.master}, {vice}, by {new.by}: {new.cause}"
         )
         self.note("ledger", sentence)
+        self._ledger_term = new.term
         if old is not None and old.ready_vice is not None and (old.term, old.appointment) in self._leaseless:
             self.fail(
                 "R6",

@@ -43,6 +43,17 @@ def switchover_times_out(source: random.Random) -> list[Fault]:
     return faults
 
 
+def switchover_in_doubt(source: random.Random) -> list[Fault]:
+    """The swap of a switchover is written and its answer is lost; the old master hears nothing of the new one."""
+    apart_ms = 2000 + source.randint(0, 20)
+    return [
+        Fault(1990, "ledger", "master", what="written", for_ms=source.randint(30, 80)),
+        Fault(1990, "watch", "master", for_ms=3000, amount=2500.0),
+        Fault(2000, "switchover"),
+        Fault(apart_ms, "isolate", "master", for_ms=source.randint(300, 900)),
+    ]
+
+
 def new_vice_in_doubt(source: random.Random) -> list[Fault]:
     """A vice returns and is made ready while the master's line is bad; then the two do not hear each other."""
     line_ms = 2000 + source.randint(10, 700)
@@ -120,12 +131,21 @@ def mirror_goes_on(source: random.Random) -> list[Fault]:
 def slow_mirror(source: random.Random) -> list[Fault]:
     """A vice returns, what the master ships to it is late, and then the master is gone."""
     back_ms = source.randint(20, 200)
-    gone_ms = 2000 + back_ms + source.randint(50, 1500)
+    gone_ms = 2000 + back_ms + source.randint(300, 2500)
     how, what = source.choice((("crash", "sent"), ("power", "")))
+    late_ms = float(source.randint(200, 900))
     return [
         Fault(2000, "crash", "vice", what="sent", for_ms=back_ms),
-        Fault(2000 + back_ms, "delay", "master", "vice", for_ms=3000, amount=float(source.randint(200, 900))),
+        *(Fault(2000 + back_ms, "delay", "master", to, for_ms=3000, amount=late_ms) for to in ("n1", "n2")),
         Fault(gone_ms, how, "master", what=what, for_ms=3000),
+    ]
+
+
+def late_mirror(source: random.Random) -> list[Fault]:
+    """What the master sends to its vice is late, and then the master dies."""
+    return [
+        Fault(2000, "delay", "master", "vice", for_ms=3000, amount=float(source.randint(150, 600))),
+        Fault(2000 + source.randint(200, 1500), "crash", "master", what="sent", for_ms=1500),
     ]
 
 
@@ -171,6 +191,7 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
     for scenario in (
         claim_times_out,
         switchover_times_out,
+        switchover_in_doubt,
         new_vice_in_doubt,
         stale_reader,
         slow_echoes,
@@ -180,6 +201,7 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
         last_resort,
         mirror_goes_on,
         slow_mirror,
+        late_mirror,
         stops_at_the_page,
         power_fails,
         late_append,

@@ -130,8 +130,10 @@ MUTANTS: tuple[Mutant, ...] = (
             Edit(
                 "primacy.sim.host_calls",
                 "            host.wait(Waiting(replica.sequence, stream, answer, sent_ns))\n",
-                "            host.wait(Waiting(0, stream, answer, sent_ns))\n",
+                "            host._waiting.appendleft(Waiting(0, stream, answer, sent_ns))\n",
             ),
         ),
+        {"reads": 0.7},
+        scenario="late-mirror",
     ),
 )

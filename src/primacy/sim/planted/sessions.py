@@ -67,6 +67,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "duplicate-window-too-small",
         "section 3, the window against duplicates",
         "a datagram that was overtaken is taken for a repetition, or a repetition for a new one",
-        (Edit(f"{MACHINES}.dedup", "WIDTH = 1024\n", "WIDTH = 2\n"),),
+        (Edit(f"{MACHINES}.dedup", "WIDTH = 1024\n", "WIDTH = 8\n"),),
     ),
 )

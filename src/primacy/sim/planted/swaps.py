@@ -75,7 +75,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "                self._close(swap, Outcome.LOST)\n",
             ),
         ),
-        scenario="switchover-times-out",
+        scenario="switchover-in-doubt",
     ),
     Mutant(
         "conflict-is-defeat",
