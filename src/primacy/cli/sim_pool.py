@@ -151,13 +151,27 @@ async def run_hunts(
     waiting: Iterator[str] = iter(names)
 
     async def work() -> None:
-        for name in waiting:
-            async with worker(mutant=name) as process:
-                found = await process.ask(Hunt(name, seed, runs))
-                assert isinstance(found, Hunted)
-                on_hunted(found)
+        async with worker() as plain:
+            for name in waiting:
+                async with worker(mutant=name) as process:
+                    on_hunted(await _hunt(process, plain, name, seed, runs))
 
     await _together(count, work)
+
+
+async def _hunt(process: Worker, plain: Worker, name: str, seed: int, runs: int) -> Hunted:
+    """Hunt on until a run fails that does not fail without the planted bug: any other finding is not about it."""
+    after = 0
+    while True:
+        found = await process.ask(Hunt(name, seed, runs, after))
+        assert isinstance(found, Hunted)
+        if not found.found:
+            return found
+        told = await plain.ask(Replay(found.plan))
+        assert isinstance(told, Told)
+        if not told.clause:
+            return found
+        after = found.runs
 
 
 async def tell(job: Replay, mutant: str = "") -> Told:

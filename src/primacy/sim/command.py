@@ -96,18 +96,18 @@ def told(job: Replay) -> Told:
 
 def hunted(job: Hunt, mutant: Mutant) -> Hunted:
     """Search for a planted bug, after showing that a cluster with it forms and serves as long as nothing goes wrong."""
-    for seed in range(job.seed, job.seed + FAULT_FREE):
+    for seed in range(job.seed, job.seed + (0 if job.after else FAULT_FREE)):
         outcome = run(plan_of(seed, faults=False, focus=mutant.focus))
         if outcome.violation is not None or not outcome.operations or outcome.waits:
             why = f"seed {seed} without faults: {outcome.violation or 'it does not serve'}"
             return Hunted(mutant.name, False, 0, why=why, plan=_raw(outcome.plan))
-    count = 0
-    for plan in _plans(job, mutant):
-        count += 1
+    for count, plan in enumerate(_plans(job, mutant), 1):
+        if count <= job.after:
+            continue
         violation = run(plan).violation
         if violation is not None and violation.clause != BUG:
             return Hunted(mutant.name, True, count, violation.clause, str(violation), plan=_raw(plan))
-    return Hunted(mutant.name, False, count)
+    return Hunted(mutant.name, False, job.runs)
 
 
 def _plans(job: Hunt, mutant: Mutant) -> Iterator[Plan]:

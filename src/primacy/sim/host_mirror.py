@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from primacy.machines import host_wire
 from primacy.machines import mirror_effects as effects
 from primacy.machines import mirror_wire as wire
 from primacy.machines.history import Batch
@@ -78,7 +79,7 @@ class Mirroring:
         host, peer = self._host, self._peer
         if round != self._round or peer is None or self._stream is not None:
             return
-        other = host.find(peer)
+        other = host.around.find(peer, host.service)
         if other is None or not host.network.route(host.member.node, peer.node).open:
             self._redial()
             return
@@ -203,15 +204,14 @@ class Mirroring:
                 host.writer.journal.replace(Snapshot(sequence, runs, self._snapshot))
             case TakeSnapshot():
                 host.checkpoint()
-            case effects.Joined(term=term, appointment=appointment):
-                host.tell("joined", term, appointment)
-            case effects.Quiesced(term=term):
-                host.tell("quiesced", term)
+            case effects.Joined(term=term, appointment=appointment, sequence=sequence):
+                host.tell(host_wire.Joined(term, appointment, sequence))
+            case effects.Quiesced():
+                host.drained_to(effect)
             case effects.Stalled(term=term, appointment=appointment):
-                host.tell("stalled", term, appointment)
+                host.tell(host_wire.MirrorStalled(term, appointment))
             case effects.Fail(reason=reason):
-                host.tell("failed", reason)
-                host.kill()
+                host.fail("diverged", reason)
 
     def _later(self, action: Any, *arguments: Any) -> None:
         host = self._host

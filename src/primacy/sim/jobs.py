@@ -34,11 +34,12 @@ class Replay(msgspec.Struct, frozen=True, tag="replay"):
 
 
 class Hunt(msgspec.Struct, frozen=True, tag="hunt"):
-    """Look for the planted bug that this worker was started with, in at most so many runs."""
+    """Look for the bug that is planted in this worker, in at most so many runs; the first `after` are done."""
 
     name: str
     seed: int
     runs: int
+    after: int = 0
 
 
 class Report(msgspec.Struct, frozen=True, tag="report"):

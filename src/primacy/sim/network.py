@@ -24,6 +24,8 @@ from primacy.sim.scheduler import Scheduler
 
 LINKS = 2
 RETRANSMISSION_NS = 200 * MS
+REPEATED_NS = 20 * MS
+"""A copy that comes so soon after the first one is left out: that repetitions are known is shown by the later ones."""
 OVERTAKEN_MAX = 1_000
 """A datagram that was overtaken by no more than so many later ones is delivered by its first copy, and by no other."""
 
@@ -87,18 +89,19 @@ class Network:
         self,
         source: str,
         target: str,
-        deliver: Callable[[], None],
         lives: tuple[str, str],
-        *,
+        action: Callable[..., None],
+        *arguments: Any,
         sealed: bool = False,
     ) -> None:
-        """Send one datagram on every link; `deliver` is called once, when the first copy arrives (if any does).
+        """Send one datagram on every link; `action` is called once, when the first copy arrives (if any does).
 
         lives: the incarnations of sender and receiver. sealed: in advance, with the number 0 (an obituary).
         """
         pair, route = self._pairs.setdefault(lives, Pair()), self.route(source, target)
         pair.sent += not sealed
         number = 0 if sealed else pair.sent
+        delays_ns: list[int] = []
         for wire in route.wires:
             if wire.cuts or route.filters:
                 continue
@@ -106,9 +109,15 @@ class Network:
             for _ in range(copies):
                 if wire.loss and self._random.random() < wire.loss:
                     continue
-                self.scheduler.after(self._delay(wire), self._arrive, pair, number, deliver)
+                delays_ns.append(self._delay(wire))
+        first_ns = min(delays_ns, default=0)
+        for delay_ns in delays_ns:
+            if delay_ns == first_ns or delay_ns - first_ns > REPEATED_NS:
+                self.scheduler.after(delay_ns, self._arrive, pair, number, action, arguments)
 
-    def _arrive(self, pair: Pair, number: int, deliver: Callable[[], None]) -> None:
+    def _arrive(
+        self, pair: Pair, number: int, action: Callable[..., None], arguments: tuple[Any, ...]
+    ) -> None:
         """Let the receiver's window judge a copy; what it takes for new is delivered."""
         first = number not in pair.arrived
         new = pair.window.accept(number)
@@ -118,7 +127,7 @@ class Network:
             )
         pair.arrived.add(number)
         if new:
-            deliver()
+            action(*arguments)
 
     def delay_ns(self, route: Route) -> int:
         """Return the time that a segment of a stream takes; lost ones are sent again."""

@@ -9,6 +9,7 @@ import msgspec
 
 from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.draw import draw, draw_force
+from primacy.sim.draw_operators import draw_operators
 from primacy.sim.faults import Fault
 
 HEAL_MS = 8_000
@@ -98,13 +99,14 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
         return plan
     drawn: list[Fault] = []
     forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
-    for begin_ms in range(
-        0, plan.heal_ms - HEAL_MS // 2, HEAL_MS
-    ):  # as many in each eight seconds as in the usual run
+    operated = random.Random(f"operators {seed}")
+    for begin_ms in range(0, plan.heal_ms - HEAL_MS // 2, HEAL_MS):  # in each 8 s as many as in the usual run
         span_ms = (begin_ms + BEGIN_MS, min(begin_ms + HEAL_MS, plan.heal_ms) - 500)
         drawn += draw(source, plan.ids, plan.timing.grace_ms, *span_ms)
         if forced.random() < 0.2:
             drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, *span_ms)
+        if operated.random() < 0.6:
+            drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, *span_ms)
     ordered = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return msgspec.structs.replace(plan, faults=ordered)
 

@@ -31,8 +31,8 @@ def claim_times_out(source: random.Random) -> list[Fault]:
 def switchover_times_out(source: random.Random) -> list[Fault]:
     """The swap of a switchover is uncertain and late; the vice is silent for a while, or not."""
     faults = [
-        Fault(1990, "ledger", "master", what="late", for_ms=source.randint(50, 400)),
         Fault(2000, "switchover"),
+        Fault(2000 + source.randint(0, 20), "ledger", "master", what="late", for_ms=source.randint(50, 400)),
     ]
     if source.random() < 0.5:
         faults.append(
@@ -45,12 +45,13 @@ def switchover_times_out(source: random.Random) -> list[Fault]:
 
 def switchover_in_doubt(source: random.Random) -> list[Fault]:
     """The swap of a switchover is written and its answer is lost; the old master hears nothing of the new one."""
-    apart_ms = 2000 + source.randint(0, 20)
     return [
-        Fault(1990, "ledger", "master", what="written", for_ms=source.randint(30, 80)),
         Fault(1990, "watch", "master", for_ms=3000, amount=2500.0),
         Fault(2000, "switchover"),
-        Fault(apart_ms, "isolate", "master", for_ms=source.randint(300, 900)),
+        Fault(
+            2000 + source.randint(4, 20), "ledger", "master", what="written", for_ms=source.randint(30, 80)
+        ),
+        Fault(2000 + source.randint(15, 45), "isolate", "n1", for_ms=source.randint(300, 900)),
     ]
 
 
@@ -116,6 +117,32 @@ def last_resort(source: random.Random) -> list[Fault]:
         Fault(2000, "power", "vice", for_ms=1500),
         Fault(silent_ms, how, "master", what="node", for_ms=source.randint(2500, 3500)),
         *(Fault(asked_ms, "force", node, what=word, for_ms=1800) for node in ("n1", "n2")),
+    ]
+
+
+def stale_news(source: random.Random) -> list[Fault]:
+    """The second node is master and is vice again before it is pushed what the record was in between."""
+    return [
+        Fault(1900, "watch", "n2", for_ms=4000, amount=float(source.randint(1500, 3500))),
+        Fault(2000, "crash", "master", what="sent", for_ms=source.randint(20, 80)),
+        Fault(2000 + source.randint(1000, 1600), "switchover"),
+    ]
+
+
+def late_clients(source: random.Random) -> list[Fault]:
+    """A client comes while the master is alone and is the first to write; by force that is lost; then another comes."""
+    silent_ms = source.randint(2800, 3300)
+    how, asked_ms = source.choice(("freeze", "isolate")), source.randint(3600, 4400)
+    cut_off = [("c1", 0, 2300), ("c2", 0, asked_ms + 700), ("c3", 1000, 6000)]
+    return [
+        *(
+            Fault(at, "client", node, peer=c, for_ms=to - at)
+            for c, at, to in cut_off
+            for node in ("n1", "n2")
+        ),
+        Fault(2000, "power", "vice", for_ms=1500),
+        Fault(silent_ms, how, "master", what="node", for_ms=3000),
+        Fault(asked_ms, "force", "n2", what="word", for_ms=1500),
     ]
 
 
@@ -199,6 +226,8 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
         filtered,
         alone_and_slow,
         last_resort,
+        stale_news,
+        late_clients,
         mirror_goes_on,
         slow_mirror,
         late_mirror,

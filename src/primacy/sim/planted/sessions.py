@@ -45,6 +45,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "            {},\n            self.sessions.swept_ns,\n",
             ),
         ),
+        {"nodes": 3, "think_ms": (80, 400), "snapshot_every": 40},
     ),
     Mutant(
         "session-twice",
@@ -62,6 +63,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        return SessionBegun(self.sequence + 1)\n",
             ),
         ),
+        scenario="late-clients",
     ),
     Mutant(
         "duplicate-window-too-small",

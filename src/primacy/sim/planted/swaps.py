@@ -156,6 +156,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        if revision == self.revision:\n            return\n        swap = self.swap\n",
             ),
         ),
+        scenario="stale-news",
     ),
     Mutant(
         "hand-over-to-a-vice-that-is-not-ready",
