@@ -89,7 +89,7 @@ class Checkers:
         ] = {}  # (term, who) asked by force: on the operator's word?
         self.declared: set[Member] = set()  # declared dead by word while they lived
         self._digests: dict[tuple[str, int, int], bytes] = {}
-        self.levels = Levels(self.fail, ledger)
+        self.levels = Levels(self.fail, nodes)
         self.truth = Truth(self.fail, lambda sentence: self.note("ledger", sentence), ledger, table)
         ledger.written, ledger.changed = self.written, self.truth.changed
 

@@ -146,6 +146,29 @@ def late_clients(source: random.Random) -> list[Fault]:
     ]
 
 
+def refused_at_last(source: random.Random) -> list[Fault]:
+    """A function is asked for; from somewhere in its levels on, every callback refuses for a moment."""
+    verb, who = source.choice((("switchover", ""), ("demote", "n2"), ("disqualify", "n2"), ("remove", "n2")))
+    where = "n1" if verb == "switchover" else "n2"
+    refuse_ms = 2000 + source.randint(5, 60)
+    return [
+        Fault(2000, "ask", "n1", who, what=verb, for_ms=3000),
+        Fault(refuse_ms, "mood", where, "logbook", what="refuse", for_ms=source.randint(2, 15)),
+    ]
+
+
+def former_levels(source: random.Random) -> list[Fault]:
+    """A node comes back and one of its hosts dies; meanwhile its master begins anew, with slow callbacks."""
+    back_ms = source.randint(100, 200)
+    killed_ms = 2000 + back_ms + source.randint(3, 12)
+    return [
+        Fault(2000, "power", "n2", for_ms=back_ms),
+        Fault(2000 + back_ms, "mood", "n1", "logbook", what="late", for_ms=3500),
+        *(Fault(killed_ms + 10 * n, "kill", "n2", what="naming") for n in range(source.randint(1, 4))),
+        Fault(killed_ms + source.randint(20, 100), "crash", "n1", what="sent", for_ms=10),
+    ]
+
+
 def mirror_goes_on(source: random.Random) -> list[Fault]:
     """Datagrams of master and vice are filtered: the vice claims, slowly; what the mirror ships still arrives."""
     return [
@@ -228,6 +251,8 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
         last_resort,
         stale_news,
         late_clients,
+        refused_at_last,
+        former_levels,
         mirror_goes_on,
         slow_mirror,
         late_mirror,

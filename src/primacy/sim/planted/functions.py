@@ -17,6 +17,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        return level\n",
             ),
         ),
+        scenario="former-levels",
     ),
     Mutant(
         "undo-in-the-wrong-order",
@@ -29,6 +30,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        for step in self._completed:\n",
             ),
         ),
+        scenario="refused-at-last",
     ),
     Mutant(
         "intent-not-cleared",
