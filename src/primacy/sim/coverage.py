@@ -21,31 +21,31 @@ from primacy.errors import ConfigError
 
 PACKAGE = "primacy.machines"
 MACHINES = (
-    "announcing", "client_calls", "client_session", "dedup", "forcing", "formation", "forming", "history",
-    "last_resort", "lease", "master", "mastership", "mirror", "peers", "replica", "rulings", "session", "swap", "vice",
+    "announcing", "client_calls", "client_session", "coordinator", "dedup", "departure", "driving", "forcing",
+    "formation", "forming", "functions", "history", "initialization", "key_writer", "ladder", "last_resort", "lease",
+    "link_watch", "links", "maintenance", "master", "mastership", "mirror", "naming", "peers", "preconditions",
+    "recovery", "replica", "rescue", "rulings", "rungs", "runs", "sequence", "servers", "serving", "session", "swap",
+    "switchover", "vice",
 )  # fmt: skip
 """The modules that decide, and take part in a simulated cluster."""
 
 _VALUES = "values and messages: nothing is decided there"
 _WORDS = "words for people, made of what was decided elsewhere"
-_SSC = "the coordinator: its functions run in a harness of their own (tests/sim/test_functions.py)"
-_SERVICE = "a built-in service's own rules: they are a model in this simulator"
+_LIVE = (
+    "a running table is not changed in this simulator: tables of their own (tests/unit), and real processes"
+)
+_ASIDE = "beside what always runs: asked by people, or switched on by them"
 OTHERS: dict[str, str] = {
     name: reason
     for reason, names in {
         _VALUES: (
-            "call_wire", "canonical", "control_wire", "entries", "event_base", "events", "events_decision",
-            "events_node", "events_operator", "host_wire", "ids", "membership", "messages", "mirror_effects",
-            "mirror_wire", "peer_wire", "records", "timing", "coordination",
+            "call_wire", "canonical", "control_wire", "coordination", "entries", "event_base", "events",
+            "events_decision", "events_node", "events_operator", "host_wire", "ids", "membership", "messages",
+            "mirror_effects", "mirror_wire", "peer_wire", "policies", "records", "timing",
         ),
         _WORDS: ("accounts", "deciding", "description", "explaining", "methods", "outline", "story", "timeline"),
-        _SSC: (
-            "coordinator", "departure", "driving", "failback", "foresight", "functions", "initialization",
-            "key_writer", "ladder", "maintenance", "policies", "preconditions", "recovery", "rescue", "retiring",
-            "rolling", "rungs", "runs", "sequence", "servers", "serving", "switchover",
-        ),
-        _SERVICE: ("naming", "naming_files"),
-        "health of links: the simulated network has no sockets": ("links",),
+        _LIVE: ("applying", "change_record", "events_change", "retiring", "rolling"),
+        _ASIDE: ("failback", "foresight", "naming_files"),
     }.items()
     for name in names
 }  # fmt: skip
