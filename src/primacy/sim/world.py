@@ -116,6 +116,7 @@ class World:
         for step in range(LIVENESS_MS * MS // STEP_NS):
             if self.checkers.violation is not None:
                 break
+            self.injector.tend()
             self._live(healed_ns + (step + 1) * STEP_NS)
             why = self._unfinished()
             calm = 0 if why else calm + 1
