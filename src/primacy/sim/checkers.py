@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from primacy.machines import membership as cmm
 from primacy.machines.call_wire import ToClient
-from primacy.machines.events import Event
+from primacy.machines.events import Event, FunctionEnded
 from primacy.machines.events_decision import Decided
 from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.membership import NodeEntry
@@ -142,6 +142,10 @@ class Checkers:
         """An agent has published an event."""
         if not isinstance(event, Decided):
             self.note(node, event.sentence())
+        if isinstance(event, FunctionEnded) and event.function == "initialize":
+            member = self._nodes[node].member
+            if member is not None:
+                self.levels.initialized(member)
 
     def gone(self, host: HostProcess) -> None:
         """A host process is no more."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from primacy.machines import host_wire
 from primacy.machines.host_wire import Context
 from primacy.machines.ids import Member
+from primacy.machines.sequence import EVERY_LEVEL
 from primacy.sim.host_process import HostProcess
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _UNDONE = "undone: "
 _OF_THE_NODE = "the node starts"
+_OF_A_HOST = "its host was started again"  # a sequence of that service alone
 _TAKING_OVER = ("failover", "switchover")
 
 
@@ -63,6 +65,10 @@ class Levels:
         if isinstance(message, host_wire.Ran):
             self._ended(host, message.id)
 
+    def initialized(self, member: Member) -> None:
+        """A node has ended its sequence, with all the levels that a service that was lost did not come to."""
+        self._completed[member] = EVERY_LEVEL
+
     def exited(self, host: HostProcess) -> None:
         """A coordinator hears that a host is gone."""
         for each in [each for each in self._where if each[0] is host]:
@@ -72,7 +78,8 @@ class Levels:
     # ---- the rules ----
 
     def _began(self, host: HostProcess, id: int, name: str, context: Context) -> None:
-        key = _Key(host.member, context.function, context.cause, context.new_state)
+        alone = f" ({host.service})" if context.cause == _OF_A_HOST else ""
+        key = _Key(host.member, context.function, context.cause + alone, context.new_state)
         level = context.level
         running = self._running.setdefault(key, {})
         what = f"{host.service}.{name} ({context.function}, level {level}) begins on {host.member}"
