@@ -211,11 +211,11 @@ def _planted() -> str:
 
 
 def _unreached() -> str:
-    reasons: dict[str, int] = {}
-    for reason in unreached().values():
-        reasons[reason] = reasons.get(reason, 0) + 1
-    rows = [f"| {count} | {reason} |" for reason, count in reasons.items()]
-    return "\n".join(["| edges | why no run takes them |", "| --- | --- |", *rows])
+    groups: dict[str, list[str]] = {}
+    for edge, reason in unreached().items():
+        groups.setdefault(reason, []).append(edge.partition(".")[0])
+    rows = [f"| {reason} | {', '.join(f'`{m}`' for m in sorted(set(of)))} |" for reason, of in groups.items()]
+    return "\n".join(["| why no run takes them | edges in |", "| --- | --- |", *rows])
 
 
 _TAKEN = {  # how a running cluster follows a change of a field (config_plan.py; shown by test_config_plan.py)

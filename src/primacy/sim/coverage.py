@@ -94,7 +94,7 @@ def edges_of(module: str, source: str) -> list[str]:
 
 
 def unreached() -> dict[str, str]:
-    """Return the edges that no run takes, with the reason of each."""
+    """Return the edges that no run takes, with the reason of each; a name that ends with `*` stands for several."""
     text = resources.files("primacy.sim").joinpath(_UNREACHED).read_text(encoding="utf-8")
     found: dict[str, str] = {}
     for group in tomllib.loads(text).get("unreached", []):
@@ -103,6 +103,14 @@ def unreached() -> dict[str, str]:
                 raise ConfigError(_UNREACHED, f"{edge} twice", "name each edge once")
             found[edge] = group["reason"]
     return found
+
+
+def reason_for(edge: str, reasons: dict[str, str]) -> str:
+    """Return why no run takes this edge; empty when a run may take it."""
+    for name, reason in reasons.items():
+        if edge == name or (name.endswith("*") and edge.startswith(name[:-1])):
+            return reason
+    return ""
 
 
 _HIT = "__edge__"
@@ -155,7 +163,9 @@ class _Walker(ast.NodeTransformer):
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        """Probe the entry of a function, and go in."""
+        """Probe the entry of a function, and go in; one that is only described (in a protocol) has no edges."""
+        if len(node.body) == 1 and ast.get_docstring(node) is not None:
+            return node
         self._scope.append(node.name)
         self._functions += 1
         entered = self._probe(node.body[0], "entered")
