@@ -125,7 +125,7 @@ def drive(coroutine: Coroutine[Any, Any, Any], ended: Callable[[Exception | None
     except Exception as error:  # the author's code: its exception is the outcome
         ended(error)
     else:
-        assert isinstance(awaited, Awaited), f"{coroutine.__qualname__} waits for what virtual time has not"
+        assert isinstance(awaited, Awaited), f"{coroutine} waits for what virtual time has not"
         awaited.wait(lambda: drive(coroutine, ended))
 
 
