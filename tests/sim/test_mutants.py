@@ -46,6 +46,10 @@ MANDATORY = (
     "drop-of-the-vice-not-confirmed-before-answering",
     "solo-answers-while-a-swap-to-ready-is-unsettled",
     "sealed-mirror-appends-still-acknowledged",
+    "level-started-before-its-barrier",
+    "undo-in-the-wrong-order",
+    "intent-not-cleared",
+    "two-operators-interleaved",
 )
 OTHERS = tuple(mutant.name for mutant in MUTANTS if mutant.name not in MANDATORY)
 

@@ -129,6 +129,14 @@ def stale_news(source: random.Random) -> list[Fault]:
     ]
 
 
+def old_obituary(source: random.Random) -> list[Fault]:
+    """The obituary of a master's former life arrives when its node is master again."""
+    return [
+        Fault(2000, "crash", "master", what="late", for_ms=30, amount=float(source.randint(1500, 3000))),
+        Fault(2000 + source.randint(900, 1400), "switchover"),
+    ]
+
+
 def late_clients(source: random.Random) -> list[Fault]:
     """A client comes while the master is alone and is the first to write; by force that is lost; then another comes."""
     silent_ms = source.randint(2800, 3300)
@@ -154,6 +162,16 @@ def refused_at_last(source: random.Random) -> list[Fault]:
     return [
         Fault(2000, "ask", "n1", who, what=verb, for_ms=3000),
         Fault(refuse_ms, "mood", where, "logbook", what="refuse", for_ms=source.randint(2, 15)),
+    ]
+
+
+def two_operators(source: random.Random) -> list[Fault]:
+    """Two operators ask two nodes for two functions at nearly one time."""
+    asked = source.sample((("n1", "", "switchover"), ("n2", "n2", "demote"), ("n1", "n2", "disqualify")), 2)
+    times = (2000, 2000 + source.randint(1, 40))
+    return [
+        Fault(at_ms, "ask", at, who, what=verb, for_ms=3000)
+        for at_ms, (at, who, verb) in zip(times, asked, strict=True)
     ]
 
 
@@ -251,7 +269,9 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
         last_resort,
         stale_news,
         late_clients,
+        old_obituary,
         refused_at_last,
+        two_operators,
         former_levels,
         mirror_goes_on,
         slow_mirror,

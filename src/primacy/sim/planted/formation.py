@@ -63,6 +63,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        if member.incarnation not in self.dead:\n",
             ),
         ),
+        scenario="old-obituary",
     ),
     Mutant(
         "force-unproven",

@@ -55,5 +55,6 @@ MUTANTS: tuple[Mutant, ...] = (
                 "        elif False and current is not None:\n            busy =",
             ),
         ),
+        scenario="two-operators",
     ),
 )

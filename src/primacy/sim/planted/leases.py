@@ -84,6 +84,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "R2, ready",
         "a vice that is not ready claims: lost write",
         (Edit(VICE, "        ready = record.ready_vice == cmm.me\n", "        ready = True\n"),),
+        scenario="slow-mirror",
     ),
     Mutant(
         "ready-without-lease",

@@ -17,6 +17,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "            pass\n",
             ),
         ),
+        scenario="late-mirror",
     ),
     Mutant(
         "ready-swapped-before-writes-wait-for-the-vice",

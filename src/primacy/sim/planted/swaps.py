@@ -51,6 +51,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "                self._close(swap, Outcome.NOT_WRITTEN)\n",
             ),
         ),
+        scenario="claim-times-out",
     ),
     Mutant(
         "uncertain-taken-for-done",
