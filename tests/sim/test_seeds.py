@@ -41,7 +41,7 @@ def test_stored_failures(path: Path) -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_directed_schedules(seed: int, name: str) -> None:
-    for number in range(seed, seed + 15):
+    for number in range(seed, seed + 10):
         demand(run(scenario_plan(name, number)))
 
 
