@@ -16,6 +16,7 @@ from primacy.sim.process import INBOX_MAX, Pipe, Process
 from primacy.sim.scheduler import Clock, Scheduler
 
 A1 = Member("a", "a.1")
+LIVES = ("a.1", "b.1")
 
 
 def go(scheduler: Scheduler, until_ns: int = 10 * SECOND) -> None:
@@ -124,10 +125,10 @@ def test_a_datagram_arrives_once_as_long_as_one_link_is_open(random_source: rand
     scheduler, network = network_of(random_source)
     seen: list[str] = []
     for cut in range(LINKS + 1):
-        network.datagram("a", "b", lambda cut=cut: seen.append(f"{cut} cut"))
+        network.datagram("a", "b", LIVES, seen.append, f"{cut} cut")
         if cut < LINKS:
             network.cut("a", "b", cut, 1)
-    network.datagram("b", "a", lambda: seen.append("back"))
+    network.datagram("b", "a", LIVES[::-1], seen.append, "back")
     go(scheduler)
     assert sorted(seen) == ["0 cut", "1 cut", "back"]
 
@@ -137,9 +138,9 @@ def test_filtered_datagrams_are_lost_and_doubled_ones_come_once(random_source: r
     seen: list[str] = []
     for wire in network.route("a", "b").wires:
         wire.duplication = 1.0
-    network.datagram("a", "b", lambda: seen.append("doubled"))
+    network.datagram("a", "b", LIVES, seen.append, "doubled")
     network.route("a", "b").filters += 1
-    network.datagram("a", "b", lambda: seen.append("filtered"))
+    network.datagram("a", "b", LIVES, seen.append, "filtered")
     go(scheduler)
     assert seen == ["doubled"]
 

@@ -182,6 +182,7 @@ class Mirroring:
                     host.checkpoint()
             case effects.Acknowledge(term=term, appointment=appointment, upto=upto):
                 if host.page.ack_term == term:
+                    host.observer.acknowledged(host, term)
                     self._send(wire.Acknowledged(term, appointment, upto))
             case effects.Join(term=term, appointment=appointment, runs=runs, kept=kept):
                 self._send(wire.JoinMirror(term, appointment, host.member, runs, kept))

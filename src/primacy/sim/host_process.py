@@ -31,6 +31,9 @@ class Observer(Protocol):
     def bug(self, process: str, error: Exception) -> None:
         """A process has found a bug in its own code, and ends."""
 
+    def acknowledged(self, host: Any, term: int) -> None:
+        """A secondary acknowledges entries of this term."""
+
     def checkpointed(self, host: Any, term: int, sequence: int, digest: bytes) -> None:
         """A replica came to a checkpoint."""
 

@@ -76,6 +76,7 @@ class World:
         self.checkers = Checkers(self.scheduler, self.nodes, self.ledger, plan, self.settings.table)
         self.ledger.put(CONFIG, encode_table(plan.ids))
         cluster = Cluster(self.scheduler, self.network, self.ledger, self.checkers, self.settings, self.nodes)
+        self.network.misjudged = lambda text: self.checkers.fail("C1", text)
         for index, id in enumerate(plan.ids):
             clock = Clock(self.scheduler, plan.rate_ppm(index), plan.offset_ms(index) * MS)
             self.nodes[id] = Node(id, cluster, clock, self._source(id))
