@@ -7,6 +7,7 @@ import random
 import pytest
 
 from primacy.sim.draw import draw
+from primacy.sim.draw_operators import draw_operators
 from primacy.sim.faults import Fault, decode, encode
 from primacy.sim.plan import Plan
 from primacy.sim.shrink import Reducer, Shrinker
@@ -36,6 +37,18 @@ def test_every_kind_is_drawn_and_told() -> None:
     for kind, fault in kinds.items():
         assert fault.sentence().startswith(("at ", "from ")), kind
         assert not fault.sentence().endswith(f": {kind}"), kind
+
+
+def test_all_that_operators_do_is_drawn_and_told() -> None:
+    lists = [draw_operators(random.Random(number), NODES, 300.0, 300, 7500) for number in range(400)]
+    kinds = {fault.kind: fault for faults in lists for fault in faults}
+    assert set(kinds) == {"ask", "kill", "leave", "maintain", "mood"}
+    verbs = {fault.what for faults in lists for fault in faults if fault.kind == "ask"}
+    assert verbs == {"switchover", "demote", "promote", "qualify", "disqualify", "shutdown", "remove"}
+    for kind, fault in kinds.items():
+        assert fault.sentence().startswith("at "), kind
+        assert not fault.sentence().endswith(f": {kind}"), kind
+    assert all(decode(encode(faults)) == faults for faults in lists)
 
 
 def test_lists_are_in_the_order_of_time() -> None:
@@ -74,6 +87,7 @@ def test_times_are_rounded_as_far_as_they_do_not_matter() -> None:
 PLAN = Plan(
     7,
     nodes=5,
+    rungs=("ineligible", "spare", "spare"),
     rates_ppm=(1, 2, 3, 4, 5),
     offsets_ms=(1, 2, 3, 4, 5),
     clients=3,
@@ -90,8 +104,14 @@ def test_a_plan_loses_faults_nodes_and_clients_that_do_not_matter() -> None:
     small = reducer.reduce(PLAN)
     assert (small.nodes, small.clients, small.seed) == (3, 2, 7)
     assert [fault.kind for fault in small.faults] == ["cut"]
-    assert small.rates_ppm == small.offsets_ms == ()
+    assert small.rungs == small.rates_ppm == small.offsets_ms == ()
     assert small.heal_ms < PLAN.heal_ms
+
+
+def test_nodes_that_stay_keep_their_rungs() -> None:
+    reducer = Reducer(lambda plan: len(plan.table) >= 4 and not plan.table[2].eligible)
+    small = reducer.reduce(PLAN)
+    assert (small.nodes, small.rungs) == (4, ("ineligible", "spare"))
 
 
 def test_what_matters_stays_as_it_was() -> None:

@@ -269,7 +269,7 @@ def test_the_second_of_two_swaps_on_one_revision_conflicts_and_watches_hear_the_
     ledger = Ledger(scheduler, random_source)
     heard: list[int] = []
     ledger.line("b").watch_delay_ns = 100 * MS
-    ledger.watchers["b"] = lambda revision, known: heard.append(revision)
+    ledger.watch("b", lambda key, revision, value: heard.append(revision))
     answers: list[SwapAnswer] = []
     ledger.swap("a", 0, record(1), lambda answer, revision: answers.append(answer))
     go(scheduler, SECOND)
@@ -277,6 +277,33 @@ def test_the_second_of_two_swaps_on_one_revision_conflicts_and_watches_hear_the_
     go(scheduler)
     assert answers == [SwapAnswer.DONE, SwapAnswer.CONFLICT]
     assert heard == [ledger.revision]
+
+
+def test_a_watch_tells_all_records_as_they_stand_then_each_change_in_order_also_after_a_silence(
+    random_source: random.Random,
+) -> None:
+    scheduler = Scheduler()
+    ledger = Ledger(scheduler, random_source)
+    ledger.put("config", b"1")
+    ledger.put("nodes/a", b"2")
+    heard: list[tuple[str, bytes | None]] = []
+    ledger.watch("a", lambda key, revision, value: heard.append((key, value)))
+    go(scheduler, SECOND)
+    assert heard == [("config", b"1"), ("nodes/a", b"2")]
+    heard.clear()
+    ledger.line("a").modes.append("partition")
+    for number in range(5):
+        ledger.put("operation", b"%d" % number)
+    ledger.put("nodes/a", None)
+    go(scheduler, 2 * SECOND)
+    assert heard == []
+    ledger.line("a").modes.clear()
+    go(scheduler, 3 * SECOND)
+    assert heard == [*(("operation", b"%d" % number) for number in range(5)), ("nodes/a", None)]
+    ledger.put("operation", b"late")
+    ledger.unwatch("a")
+    go(scheduler, 4 * SECOND)
+    assert len(heard) == 6
 
 
 def test_a_silent_line_fails_reads(random_source: random.Random) -> None:

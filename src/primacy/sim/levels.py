@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 
 _UNDONE = "undone: "
 _OF_THE_NODE = "the node starts"
-_OF_A_HOST = "its host was started again"  # a sequence of that service alone
+_OF_ONE_HOST = "its host was started again"
 _TAKING_OVER = ("failover", "switchover")
 
 
 class _Key(NamedTuple):
-    """One sequence: of a life of a node."""
+    """One sequence of a life of a node; alone: the service that it is about, when it is about one host."""
 
     member: Member
     function: str
     cause: str
     new_state: str
+    alone: str
 
 
 class Levels:
@@ -78,8 +79,8 @@ class Levels:
     # ---- the rules ----
 
     def _began(self, host: HostProcess, id: int, name: str, context: Context) -> None:
-        alone = f" ({host.service})" if context.cause == _OF_A_HOST else ""
-        key = _Key(host.member, context.function, context.cause + alone, context.new_state)
+        alone = host.service if context.cause == _OF_ONE_HOST else ""
+        key = _Key(host.member, context.function, context.cause, context.new_state, alone)
         level = context.level
         running = self._running.setdefault(key, {})
         what = f"{host.service}.{name} ({context.function}, level {level}) begins on {host.member}"

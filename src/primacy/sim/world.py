@@ -11,7 +11,6 @@ import random
 from dataclasses import dataclass
 
 from primacy.machines.ids import MS
-from primacy.machines.membership import NodeEntry
 from primacy.machines.records import CONFIG
 from primacy.sim.calm import WAITS, unfinished
 from primacy.sim.checkers import Checkers, Violation
@@ -70,8 +69,9 @@ class World:
             plan.timing,
             rows(plan.durability),
             plan.snapshot_every,
-            tuple(NodeEntry(id) for id in plan.ids),
+            plan.table,
             plan.availability,
+            plan.auto_promote,
         )
         self.checkers = Checkers(self.scheduler, self.nodes, self.ledger, plan, self.settings.table)
         self.ledger.put(CONFIG, encode_table(plan.ids))
