@@ -11,6 +11,7 @@ S6  a claim comes from the ready vice, from formation, by force, or was handed o
 R4  a vice acknowledges nothing that is mirrored while a claim of its own is sent and not settled.
 R6  no master makes a vice ready that never gives it a lease (it would be silent for nothing).
 S7  one incarnation never acts on the rights of another.
+W1  a watch tells what was published, in order and without a gap, whoever serves.
 C1  a datagram reaches its receiver's machines by its first copy, and by no other.
 S5 and S8, and that every request has one true outcome, are in levels.py and truth.py.
 
@@ -30,6 +31,7 @@ from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 from primacy.machines.swap import Purpose
+from primacy.sim.client import NamingClient
 from primacy.sim.host import Host
 from primacy.sim.host_process import HostProcess
 from primacy.sim.levels import Levels
@@ -39,6 +41,7 @@ from primacy.sim.logbook import Logbook
 from primacy.sim.node import Node
 from primacy.sim.plan import HEAL_MS, Plan
 from primacy.sim.scheduler import Scheduler
+from primacy.sim.settings import NAMING
 from primacy.sim.truth import Truth
 
 EVENTS_MAX = 1_500_000
@@ -355,6 +358,22 @@ class Checkers:
             self.fail("S4", f"{service.doubled[0]} is in the state of {host.member} twice")
 
     # ---- the end ----
+
+    def watched(self, clients: list[NamingClient]) -> None:
+        """W1: what a client that watches was told is what the service has published, nothing missed, nothing else."""
+        if self.forgiven or self.declared:
+            return
+        primaries = [host for host in self._serving.get(NAMING, []) if host.holds()]
+        for client in clients:
+            if client.gap:
+                self.fail("W1", client.gap)
+            for host in primaries:
+                told = {event.position: (event.topic, event.payload) for event in host.replica.events}
+                other = [position for position, event in client.pushed.items() if told.get(position) != event]
+                if other:
+                    self.fail(
+                        "W1", f"{client.name} was told another event {min(other)} than {host.member} keeps"
+                    )
 
     def finish(self, histories: list[tuple[list[Record], Model]]) -> None:
         """S4 for the whole history of each service, S3 for the last primary, and the truth of every outcome."""

@@ -15,7 +15,7 @@ import msgspec
 
 from primacy.machines.call_wire import DONE, RAISED, ToClient
 from primacy.machines.client_calls import Pending
-from primacy.machines.client_session import Effect, Failed, Finished, Send, ServiceSession
+from primacy.machines.client_session import Effect, Failed, Finished, Pushed, Send, ServiceSession, Watching
 from primacy.machines.ids import FOREVER_NS, MS
 from primacy.machines.naming import Listed
 from primacy.sim import logbook
@@ -141,6 +141,9 @@ class Client(Process):
         assert outcome == DONE, (operation.name, outcome, payload)
         return logbook.decode(payload)
 
+    def _pushed(self, pushed: Pushed) -> None:
+        """Events of a watch are here."""
+
     # ---- streams ----
 
     def host_came(self, host: Host) -> None:
@@ -187,6 +190,8 @@ class Client(Process):
                     operation.completed_ns = now_ns
                     operation.result = self._learned(operation, reply.outcome, reply.payload)
                     del self._open[id(operation)]
+                case Pushed():
+                    self._pushed(effect)
                 case Failed(pending=pending, error=error):
                     del self._open[id(pending.token)]
                     self.failed.append(f"{pending.operation}: {error}")
@@ -201,10 +206,31 @@ class Client(Process):
 
 
 class NamingClient(Client):
-    """A client of the naming service: what a name is bound to is a register."""
+    """A client of the naming service: what a name is bound to is a register. It watches all names.
+
+    pushed: what it was told by position; gap: the first sentence about what is missing.
+    """
 
     service = NAMING
     change, look = "write", "read"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.pushed: dict[int, tuple[str, bytes]] = {}
+        self.gap = ""
+        self._position = 0
+        self._obey(self.session.watch(Watching(None, "", 0)))
+
+    def _pushed(self, pushed: Pushed) -> None:
+        """Each position follows the one before; the first one may be any."""
+        if pushed.lost and self._position and not self.gap:
+            self.gap = f"{self.name} was told that events after {self._position} are lost"
+        for position, topic, payload in pushed.items:
+            if self._position and position != self._position + 1 and not self.gap:
+                self.gap = f"{self.name} was told of event {position} after event {self._position}"
+            self._position = position
+            self.pushed[position] = (topic, payload)
+        self._position = max(self._position, pushed.watching.position)
 
     def _packed(self, key: str, argument: str | None) -> tuple[str, bytes]:
         """Return the method of the service and its arguments."""

@@ -24,8 +24,9 @@ from primacy.service import Service, ServiceModel
 from primacy.sim.callbacks import OwnCall, TimerContext, Timers
 from primacy.sim.disk import Journal, Writer
 from primacy.sim.host_calls import Waiting, take
-from primacy.sim.host_mirror import Mirroring, TakeSnapshot
+from primacy.sim.host_mirror import Mirroring, TakeSnapshot, primary_of, secondary_of
 from primacy.sim.host_process import Around, HostProcess
+from primacy.sim.host_watches import Pushing
 from primacy.sim.network import Stream
 from primacy.sim.page import Page
 from primacy.sim.scheduler import Clock, Scheduler
@@ -63,6 +64,7 @@ class Host(HostProcess):
         self.page = Page(0)
         self.machine: Primary | Secondary | None = None
         self.mirroring = Mirroring(self)
+        self.pushing = Pushing(self)
         self.serving = False
         self.quiesced = False
         self.clients: list[Stream] = []
@@ -130,14 +132,7 @@ class Host(HostProcess):
             self._become_primary(assign)
         else:
             assert assign.peer is not None
-            self.machine = Secondary(
-                assign.term,
-                assign.appointment,
-                self.writer.runs,
-                kept=self.writer.journal.snapshot.sequence,
-                loaded=assign.in_step,
-                journaled=self.mirroring.kept_upto(),
-            )
+            self.machine = secondary_of(self, assign)
             self.mirroring.begin_secondary(assign.peer.member)
         self.tell_clients()
         self._want_progress()
@@ -150,20 +145,14 @@ class Host(HostProcess):
         self.load()
         self._began_ns, self.heard = self.clock.now_ns, {}
         self._started_ns = self.clock.now_ns - self.replica.uptime_ns
-        journal = self.writer.journal
-        self.machine = Primary(
-            assign.term,
-            self.writer.runs,
-            durability=self.durability,
-            synced=journal.synced_upto,
-            kept=journal.snapshot.sequence,
-            appointment=assign.appointment if assign.peer is not None else 0,
-        )
+        self.machine = primary_of(self, assign)
+        self.pushing.begin()
         self.mirroring.begin_primary()
 
     def _end_role(self) -> None:
         self.serving = self.quiesced = False
         self._waiting.clear()
+        self.pushing.end()
         self._drained = None
         if self._timers is not None:
             self._timers[0].close()
@@ -196,6 +185,7 @@ class Host(HostProcess):
         """A client's connection ended."""
         if stream in self.clients:
             self.clients.remove(stream)
+            self.pushing.forget(stream)
 
     def client_sent(self, stream: Stream | OwnCall, message: ToHost, sent_ns: int) -> None:
         """A client's message is here."""
@@ -218,9 +208,10 @@ class Host(HostProcess):
             self._tell_client(stream)
 
     def _tell_client(self, stream: Stream) -> None:
-        self._send(stream, HostRole(self.service, self.member.node, self.term, self.serving, ""))
+        self.send(stream, HostRole(self.service, self.member.node, self.term, self.serving, ""))
 
-    def _send(self, stream: Stream | OwnCall, message: ToClient) -> None:
+    def send(self, stream: Stream | OwnCall, message: ToClient) -> None:
+        """Let a client have a message."""
         if isinstance(stream, OwnCall):
             assert isinstance(message, Reply)
             stream.answered(message)
@@ -261,6 +252,7 @@ class Host(HostProcess):
 
     def _append(self, machine: Primary, first: int, batch: list[Entry], times: tuple[int, int]) -> None:
         payload = entries.encode(entries.Entries(*times, batch))
+        self.pushing.collect()
         self.obey(machine.append(Batch(self.term, first, self.replica.sequence, payload)))
 
     def _checkpoint(self, machine: Primary, times: tuple[int, int]) -> None:
@@ -300,7 +292,7 @@ class Host(HostProcess):
             self.tell(host_wire.Quiesced(effect.term, effect.sequence, entry_term))
 
     def _want_leave(self, after_ns: int = LEAVE_NS) -> None:
-        if not self._leave_due and self._waiting:
+        if not self._leave_due and (self._waiting or not self.pushing.idle):
             self._leave_due = True
             self.timer(self.scheduler.now_ns + after_ns, self.leave)
 
@@ -316,8 +308,13 @@ class Host(HostProcess):
                 return
             waiting = self._waiting.popleft()
             self.observer.answered(self, waiting.sent_ns, waiting.message, waiting.names)
-            self._send(waiting.stream, waiting.message)
+            self.send(waiting.stream, waiting.message)
         self._tell_drained()
+        if not self.pushing.idle:
+            if self.answers():
+                self.pushing.push(machine.committed)
+            else:
+                self._want_leave(POLL_NS)
 
     def answers(self) -> bool:
         """Whether the lease page of this primary's term allows an answer at this instant."""

@@ -284,3 +284,28 @@ def _append(term: int, appointment: int, batch: Batch) -> wire.Append:
 
 def _closed(end: Process, stream: Stream) -> None:
     end.mirroring.stream_closed(stream)  # type: ignore[attr-defined]
+
+
+def primary_of(host: Host, assign: host_wire.Assign) -> Primary:
+    """Return the machine of a primary whose state is loaded."""
+    journal = host.writer.journal
+    return Primary(
+        assign.term,
+        host.writer.runs,
+        durability=host.durability,
+        synced=journal.synced_upto,
+        kept=journal.snapshot.sequence,
+        appointment=assign.appointment if assign.peer is not None else 0,
+    )
+
+
+def secondary_of(host: Host, assign: host_wire.Assign) -> Secondary:
+    """Return the machine of a secondary."""
+    return Secondary(
+        assign.term,
+        assign.appointment,
+        host.writer.runs,
+        kept=host.writer.journal.snapshot.sequence,
+        loaded=assign.in_step,
+        journaled=host.mirroring.kept_upto(),
+    )

@@ -22,18 +22,17 @@ if TYPE_CHECKING:
 
 _UNDONE = "undone: "
 _OF_THE_NODE = "the node starts"
-_OF_ONE_HOST = "its host was started again"
+_OF_A_HOST = "its host was started again"  # a sequence of that service alone
 _TAKING_OVER = ("failover", "switchover")
 
 
 class _Key(NamedTuple):
-    """One sequence of a life of a node; alone: the service that it is about, when it is about one host."""
+    """One sequence: of a life of a node."""
 
     member: Member
     function: str
     cause: str
     new_state: str
-    alone: str
 
 
 class Levels:
@@ -79,8 +78,8 @@ class Levels:
     # ---- the rules ----
 
     def _began(self, host: HostProcess, id: int, name: str, context: Context) -> None:
-        alone = host.service if context.cause == _OF_ONE_HOST else ""
-        key = _Key(host.member, context.function, context.cause, context.new_state, alone)
+        alone = f" ({host.service})" if context.cause == _OF_A_HOST else ""
+        key = _Key(host.member, context.function, context.cause + alone, context.new_state)
         level = context.level
         running = self._running.setdefault(key, {})
         what = f"{host.service}.{name} ({context.function}, level {level}) begins on {host.member}"

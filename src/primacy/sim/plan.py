@@ -113,18 +113,17 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
     drawn: list[Fault] = []
     forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
     operated = random.Random(f"operators {seed}")
-    if operated.random() < 0.6:
-        rungs = operated.choice(((), (), ("spare",), ("spare", "ineligible"), ("ineligible",)))
-        plan = msgspec.structs.replace(
-            plan, rungs=rungs[: max(count - 2, 0)], auto_promote=operated.random() < 0.7
-        )
-        drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
+    table = random.Random(f"table {seed}")
+    if table.random() < 0.4:
+        rungs = table.choice(((), ("spare",), ("spare", "ineligible"), ("ineligible",)))
+        kept = rungs[: max(count - 2, 0)]
+        plan = msgspec.structs.replace(plan, rungs=kept, auto_promote=table.random() < 0.6)
     for begin_ms in range(0, plan.heal_ms - HEAL_MS // 2, HEAL_MS):  # in each 8 s as many as in the usual run
         span_ms = (begin_ms + BEGIN_MS, min(begin_ms + HEAL_MS, plan.heal_ms) - 500)
         drawn += draw(source, plan.ids, plan.timing.grace_ms, *span_ms)
         if forced.random() < 0.2:
             drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, *span_ms)
-        if begin_ms and operated.random() < 0.6:
+        if operated.random() < 0.6:
             drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, *span_ms)
     ordered = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return msgspec.structs.replace(plan, faults=ordered)

@@ -131,6 +131,7 @@ class World:
         if self.checkers.violation is None and not waits:
             logs = [client for client in self.clients if not isinstance(client, NamingClient)]
             names = [client for client in self.clients if isinstance(client, NamingClient)]
+            self.checkers.watched(names)
             self.checkers.finish(
                 [
                     ([record for client in logs for record in client.history()], Log()),
