@@ -58,6 +58,14 @@ def readdress(node: Node) -> None:
             node.port.readdress(peer, counterparts(node, peer, theirs))
 
 
+def links_up(node: Node, peer: str) -> set[int]:
+    """Return which links of another node are up, by their places in its row: ours may have others meanwhile."""
+    theirs = _where(node, peer) or node.table.agent_addresses(peer)
+    leads_to = counterparts(node, peer, theirs)
+    heard = [leads_to[link] for link in node.links.up(peer) if link < len(leads_to)]
+    return {theirs.index(address) for address in heard if address in theirs}
+
+
 def hello_addresses(node: Node, nodes: tuple[str, ...]) -> list[list[Address]]:
     """Return, per link of this life, where the other nodes may be."""
     found: list[list[Address]] = [[] for _ in node.own_addresses]

@@ -48,12 +48,15 @@ class Progress(Wire, frozen=True):
 class EndNode(Wire, frozen=True):
     """Master to a node: shut down in order. stopped: the orderly stop of the whole cluster is in the record.
 
-    then: what its machine does afterwards.
+    then: what its machine does afterwards. operation: the function that this belongs to (empty: to none). life: the
+    incarnation that is to leave; a later life of the node has nothing to do, and says so. Empty: any.
     """
 
     reason: str
     stopped: bool
     then: Then = ""
+    operation: str = ""
+    life: str = ""
 
 
 class Do(Wire, frozen=True):
