@@ -88,7 +88,8 @@ def sim(names: tuple[str, ...], as_json: bool, **options: Any) -> int:
     With --trace: {status, lives: [{node, incarnation, version, seconds, inputs, same, replay, why, ends}], inputs,
       terms, revisions, violations: [{clause, text}], unchecked, version}
     Exit codes: 0 nothing violated, every planted bug found; 1 violated, or a planted bug not found; 2 wrong usage; 3
-    recorded by a version that decides otherwise, and nothing violated; 78 the stored run or record cannot be read; 130 interrupted, and nothing was violated so far.
+    recorded by a version that decides otherwise, and nothing violated; 78 the stored run or record cannot be read;
+    130 interrupted, and nothing was violated so far.
     """
     jobs = options["jobs"] or os.cpu_count() or 1
     if options["trace"]:
