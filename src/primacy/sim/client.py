@@ -1,27 +1,38 @@
 """A simulated client: the real client's machine (client_session.py) with streams to hosts and a workload.
 
-It appends names and reads logs, one call at a time or several, and repeats whatever it was not answered; what
-it invoked and what it learned, with the virtual times, is the history that linearizability is checked on.
+It makes calls and queries of one service, one at a time or several, and repeats whatever it was not answered; what
+it invoked and what it learned, with the virtual times, is the history that linearizability is checked on. Clients of
+the logbook append names and read logs; those of naming bind names anew and resolve them.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from primacy.machines.call_wire import ToClient
+import msgspec
+
+from primacy.machines.call_wire import DONE, RAISED, ToClient
 from primacy.machines.client_calls import Pending
-from primacy.machines.client_session import Effect, Failed, Finished, Send, ServiceSession
+from primacy.machines.client_session import Effect, Failed, Finished, Pushed, Send, ServiceSession, Watching
 from primacy.machines.ids import FOREVER_NS, MS
+from primacy.machines.naming import Listed
 from primacy.sim import logbook
-from primacy.sim.host import SERVICE, Host
+from primacy.sim.host import Host
 from primacy.sim.linearizability import Record
 from primacy.sim.network import Network, Stream
 from primacy.sim.node import Node
 from primacy.sim.process import Process
 from primacy.sim.scheduler import Scheduler
+from primacy.sim.settings import LOGBOOK, NAMING
 
 CONNECT_NS = (MS, 20 * MS)
 RECONNECT_NS = 50 * MS
+KEYS = ("x", "y", "z")
+
+_encode = msgspec.msgpack.Encoder().encode
+_listed = msgspec.msgpack.Decoder(Listed)
 
 
 class Operation:
@@ -32,11 +43,22 @@ class Operation:
     def __init__(self, name: str, key: str, argument: str | None, invoked_ns: int) -> None:
         self.name, self.key, self.argument, self.invoked_ns = name, key, argument, invoked_ns
         self.completed_ns: int | None = None
-        self.result: tuple[int, str] | None = None
+        self.result: Any = None
+
+
+class Load(NamedTuple):
+    """How much a client does. together: operations outstanding at most; think_ns: its pauses; reads: their share."""
+
+    together: int
+    think_ns: tuple[int, int]
+    reads: float
 
 
 class Client(Process):
-    """One client. together: operations outstanding at most; think_ns: its pauses; reads: their share."""
+    """One client of one service."""
+
+    service = LOGBOOK
+    change, look = "append", "read"
 
     def __init__(
         self,
@@ -45,17 +67,15 @@ class Client(Process):
         network: Network,
         nodes: dict[str, Node],
         source: random.Random,
-        together: int,
-        think_ns: tuple[int, int],
-        reads: float,
+        load: Load,
     ) -> None:
         super().__init__(name, scheduler)
         self.network, self.nodes, self.random = network, nodes, source
-        self.together, self.think_ns, self.reads = together, think_ns, reads
-        self.session = ServiceSession(SERVICE)
+        self.load = load
+        self.session = ServiceSession(self.service)
         self.operations: list[Operation] = []
         self._open: dict[int, Operation] = {}
-        self.keys = ("x", "y", "z")
+        self.keys = KEYS
         self.failed: list[str] = []
         self._streams: dict[str, Stream] = {}
         self._names = 0
@@ -89,34 +109,47 @@ class Client(Process):
     def _next(self) -> None:
         if self._stopped:
             return
-        if self.outstanding < self.together:
-            self.invoke(
-                "read" if self.random.random() < self.reads else "append", self.random.choice(self.keys)
-            )
-        self.timer(self.scheduler.now_ns + int(self.random.uniform(*self.think_ns)), self._next)
+        if self.outstanding < self.load.together:
+            reads = self.random.random() < self.load.reads
+            self.invoke(self.look if reads else self.change, self.random.choice(self.keys))
+        self.timer(self.scheduler.now_ns + int(self.random.uniform(*self.load.think_ns)), self._next)
 
     def invoke(self, operation: str, key: str) -> None:
         """Begin an operation."""
         now_ns, argument = self.scheduler.now_ns, None
-        if operation == "append":
+        if operation == self.change:
             self._names += 1
             argument = f"{self.name}-{self._names}"
         token = Operation(operation, key, argument, now_ns)
         self._open[id(token)] = token
         self.operations.append(token)
-        if argument is not None:
-            packed = logbook.encode(logbook.Append(key, argument))
-            self._obey(self.session.call(Pending(token, operation, packed, now_ns, FOREVER_NS), now_ns))
-        else:
-            self._obey(
-                self.session.query(Pending(token, operation, key.encode(), now_ns, FOREVER_NS), now_ns)
-            )
+        method, packed = self._packed(key, argument)
+        pending = Pending(token, method, packed, now_ns, FOREVER_NS)
+        begin: Callable[[Pending, int], list[Effect]] = self.session.call
+        if argument is None:
+            begin = self.session.query
+        self._obey(begin(pending, now_ns))
+
+    def _packed(self, key: str, argument: str | None) -> tuple[str, bytes]:
+        """Return the method of the service and its arguments."""
+        if argument is None:
+            return "read", _encode({"key": key})
+        return "append", _encode({"key": key, "name": argument})
+
+    def _learned(self, operation: Operation, outcome: int, payload: bytes) -> Any:
+        """Return what the history says of an answer."""
+        assert outcome == DONE, (operation.name, outcome, payload)
+        return logbook.decode(payload)
+
+    def _pushed(self, pushed: Pushed) -> None:
+        """Events of a watch are here."""
 
     # ---- streams ----
 
     def host_came(self, host: Host) -> None:
         """A host has begun to listen."""
-        self.timer(self.scheduler.now_ns + int(self.random.uniform(*CONNECT_NS)), self._connect, host)
+        if host.service == self.service:
+            self.timer(self.scheduler.now_ns + int(self.random.uniform(*CONNECT_NS)), self._connect, host)
 
     def _connect(self, host: Host) -> None:
         node = host.member.node
@@ -154,8 +187,11 @@ class Client(Process):
                     stream.send(self, host.client_sent, stream, message, now_ns)
                 case Finished(pending=pending, reply=reply):
                     operation: Operation = pending.token
-                    operation.completed_ns, operation.result = now_ns, logbook.decode(reply.payload)
+                    operation.completed_ns = now_ns
+                    operation.result = self._learned(operation, reply.outcome, reply.payload)
                     del self._open[id(operation)]
+                case Pushed():
+                    self._pushed(effect)
                 case Failed(pending=pending, error=error):
                     del self._open[id(pending.token)]
                     self.failed.append(f"{pending.operation}: {error}")
@@ -167,6 +203,50 @@ class Client(Process):
         if at_ns == self._tick_ns:
             self._tick_ns = FOREVER_NS
             self._obey(self.session.tick(self.scheduler.now_ns))
+
+
+class NamingClient(Client):
+    """A client of the naming service: what a name is bound to is a register. It watches all names.
+
+    pushed: what it was told by position; gap: the first sentence about what is missing.
+    """
+
+    service = NAMING
+    change, look = "write", "read"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.pushed: dict[int, tuple[str, bytes]] = {}
+        self.gap = ""
+        self._position = 0
+        self._obey(self.session.watch(Watching(None, "", 0)))
+
+    def _pushed(self, pushed: Pushed) -> None:
+        """Each position follows the one before; the first one may be any."""
+        if pushed.lost and self._position and not self.gap:
+            self.gap = f"{self.name} was told that events after {self._position} are lost"
+        for position, topic, payload in pushed.items:
+            if self._position and position != self._position + 1 and not self.gap:
+                self.gap = f"{self.name} was told of event {position} after event {self._position}"
+            self._position = position
+            self.pushed[position] = (topic, payload)
+        self._position = max(self._position, pushed.watching.position)
+
+    def _packed(self, key: str, argument: str | None) -> tuple[str, bytes]:
+        """Return the method of the service and its arguments."""
+        name = f"shop/{key}"
+        if argument is None:
+            return "resolve", _encode({"name": name})
+        return "rebind", _encode({"name": name, "endpoint": argument})
+
+    def _learned(self, operation: Operation, outcome: int, payload: bytes) -> Any:
+        """Return what the history says of an answer."""
+        if operation.name == "write":
+            assert outcome == DONE, (operation.name, outcome, payload)
+            return None
+        if outcome == RAISED:
+            return None  # it is bound to nothing
+        return _listed.decode(payload).endpoint
 
 
 def _closed(end: Process, stream: Stream) -> None:

@@ -16,7 +16,8 @@ FROZEN = ("node", "agent", "host")
 LEDGER = ("unavailable", "uncertain", "written", "late", "never", "slow", "partition", "deaf")
 STOPS = (
     ("agent", "SwapRecord"), ("agent", "Seal"), ("agent", "Grant"), ("agent", "Became"), ("agent", "Send"),
-    ("agent", "Alone"), ("agent", "Acknowledge"), ("host", "Evaluate"), ("host", "Reply"), ("host", "Acknowledge"),
+    ("agent", "Alone"), ("agent", "Acknowledge"), ("agent", "SwapKey"), ("agent", "ToHost"), ("agent", "TellNode"),
+    ("agent", "Feed"), ("host", "Evaluate"), ("host", "Reply"), ("host", "Acknowledge"),
     ("host", "Journal"), ("host", "Ship"), ("host", "Apply"),
 )  # fmt: skip
 THEN = ("freeze", "crash", "power")
@@ -53,7 +54,9 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 once = f"once for {self.for_ms} ms, right before its {self.what.replace(':', ' does ')}"
                 return f"from {self.at_ms} ms on: {self.then} of {self.node}, {once}"
             case "kill":
-                return f"at {self.at_ms} ms: the host of {self.node} is killed"
+                return (
+                    f"at {self.at_ms} ms: the host of {self.what or 'the logbook'} on {self.node} is killed"
+                )
             case "cut":
                 text = f"cut {way}"
             case "isolate":
@@ -83,6 +86,15 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 text = f"the operator {word}asks {self.node} to be master by force"
             case "switchover":
                 return f"at {self.at_ms} ms: the operator asks for a switchover"
+            case "ask":
+                about = self.peer or ("all nodes" if self.what == "shutdown" else "the vice")
+                return f"at {self.at_ms} ms: an operator asks {self.node} for {self.what} {about}"
+            case "leave":
+                text = f"the system of {self.node} asks it to stop"
+            case "maintain":
+                text = f"an operator asks {self.node} for maintenance of {self.peer or 'the cluster'}"
+            case "mood":
+                text = f"callbacks of {self.peer} on {self.node}: {self.what}"
             case _:
                 text = self.kind
         return f"at {self.at_ms} ms, for {self.for_ms} ms: {text}"

@@ -1,4 +1,4 @@
-"""A simulated host: the driver of the mirror's machines, the replica and the client's messages for one service.
+"""A simulated host of a centralized service: the driver of the mirror's machines, the replica and the clients' words.
 
 It does what the real host does, in the same order: a turn takes what clients have sent, executes or evaluates
 it, journals and ships one batch; what is to be answered waits for `Release`, and the lease page is read last
@@ -11,70 +11,41 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from primacy.machines import entries
-from primacy.machines.call_wire import (
-    HostRole,
-    ToClient,
-    ToHost,
-)
+from primacy.machines import entries, host_wire, mirror_effects
+from primacy.machines.call_wire import HostRole, Reply, ToClient, ToHost
 from primacy.machines.entries import Checkpoint, Entry
-from primacy.machines.history import Batch
-from primacy.machines.ids import MS, Member
+from primacy.machines.history import Batch, last_of
+from primacy.machines.ids import MS, SECOND, Member
 from primacy.machines.mirror import Primary, Secondary
 from primacy.machines.replica import Replica
+from primacy.service import Service, ServiceModel
+from primacy.sim.callbacks import OwnCall, TimerContext, Timers
 from primacy.sim.disk import Journal, Writer
 from primacy.sim.host_calls import Waiting, take
-from primacy.sim.host_mirror import Mirroring, TakeSnapshot
-from primacy.sim.logbook import Logbook
-from primacy.sim.network import Network, Stream
+from primacy.sim.host_mirror import Mirroring, TakeSnapshot, primary_of, secondary_of
+from primacy.sim.host_process import Around, HostProcess
+from primacy.sim.host_watches import Pushing
+from primacy.sim.network import Stream
 from primacy.sim.page import Page
-from primacy.sim.process import Process
 from primacy.sim.scheduler import Clock, Scheduler
+from primacy.sim.settings import Row
 
-SERVICE = "logbook"
 TURN_NS = 60_000
 LEAVE_NS = 40_000
 POLL_NS = 5 * MS
 TICK_NS = 200 * MS
+PROGRESS_NS = SECOND
 HELD_MAX = 1_000
 
 
-class Observer(Protocol):
-    """Who looks at what hosts do: the checkers."""
-
-    def answered(self, host: Host, sent_ns: int, message: ToClient, names: tuple[str, ...]) -> None:
-        """An answer leaves; `sent_ns`: when its call was sent; `names`: what it says was appended."""
-
-    def served(self, host: Host) -> None:
-        """A primary begins to serve."""
-
-    def bug(self, process: str, error: Exception) -> None:
-        """A process has found a bug in its own code, and ends."""
-
-    def checkpointed(self, host: Host, term: int, sequence: int, digest: bytes) -> None:
-        """A replica came to a checkpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Around:
-    """What a host knows of the world. find: the host of a member, if it runs; tell: the way to its agent."""
-
-    observer: Observer
-    network: Network
-    durability: str
-    snapshot_every: int
-    find: Callable[[Member], Process | None]
-    tell: Callable[..., None]
-
-
-class Host(Process):
+class Host(HostProcess):
     """One process of the service on one node."""
 
     def __init__(
         self,
+        row: Row,
         member: Member,
         scheduler: Scheduler,
         clock: Clock,
@@ -82,101 +53,126 @@ class Host(Process):
         source: random.Random,
         around: Around,
     ) -> None:
-        super().__init__(f"host of {member.node}", scheduler)
-        self.member, self.clock, self.random = member, clock, source
-        self.observer, self.network = around.observer, around.network
-        self.durability, self.snapshot_every = around.durability, around.snapshot_every
-        self.find, self.tell = around.find, around.tell
+        super().__init__(row, member, scheduler, clock, source, around)
+        assert isinstance(self.object, Service)
+        self.durability, self.snapshot_every = row.durability, around.snapshot_every
         self.writer = Writer(journal, self, source, self.progressed)
-        self.logbook = Logbook()
-        self.replica = Replica(SERVICE, self.logbook)
+        self.model = ServiceModel(self.object)
+        self.replica = Replica(row.id, self.model)
         self.role = "available"
-        self.assigned = ""  # the role that its agent has given it (the word may still be on its way)
         self.term = 0
         self.page = Page(0)
         self.machine: Primary | Secondary | None = None
         self.mirroring = Mirroring(self)
+        self.pushing = Pushing(self)
         self.serving = False
         self.quiesced = False
         self.clients: list[Stream] = []
-        self._arrivals: deque[tuple[Stream, ToHost, int]] = deque()
+        self.heard: dict[int, int] = {}  # when each session gave a sign of life in this term
+        self._began_ns = 0  # when this term began here
+        self._arrivals: deque[tuple[Stream | OwnCall, ToHost, int]] = deque()
         self._waiting: deque[Waiting] = deque()
         self._turn_due = self._leave_due = self._interrupted = False
+        self._tick_due = self._progress_due = False
+        self._told: host_wire.Progress | None = None
+        self._drained: mirror_effects.Quiesced | None = None  # to be told when every answer has left
+        self._timers: tuple[Timers, TimerContext] | None = None
         self._started_ns = clock.now_ns
-        self._ticks()
 
-    # ---- what the agent says ----
+    def position(self) -> tuple[int, int]:
+        """The journal's last (term, sequence)."""
+        return self.writer.journal.position
 
-    def assign(
-        self, term: int, role: str, page: Page, appointment: int, peer: Member | None, in_step: bool
-    ) -> None:
-        """Take a role; see `host_wire.Assign`."""
-        self.term, self.role, self.page = term, role, page
+    def hear(self, message: host_wire.ToHost, page: Page | None) -> None:
+        """Obey one message of the agent."""
+        match message:
+            case host_wire.Assign():
+                assert page is not None, "an assignment without a lease page"
+                self._assign(message, page)
+            case host_wire.Members(nodes=nodes):
+                if self._timers is not None:
+                    self._timers[1].nodes = nodes
+            case host_wire.Run() | host_wire.Cancel() | host_wire.Stop():
+                super().hear(message, page)
+            case _:
+                self._for_primary(message)
+
+    def _for_primary(self, message: Any) -> None:
+        machine = self.machine
+        if not isinstance(machine, Primary) or message.term != self.term:
+            return  # of a term that has ended here
+        match message:
+            case host_wire.Appoint(appointment=appointment):
+                self.obey(machine.appoint(appointment))
+                self.mirroring.offer_join()
+            case host_wire.Ready(appointment=appointment):
+                self.obey(machine.ready(appointment))
+            case host_wire.Alone():
+                self.obey(machine.alone())
+                self._want_progress()
+            case host_wire.Serve():
+                self._serve()
+            case host_wire.Quiesce():
+                self.turn()
+                self.quiesced = True
+                self.obey(machine.quiesce())
+            case host_wire.Resume():
+                self.quiesced = False
+                self._drained = None
+                self.obey(machine.resume())
+                self._want_turn()
+
+    def _assign(self, assign: host_wire.Assign, page: Page) -> None:
+        machine = self.machine
+        if isinstance(machine, Primary) and assign.role == "primary" and assign.term == machine.term:
+            return
+        self._end_role()
+        self.term, self.role, self.page = assign.term, assign.role, page
+        if assign.role == "primary":
+            self._become_primary(assign)
+        else:
+            assert assign.peer is not None
+            self.machine = secondary_of(self, assign)
+            self.mirroring.begin_secondary(assign.peer.member)
+        self.tell_clients()
+        self._want_progress()
+
+    def _become_primary(self, assign: host_wire.Assign) -> None:
+        last_term, _ = last_of(self.writer.runs)
+        if last_term >= assign.term:
+            self.fail("term", f"the journal has entries of term {last_term}; assigned is {assign.term}")
+            return
+        self.load()
+        self._began_ns, self.heard = self.clock.now_ns, {}
+        self._started_ns = self.clock.now_ns - self.replica.uptime_ns
+        self.machine = primary_of(self, assign)
+        self.pushing.begin()
+        self.mirroring.begin_primary()
+
+    def _end_role(self) -> None:
         self.serving = self.quiesced = False
         self._waiting.clear()
-        if role == "primary":
-            self.load()
-            self._started_ns = self.clock.now_ns - self.replica.uptime_ns
-            journal = self.writer.journal
-            self.machine = Primary(
-                term,
-                self.writer.runs,
-                durability=self.durability,
-                synced=journal.synced_upto,
-                kept=journal.snapshot.sequence,
-                appointment=appointment if peer is not None else 0,
-            )
-            self.mirroring.begin_primary()
-        else:
-            assert peer is not None
-            self.machine = Secondary(
-                term,
-                appointment,
-                self.writer.runs,
-                kept=self.writer.journal.snapshot.sequence,
-                loaded=in_step,
-                journaled=self.mirroring.kept_upto(),
-            )
-            self.mirroring.begin_secondary(peer)
+        self.pushing.end()
+        self._drained = None
+        if self._timers is not None:
+            self._timers[0].close()
+            self._timers = None
+
+    def _serve(self) -> None:
+        if self.serving:
+            return
+        self.serving = True
+        context = TimerContext(self)
+        self._timers = Timers(self, self.description.timers, context), context
+        self.observer.served(self)
         self.tell_clients()
+        self._want_turn()
 
-    def appoint(self, term: int, appointment: int) -> None:
-        """A vice will join."""
-        if isinstance(self.machine, Primary) and term == self.term:
-            self.obey(self.machine.appoint(appointment))
-            self.mirroring.offer_join()
-
-    def vice_ready(self, term: int, appointment: int) -> None:
-        """The vice is named as ready."""
-        if isinstance(self.machine, Primary) and term == self.term:
-            self.obey(self.machine.ready(appointment))
-
-    def alone(self, term: int) -> None:
-        """No vice is named."""
-        if isinstance(self.machine, Primary) and term == self.term:
-            self.obey(self.machine.alone())
-
-    def serve(self, term: int) -> None:
-        """Open for calls."""
-        if self.role == "primary" and term == self.term and not self.serving:
-            self.serving = True
-            self.observer.served(self)
-            self.tell_clients()
-            self._want_turn()
-
-    def quiesce(self, term: int) -> None:
-        """Take no new calls."""
-        if isinstance(self.machine, Primary) and term == self.term:
-            self.turn()
-            self.quiesced = True
-            self.obey(self.machine.quiesce())
-
-    def resume(self, term: int) -> None:
-        """The hand-over was undone."""
-        if isinstance(self.machine, Primary) and term == self.term:
-            self.quiesced = False
-            self.obey(self.machine.resume())
-            self._want_turn()
+    def stop(self) -> None:
+        """End in order: everything is on disk."""
+        self._end_role()
+        self.writer.flush()
+        super().stop()
 
     # ---- clients ----
 
@@ -189,13 +185,20 @@ class Host(Process):
         """A client's connection ended."""
         if stream in self.clients:
             self.clients.remove(stream)
+            self.pushing.forget(stream)
 
-    def client_sent(self, stream: Stream, message: ToHost, sent_ns: int) -> None:
+    def client_sent(self, stream: Stream | OwnCall, message: ToHost, sent_ns: int) -> None:
         """A client's message is here."""
         if self.role != "primary" or len(self._arrivals) >= HELD_MAX:
             return
         self._arrivals.append((stream, message, sent_ns))
         self._want_turn()
+
+    def silent(self, seconds: float) -> list[int]:
+        """Return the sessions without a sign of life for so long, counted from this term's beginning here."""
+        now_ns, silence_ns = self.clock.now_ns, int(seconds * SECOND)
+        heard, began_ns = self.heard, self._began_ns
+        return [id for id in self.replica.sessions.sessions if now_ns - heard.get(id, began_ns) >= silence_ns]
 
     def tell_clients(self) -> None:
         """Push this host's role to all clients."""
@@ -205,9 +208,14 @@ class Host(Process):
             self._tell_client(stream)
 
     def _tell_client(self, stream: Stream) -> None:
-        self._send(stream, HostRole(SERVICE, self.member.node, self.term, self.serving, ""))
+        self.send(stream, HostRole(self.service, self.member.node, self.term, self.serving, ""))
 
-    def _send(self, stream: Stream, message: ToClient) -> None:
+    def send(self, stream: Stream | OwnCall, message: ToClient) -> None:
+        """Let a client have a message."""
+        if isinstance(stream, OwnCall):
+            assert isinstance(message, Reply)
+            stream.answered(message)
+            return
         received: Callable[..., None] = getattr(stream.ends[0], "received")  # noqa: B009 (the client's end)
         stream.send(self, received, self.member.node, message)
 
@@ -244,6 +252,7 @@ class Host(Process):
 
     def _append(self, machine: Primary, first: int, batch: list[Entry], times: tuple[int, int]) -> None:
         payload = entries.encode(entries.Entries(*times, batch))
+        self.pushing.collect()
         self.obey(machine.append(Batch(self.term, first, self.replica.sequence, payload)))
 
     def _checkpoint(self, machine: Primary, times: tuple[int, int]) -> None:
@@ -270,8 +279,20 @@ class Host(Process):
         """Let an answer leave when it may."""
         self._waiting.append(waiting)
 
+    def drained_to(self, effect: mirror_effects.Quiesced) -> None:
+        """Every call that was accepted is committed: that is told when every answer has left."""
+        self._drained = effect
+        self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        effect = self._drained
+        if effect is not None and not self._waiting and isinstance(self.machine, Primary):
+            self._drained = None
+            entry_term, _ = last_of(self.machine.runs)
+            self.tell(host_wire.Quiesced(effect.term, effect.sequence, entry_term))
+
     def _want_leave(self, after_ns: int = LEAVE_NS) -> None:
-        if not self._leave_due and self._waiting:
+        if not self._leave_due and (self._waiting or not self.pushing.idle):
             self._leave_due = True
             self.timer(self.scheduler.now_ns + after_ns, self.leave)
 
@@ -287,7 +308,13 @@ class Host(Process):
                 return
             waiting = self._waiting.popleft()
             self.observer.answered(self, waiting.sent_ns, waiting.message, waiting.names)
-            self._send(waiting.stream, waiting.message)
+            self.send(waiting.stream, waiting.message)
+        self._tell_drained()
+        if not self.pushing.idle:
+            if self.answers():
+                self.pushing.push(machine.committed)
+            else:
+                self._want_leave(POLL_NS)
 
     def answers(self) -> bool:
         """Whether the lease page of this primary's term allows an answer at this instant."""
@@ -320,6 +347,12 @@ class Host(Process):
         """Obey the machine's effects in order."""
         self.mirroring.obey(effects)
         self._want_leave()
+        machine = self.machine
+        if isinstance(machine, Primary):
+            if machine.held and machine.acknowledged_upto < machine.sequence:
+                self._want_tick()
+            elif not machine.held:
+                self._want_progress()
 
     def resumed(self) -> None:
         """Finish the step that a freeze has interrupted."""
@@ -331,13 +364,33 @@ class Host(Process):
             self._interrupted = False
             self.turn()
 
-    def _ticks(self) -> None:
+    # ---- time ----
+
+    def _want_tick(self) -> None:
+        """The mirror judges by the clock while something waits for the vice, and needs none otherwise."""
+        if not self._tick_due:
+            self._tick_due = True
+            self.timer(self.scheduler.now_ns + TICK_NS, self._tick)
+
+    def _tick(self) -> None:
+        self._tick_due = False
         if isinstance(self.machine, Primary):
             self.obey(self.machine.tick(self.clock.now_ns))
-        self.timer(self.scheduler.now_ns + TICK_NS, self._ticks)
 
-    def broken(self, error: Exception) -> None:
-        """A bug was found in this process: it ends."""
-        self.observer.bug(self.name, error)
-        self.tell("failed", f"{type(error).__name__}: {error}")
-        self.kill()
+    def _want_progress(self) -> None:
+        """The agent counts on what a primary that is alone has on disk; of others it only shows how far they are."""
+        if not self._progress_due:
+            self._progress_due = True
+            self.timer(self.scheduler.now_ns + PROGRESS_NS, self._tell_progress)
+
+    def _tell_progress(self) -> None:
+        self._progress_due = False
+        machine = self.machine
+        if not isinstance(machine, Primary):
+            return
+        journal = self.writer.journal
+        upto = machine.sequence, machine.acknowledged_upto, journal.synced_upto
+        progress = host_wire.Progress(self.term, *upto)
+        if progress != self._told:
+            self._told = progress
+            self.tell(progress)

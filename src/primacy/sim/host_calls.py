@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from primacy.machines.call_wire import (
     BUSY,
     DONE,
     EXPIRED,
+    INVALID,
     Answer,
     Call,
     KeepAlive,
@@ -20,14 +23,20 @@ from primacy.machines.call_wire import (
     SessionOpened,
     ToClient,
     ToHost,
+    Unwatch,
+    Watch,
 )
 from primacy.machines.entries import Entry, SessionEnded, SessionsTouched
 from primacy.machines.session import Verdict
-from primacy.sim.logbook import Append
+from primacy.sim import logbook
+from primacy.sim.callbacks import OwnCall
 from primacy.sim.network import Stream
 
 if TYPE_CHECKING:
     from primacy.sim.host import Host
+
+Sink = Stream | OwnCall
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Waiting:
@@ -36,25 +45,27 @@ class Waiting:
     __slots__ = ("message", "names", "position", "sent_ns", "stream")
 
     def __init__(
-        self, position: int, stream: Stream, message: ToClient, sent_ns: int, names: tuple[str, ...] = ()
+        self, position: int, stream: Sink, message: ToClient, sent_ns: int, names: tuple[str, ...] = ()
     ) -> None:
         self.position, self.stream, self.message = position, stream, message
         self.sent_ns, self.names = sent_ns, names
 
 
-def take(host: Host, stream: Stream, message: ToHost, sent_ns: int, times: tuple[int, int]) -> Entry | None:
+def take(host: Host, stream: Sink, message: ToHost, sent_ns: int, times: tuple[int, int]) -> Entry | None:
     """Execute one message; return the entry that it made, if it changed the state. times: as of `Replica.turn`."""
     replica = host.replica
     match message:
         case Call():
             return _call(host, stream, message, sent_ns, times)
-        case Query(request=request, arguments=arguments):
-            answer = Answer(request, DONE, host.term, host.logbook.read(arguments.decode()))
+        case Query(request=request, operation=operation, arguments=arguments):
+            outcome, payload = host.model.answer(operation, arguments)
+            answer = Answer(request, outcome, host.term, payload)
             host.wait(Waiting(replica.sequence, stream, answer, sent_ns))
         case OpenSession(request=request):
             replica.turn(host.term, *times)
             begun = replica.next_session()
             room = replica.note(begun)
+            host.heard[begun.id] = host.clock.now_ns
             opened = SessionOpened(request, begun.id if room else 0, host.term)
             host.wait(Waiting(replica.sequence, stream, opened, sent_ns))
             return begun
@@ -62,34 +73,47 @@ def take(host: Host, stream: Stream, message: ToHost, sent_ns: int, times: tuple
             ended = SessionEnded(session)
             replica.turn(host.term, *times)
             replica.note(ended)
+            host.heard.pop(session, None)
             return ended
-        case KeepAlive(session=session) if replica.sessions.needs_touch(session, times[1]):
-            touched = SessionsTouched([session])
-            replica.turn(host.term, *times)
-            replica.note(touched)
-            return touched
+        case KeepAlive(session=session):
+            host.heard[session] = host.clock.now_ns
+            if replica.sessions.needs_touch(session, times[1]):
+                touched = SessionsTouched([session])
+                replica.turn(host.term, *times)
+                replica.note(touched)
+                return touched
+        case Watch() | Unwatch():
+            assert isinstance(stream, Stream)
+            host.pushing.take(stream, message)
     return None
 
 
-def _call(host: Host, stream: Stream, call: Call, sent_ns: int, times: tuple[int, int]) -> Entry | None:
-    replica = host.replica
-    verdict = replica.sessions.check(call.session, call.number, call.acknowledged)
+def _call(host: Host, stream: Sink, call: Call, sent_ns: int, times: tuple[int, int]) -> Entry | None:
+    replica, id = host.replica, call.session
+    verdict = Verdict.EXECUTE  # a call of the service's own is executed always
+    if id:
+        host.heard[id] = host.clock.now_ns
+        verdict = replica.sessions.check(id, call.number, call.acknowledged)
     if verdict is Verdict.STALE:
         return None
-    prepared = host.logbook.prepare(call.operation, call.arguments)
-    assert isinstance(prepared, Append), prepared
+    prepared = host.model.prepare(call.operation, call.arguments)
     entry: Entry | None = None
-    if verdict is Verdict.EXECUTE:
+    reply: tuple[int, bytes] | None
+    if type(prepared) is str:
+        reply = (INVALID, _encode(prepared))
+    elif verdict is Verdict.EXECUTE:
         replica.turn(host.term, *times)
         reply = replica.execute(call, prepared)
         entry = call
     elif verdict is Verdict.CACHED:
-        reply = replica.sessions.reply(call.session, call.number)
+        reply = replica.sessions.reply(id, call.number)
     else:
         reply = (EXPIRED if verdict is Verdict.EXPIRED else BUSY, b"")
     if reply is not None:
         outcome, payload = reply
-        names = (prepared.name,) if outcome == DONE else ()
-        message = Reply(call.session, call.number, outcome, host.term, payload)
+        names: tuple[str, ...] = ()
+        if outcome == DONE and isinstance(host.object, logbook.Logbook):
+            names = (logbook.name_of(call.arguments),)
+        message = Reply(id, call.number, outcome, host.term, payload)
         host.wait(Waiting(replica.sequence, stream, message, sent_ns, names))
     return entry

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from primacy.machines import host_wire
 from primacy.machines import mirror_effects as effects
 from primacy.machines import mirror_wire as wire
 from primacy.machines.history import Batch
@@ -78,7 +79,7 @@ class Mirroring:
         host, peer = self._host, self._peer
         if round != self._round or peer is None or self._stream is not None:
             return
-        other = host.find(peer)
+        other = host.around.find(peer, host.service)
         if other is None or not host.network.route(host.member.node, peer.node).open:
             self._redial()
             return
@@ -181,6 +182,7 @@ class Mirroring:
                     host.checkpoint()
             case effects.Acknowledge(term=term, appointment=appointment, upto=upto):
                 if host.page.ack_term == term:
+                    host.observer.acknowledged(host, term)
                     self._send(wire.Acknowledged(term, appointment, upto))
             case effects.Join(term=term, appointment=appointment, runs=runs, kept=kept):
                 self._send(wire.JoinMirror(term, appointment, host.member, runs, kept))
@@ -202,15 +204,14 @@ class Mirroring:
                 host.writer.journal.replace(Snapshot(sequence, runs, self._snapshot))
             case TakeSnapshot():
                 host.checkpoint()
-            case effects.Joined(term=term, appointment=appointment):
-                host.tell("joined", term, appointment)
-            case effects.Quiesced(term=term):
-                host.tell("quiesced", term)
+            case effects.Joined(term=term, appointment=appointment, sequence=sequence):
+                host.tell(host_wire.Joined(term, appointment, sequence))
+            case effects.Quiesced():
+                host.drained_to(effect)
             case effects.Stalled(term=term, appointment=appointment):
-                host.tell("stalled", term, appointment)
+                host.tell(host_wire.MirrorStalled(term, appointment))
             case effects.Fail(reason=reason):
-                host.tell("failed", reason)
-                host.kill()
+                host.fail("diverged", reason)
 
     def _later(self, action: Any, *arguments: Any) -> None:
         host = self._host
@@ -283,3 +284,28 @@ def _append(term: int, appointment: int, batch: Batch) -> wire.Append:
 
 def _closed(end: Process, stream: Stream) -> None:
     end.mirroring.stream_closed(stream)  # type: ignore[attr-defined]
+
+
+def primary_of(host: Host, assign: host_wire.Assign) -> Primary:
+    """Return the machine of a primary whose state is loaded."""
+    journal = host.writer.journal
+    return Primary(
+        assign.term,
+        host.writer.runs,
+        durability=host.durability,
+        synced=journal.synced_upto,
+        kept=journal.snapshot.sequence,
+        appointment=assign.appointment if assign.peer is not None else 0,
+    )
+
+
+def secondary_of(host: Host, assign: host_wire.Assign) -> Secondary:
+    """Return the machine of a secondary."""
+    return Secondary(
+        assign.term,
+        assign.appointment,
+        host.writer.runs,
+        kept=host.writer.journal.snapshot.sequence,
+        loaded=assign.in_step,
+        journaled=host.mirroring.kept_upto(),
+    )

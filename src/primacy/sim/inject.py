@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from primacy.machines.ids import MS
+from primacy.machines.maintenance import PREFIX, decode
 from primacy.sim.faults import Fault
 from primacy.sim.host import Host
+from primacy.sim.host_process import HostProcess
 from primacy.sim.network import LINKS, Network, Wire
 from primacy.sim.node import Node
-from primacy.sim.operator import ask_force
+from primacy.sim.operator import AGAIN_MS, Request, ask_force, maintain
 from primacy.sim.process import Process
+from primacy.sim.settings import LOGBOOK
+from primacy.sim.truth import Asked
 
 if TYPE_CHECKING:
     from primacy.sim.world import World
@@ -41,6 +45,19 @@ class Injector:
         for node in self._world.nodes.values():
             node.power_on()
             node.guardian.deliver(node.start)
+
+    def tend(self) -> None:
+        """After the end of all faults somebody looks after the cluster: nodes that have left are started again, and
+        maintenance that was written only after it had been ended (a late swap) is ended once more."""
+        world = self._world
+        for node in world.nodes.values():
+            if node.agent is None:
+                node.guardian.deliver(node.start)
+        for key, value in world.ledger.values.items():
+            scope = key.removeprefix(PREFIX)
+            if key.startswith(PREFIX) and decode(value, scope).on:
+                for node in world.nodes.values():
+                    maintain(node, scope, on=False, for_ms=0)
 
     def _begin(self, fault: Fault) -> None:
         if self._healed:
@@ -80,12 +97,7 @@ class Injector:
         world = self._world
         if fault.kind == "ledger" and fault.node == "*":
             return _all([self._ledger(name, fault.what) for name in world.nodes])
-        if fault.kind == "switchover":
-            for each in world.nodes.values():
-                if each.agent is not None:
-                    each.agent.deliver(each.agent.switch_over)
-            return _nothing
-        node = self._node(fault.node)
+        node = self._node(fault.node or "master")
         if node is None:
             return None
         match fault.kind:
@@ -99,8 +111,21 @@ class Injector:
             case "stop":
                 return self._stop(node, fault)
             case "kill":
-                if node.host is not None:
-                    node.host_crash(node.host)
+                host = node.host(fault.what or LOGBOOK)
+                if host is not None:
+                    node.host_crash(host)
+            case "mood":
+                return self._mood(node, fault)
+            case "switchover" | "ask":
+                self._ask(node, fault)
+                return self._start_all if fault.what == "shutdown" else _nothing
+            case "leave":
+                if node.agent is not None:
+                    node.agent.deliver(node.agent.depart, "the system asked it to stop")
+                return _start(node)
+            case "maintain":
+                maintain(node, fault.peer or "cluster", on=True, for_ms=0)
+                return lambda: self._end_maintenance(node, fault)
             case "ledger":
                 return self._ledger(node.id, fault.what)
             case "watch":
@@ -129,7 +154,7 @@ class Injector:
 
     def _stop(self, node: Node, fault: Fault) -> Undo | None:
         process_name, effect = fault.what.split(":")
-        process = node.agent if process_name == "agent" else node.host
+        process = node.agent if process_name == "agent" else node.host()
         if process is None:
             return None
 
@@ -137,7 +162,7 @@ class Injector:
             self._world.checkers.note("fault", f"{fault.then} of {node.id} right before {effect}")
             if fault.then == "freeze":
                 self._hold(_freeze(node.processes("node"), fault), fault.for_ms)
-            elif fault.then == "crash" and isinstance(process, Host):
+            elif fault.then == "crash" and isinstance(process, HostProcess):
                 node.host_crash(process)
             elif fault.then == "crash":
                 node.agent_crash("sent", 0, fault.for_ms * MS)
@@ -147,6 +172,35 @@ class Injector:
 
         process.arm(effect, stop)
         return lambda: process.disarm(effect)
+
+    def _mood(self, node: Node, fault: Fault) -> Undo:
+        moods = node.moods.setdefault(fault.peer or LOGBOOK, [])
+        moods.append(fault.what)
+        return lambda: moods.remove(fault.what)
+
+    def _ask(self, node: Node, fault: Fault) -> None:
+        """An operator asks this node for a function; nodes that end for it are started again when all heals."""
+        requests = self._world.checkers.truth.requests
+        verb = fault.what or "switchover"
+        asked = Asked(f"{verb}-{len(requests) + 1}", verb, fault.peer)
+        requests.append(asked)
+        Request(node, asked).begin()
+
+    def _start_all(self) -> None:
+        """Nodes that have left are started again."""
+        for node in self._world.nodes.values():
+            node.guardian.deliver(node.start)
+
+    def _end_maintenance(self, node: Node, fault: Fault) -> None:
+        """Again and again, at any node, until the ledger says so."""
+        scope = fault.peer or "cluster"
+        value = self._world.ledger.values.get(PREFIX + scope)
+        if value is None or not decode(value, scope).on:
+            return
+        if node.agent is None:
+            node = self._world.nodes[self._world.plan.ids[0]]
+        maintain(node, scope, on=False, for_ms=0)
+        self._world.scheduler.after(AGAIN_MS * MS, self._end_maintenance, node, fault)
 
     def _network(self, node: Node, fault: Fault) -> Undo | None:
         network, world = self._world.network, self._world
@@ -170,6 +224,11 @@ class Injector:
 
 def _nothing() -> None:
     """The fault ends by itself."""
+
+
+def _start(node: Node) -> Undo:
+    """The node is started again, in case that it has left."""
+    return lambda: node.guardian.deliver(node.start)
 
 
 def _all(undo: list[Undo]) -> Undo:
@@ -219,7 +278,8 @@ def _slow_disk(node: Node, times: int) -> Undo:
     def slow(factor: int) -> None:
         node.slow_disk = factor
         for host in node.hosts:
-            host.writer.slow = factor
+            if isinstance(host, Host):
+                host.writer.slow = factor
 
     slow(times)
     return lambda: slow(1)

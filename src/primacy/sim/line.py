@@ -1,15 +1,16 @@
 """The lines from the nodes to the ledger (`primacy.ledger.memory.Store`), and what goes wrong on them.
 
-Each try of a swap, as the rules of a ledger allow:  written, and answered;  refused (`CONFLICT`), and
-answered; `UNAVAILABLE`: not written, and never will be;  `UNCERTAIN`: written at once, written much later, or
-never.  A read shows the record at some instant between question and answer, or fails.  The watch brings every
-change in order, but late.
+Each try of a swap, of whatever record, as the rules of a ledger allow:  written, and answered;  refused (`CONFLICT`),
+and answered; `UNAVAILABLE`: not written, and never will be;  `UNCERTAIN`: written at once, written much later, or
+never.  A read shows the mastership at some instant between question and answer, or fails.  The watch tells every
+record as it stands, and then every change in order, but late.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import NamedTuple
 
 from primacy.errors import Conflict
 from primacy.ledger.memory import Store
@@ -26,6 +27,9 @@ _SILENT = ("unavailable", "partition", "deaf")
 (the fate of each swap, whose answer is lost), `uncertain` (one of these three, drawn for each swap), `slow`.
 A `deaf` line brings swaps to the ledger and no answer back; one in `partition` brings nothing."""
 
+Answered = Callable[[SwapAnswer, int], None]
+Told = Callable[[str, int, bytes | None], None]  # (key, revision, value)
+
 
 class Line:
     """One node's line. Faults are held in `modes`; the last one counts."""
@@ -33,16 +37,36 @@ class Line:
     def __init__(self) -> None:
         self.modes: list[str] = []
         self.watch_delay_ns = 0
-        self.watched_ns = 0  # arrival of the last change that was pushed: they stay in order
+        self.told: Told | None = None  # who watches
+        self.life = 0  # counts the watches: what was on the way to an earlier one is not told
+        self.after = -1  # the revision up to which this watch was told; -1: nothing yet
+        self.arrived_ns = 0  # of the last change that was put on the way: they stay in order
+        self.pumping = False
 
     @property
     def mode(self) -> str:
         """What goes wrong on this line now, if anything."""
         return self.modes[-1] if self.modes else ""
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing comes from the ledger now."""
+        return bool(self.modes) and self.modes[-1] in _SILENT
+
+
+class _Swap(NamedTuple):
+    """One try to swap a record."""
+
+    key: str
+    expect: int
+    value: bytes | None
+
 
 class Ledger:
-    """The store behind all lines, with the history of the mastership record."""
+    """The store behind all lines, with the history of the mastership record.
+
+    written(revision, old, new): the mastership was changed; changed(key, old, new): another record was.
+    """
 
     def __init__(self, scheduler: Scheduler, source: random.Random) -> None:
         self._scheduler = scheduler
@@ -50,28 +74,37 @@ class Ledger:
         self._store = Store("simulation")
         self.lines: dict[str, Line] = {}
         self.history: list[tuple[int, Mastership]] = []
-        self.watchers: dict[str, Callable[[int, Mastership], None]] = {}
+        self.values: dict[str, bytes] = {}
         self.written: Callable[[int, Mastership | None, Mastership], None] = lambda revision, old, new: None
+        self.changed: Callable[[str, bytes | None, bytes | None], None] = lambda key, old, new: None
 
     @property
     def revision(self) -> int:
-        """Revision of the record, 0 when there is none."""
+        """Revision of the mastership, 0 when there is none."""
         return self.history[-1][0] if self.history else 0
 
     @property
     def record(self) -> Mastership | None:
-        """The record as it stands."""
+        """The mastership as it stands."""
         return self.history[-1][1] if self.history else None
 
     def line(self, node: str) -> Line:
         """The node's line."""
         return self.lines.setdefault(node, Line())
 
+    def put(self, key: str, value: bytes | None) -> None:
+        """Write a record whatever is there, at once: for what exists before the cluster does, and for operators."""
+        found = [entry.revision for entry in self._store.read(key)[1] if entry.key == key]
+        if value is not None or found:
+            self._swap(_Swap(key, found[0] if found else 0, value))
+
+    # ---- reads ----
+
     def read(
         self, node: str, answer: Callable[[int, Mastership | None], None], failed: Callable[[], None]
     ) -> None:
-        """Ask for the record."""
-        if self.line(node).mode in _SILENT:
+        """Ask for the mastership."""
+        if self.line(node).silent:
             self._scheduler.after(self._between(TIME_OUT_NS), failed)
         else:
             self._scheduler.after(self._way(node), self._read, node, answer)
@@ -79,12 +112,15 @@ class Ledger:
     def _read(self, node: str, answer: Callable[[int, Mastership | None], None]) -> None:
         self._scheduler.after(self._way(node), answer, self.revision, self.record)
 
-    def swap(
-        self, node: str, expect: int, record: Mastership, answer: Callable[[SwapAnswer, int], None]
-    ) -> None:
-        """Try a swap; `answer` is called exactly once."""
-        mode = self.line(node).mode
-        after = self._scheduler.after
+    # ---- swaps ----
+
+    def swap(self, node: str, expect: int, record: Mastership, answer: Answered) -> None:
+        """Try to swap the mastership; `answer` is called exactly once."""
+        self.swap_key(node, MASTERSHIP, expect, encode(record), answer)
+
+    def swap_key(self, node: str, key: str, expect: int, value: bytes | None, answer: Answered) -> None:
+        """Try to swap a record; `answer` is called exactly once."""
+        mode, after, swap = self.line(node).mode, self._scheduler.after, _Swap(key, expect, value)
         if mode == "partition":
             mode = self._random.choice(("unavailable", "never"))
         elif mode in ("uncertain", "deaf"):
@@ -94,49 +130,80 @@ class Ledger:
         elif mode in ("written", "late", "never"):
             arrives_ns = {"written": self._way(node), "late": self._between(LATE_NS), "never": -1}[mode]
             if arrives_ns >= 0:
-                after(arrives_ns, self._arrived, expect, record)
+                after(arrives_ns, self._late, swap)
             after(self._between(TIME_OUT_NS), answer, SwapAnswer.UNCERTAIN, 0)
         else:
-            after(self._way(node), self._answered, node, expect, record, answer)
+            after(self._way(node), self._arrived, node, swap, answer)
 
-    def _answered(
-        self, node: str, expect: int, record: Mastership, answer: Callable[[SwapAnswer, int], None]
-    ) -> None:
-        revision = self._swap(expect, record)
+    def _arrived(self, node: str, swap: _Swap, answer: Answered) -> None:
+        revision = self._swap(swap)
         said = SwapAnswer.DONE if revision else SwapAnswer.CONFLICT
         self._scheduler.after(self._way(node), answer, said, revision)
 
-    def _arrived(self, expect: int, record: Mastership) -> None:
-        self._swap(expect, record)
+    def _late(self, swap: _Swap) -> None:
+        self._swap(swap)
 
-    def _swap(self, expect: int, record: Mastership) -> int:
+    def _swap(self, swap: _Swap) -> int:
         """Swap in the store; return the new revision, or 0 for a conflict."""
+        key, expect, value = swap
         try:
-            revision = self._store.swap(MASTERSHIP, encode(record), expect)
+            revision = self._store.swap(key, value, expect)
         except Conflict:
             return 0
-        _, entries = self._store.read(MASTERSHIP)
-        stored = decode_mastership(entries[0].value)
-        old = self.record
-        self.history.append((revision, stored))
-        self.written(revision, old, stored)
-        for node in self.lines:
-            self._push(node, revision, stored)
+        before = self.values.pop(key, None)
+        if value is not None:
+            self.values[key] = value
+        if key != MASTERSHIP:
+            self.changed(key, before, value)
+        elif value is not None:
+            old, new = self.record, decode_mastership(value)
+            self.history.append((revision, new))
+            self.written(revision, old, new)
+        for node, line in self.lines.items():
+            self._pump(node, line)
         return revision
 
-    def _push(self, node: str, revision: int, record: Mastership) -> None:
-        line = self.line(node)
-        if line.mode in _SILENT:
-            self._scheduler.after(self._between(TIME_OUT_NS), self._push, node, revision, record)
-            return
-        delay_ns = self._way(node) + int(self._random.random() * line.watch_delay_ns)
-        line.watched_ns = max(line.watched_ns, self._scheduler.now_ns + delay_ns)
-        self._scheduler.at(line.watched_ns, self._pushed, node, revision, record)
+    # ---- watches ----
 
-    def _pushed(self, node: str, revision: int, record: Mastership) -> None:
-        watcher = self.watchers.get(node)
-        if watcher is not None:
-            watcher(revision, record)
+    def watch(self, node: str, told: Told) -> None:
+        """Tell every record as it stands, and every change from now on."""
+        line = self.line(node)
+        line.life += 1
+        line.told, line.after, line.arrived_ns = told, -1, 0
+        self._pump(node, line)
+
+    def unwatch(self, node: str) -> None:
+        """Nobody watches any more on this line."""
+        line = self.line(node)
+        line.life += 1
+        line.told = None
+
+    def _pump(self, node: str, line: Line) -> None:
+        """Put on the way what was not told yet; a silent line tells it when it speaks again."""
+        if line.told is None or line.pumping:
+            return
+        if line.silent:
+            line.pumping = True
+            self._scheduler.after(self._between(TIME_OUT_NS), self._pump_again, node, line)
+            return
+        if line.after < 0:
+            found = [(entry.key, entry.revision, entry.value) for entry in self._store.read("")[1]]
+            news: list[tuple[str, int, bytes | None]] = list(found)
+        else:
+            news = [(c.key, c.revision, c.value) for c in self._store.changes_since("", line.after)]
+        line.after = self._store.revision
+        for each in news:
+            delay_ns = self._way(node) + int(self._random.random() * line.watch_delay_ns)
+            line.arrived_ns = max(line.arrived_ns, self._scheduler.now_ns + delay_ns)
+            self._scheduler.at(line.arrived_ns, self._tell, line, line.life, each)
+
+    def _pump_again(self, node: str, line: Line) -> None:
+        line.pumping = False
+        self._pump(node, line)
+
+    def _tell(self, line: Line, life: int, news: tuple[str, int, bytes | None]) -> None:
+        if line.told is not None and line.life == life:
+            line.told(*news)
 
     def _way(self, node: str) -> int:
         way_ns = self._between(WAY_NS)

@@ -2,74 +2,40 @@
 
 The guardian starts the agent and, at its request, hosts. When the agent has died it takes the rights from the
 lease pages, kills the hosts, and only then releases the obituary; then it starts a new life, with a new
-incarnation.
+incarnation. A node that has left in order stays out until an operator starts it again.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
+from primacy.machines import host_wire
 from primacy.machines import membership as cmm
+from primacy.machines.coordinator import Coordinator
+from primacy.machines.events import Event
 from primacy.machines.ids import MS, Member
+from primacy.machines.maintenance import Notice
 from primacy.machines.mastership import Monitor
 from primacy.machines.messages import Message, Obituary
-from primacy.machines.swap import Purpose
-from primacy.machines.timing import Timing
 from primacy.sim.agent import Agent
+from primacy.sim.cluster import Cluster
 from primacy.sim.disk import Journal
-from primacy.sim.host import Around, Host, Observer
-from primacy.sim.line import Ledger
-from primacy.sim.network import Network
-from primacy.sim.process import Process
-from primacy.sim.scheduler import Clock, Scheduler
+from primacy.sim.host import Host
+from primacy.sim.host_process import Around, HostProcess
+from primacy.sim.network import Stream
+from primacy.sim.process import Pipe, Process
+from primacy.sim.records import Keeper, Records, entries_in
+from primacy.sim.scheduler import Clock
+from primacy.sim.settings import CLUSTER, LOGBOOK
 
-CLUSTER = "simulation"
 KILL_NS = (0, 3 * MS)
 SPAWN_NS = (2 * MS, 12 * MS)
+SAID_NS = (0, 3 * MS)
+LEDGER_AGAIN_NS = (20 * MS, 60 * MS)
 OBITUARIES = 10
 OBITUARY_EVERY_NS = 100 * MS
-
-
-class Watcher(Observer, Protocol):
-    """Who looks on: the checkers and the timeline."""
-
-    def granted(self, member: Member, effect: cmm.Grant, page_valid: bool) -> None:
-        """An agent has written a primary's lease page."""
-
-    def swapping(self, member: Member, effect: cmm.SwapRecord, page_valid: bool, purpose: Purpose) -> None:
-        """An agent sends a swap. page_valid: its primaries may answer meanwhile."""
-
-    def acknowledging(self, member: Member, effect: cmm.Acknowledge) -> None:
-        """An agent lets its secondaries acknowledge."""
-
-    def note(self, place: str, sentence: str) -> None:
-        """Something worth a line in the timeline has happened."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What all nodes of a simulated cluster have in common."""
-
-    timing: Timing
-    durability: str
-    snapshot_every: int
-    table: tuple[cmm.NodeEntry, ...]
-    availability: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """What a node sees of the world."""
-
-    scheduler: Scheduler
-    network: Network
-    ledger: Ledger
-    watcher: Watcher
-    settings: Settings
-    nodes: dict[str, Node]
+KILLED = "was ended by signal 9"
 
 
 class Node:
@@ -78,65 +44,98 @@ class Node:
     def __init__(self, id: str, cluster: Cluster, clock: Clock, source: random.Random) -> None:
         self.id, self.cluster, self.clock, self.random = id, cluster, clock, source
         self.guardian = Process(f"guardian of {id}", cluster.scheduler)
-        self.journal = Journal(source)
+        self.journals = {service: Journal(source) for service in cluster.settings.centralized}
         self.lives = 0
         self.agent: Agent | None = None
-        self.hosts: list[Host] = []  # all that were not reaped, the present one last
+        self.hosts: list[HostProcess] = []  # all that were not reaped, in the order of their start
         self.keys: dict[str, str] = {}  # peer -> incarnation with which this life can talk
         self.former: list[tuple[Member, dict[str, str]]] = []  # earlier lives with their keys
+        self.failures: dict[str, tuple[int, int]] = {}  # what the last life has told of its servers
+        self.notices: dict[str, Notice] = {}
+        self.moods: dict[str, list[str]] = {}  # service -> how its callbacks fail here now
         self.slow_disk = 1
         self.host_came: Callable[[Host], None] = lambda host: None
+        self._spawning: dict[str, int] = {}
 
     @property
     def member(self) -> Member | None:
         """The present life, if there is one."""
         return self.agent.member if self.agent is not None else None
 
-    @property
-    def host(self) -> Host | None:
-        """The present host process, if one runs."""
-        return next((host for host in reversed(self.hosts) if host.alive), None)
+    def host(self, service: str = LOGBOOK) -> HostProcess | None:
+        """The present host process of a service, if one runs."""
+        return next((h for h in reversed(self.hosts) if h.alive and h.service == service), None)
+
+    def primary(self, service: str) -> Host | None:
+        """The present host of a centralized service, if one runs."""
+        host = self.host(service)
+        return host if isinstance(host, Host) else None
 
     def processes(self, what: str) -> list[Process]:
-        """What a freeze is about: `node`, `agent` or `host`."""
+        """What a freeze is about: `node`, `agent` or `host` (the logbook's)."""
         agent: list[Process] = [self.agent] if self.agent is not None else []
         hosts: list[Process] = [host for host in self.hosts if host.alive]
-        return {"node": [self.guardian, *agent, *hosts], "agent": agent, "host": hosts}[what]
+        one: list[Process] = [host for host in self.hosts if host.alive and host.service == LOGBOOK]
+        return {"node": [self.guardian, *agent, *hosts], "agent": agent, "host": one}[what]
 
     # ---- lives ----
 
     def start(self) -> None:
-        """Begin a new life."""
+        """Begin a new life, as soon as the ledger tells of the table; a node that is not in it does not start."""
         if self.agent is not None or not self.guardian.alive:
             return
         cluster, settings = self.cluster, self.cluster.settings
+        if cluster.ledger.line(self.id).silent:
+            self.guardian.timer(self._after(int(self.random.uniform(*LEDGER_AGAIN_NS))), self.start)
+            return
+        rows = dict(cluster.ledger.values)
+        entries = entries_in(rows, settings.table)
+        if all(entry.id != self.id for entry in entries):
+            return
         self._kill_hosts(abruptly=False)  # leftovers of an earlier life, before the first hello
         self.lives += 1
-        self.keys = {}
-        member = Member(self.id, f"{self.id}.{self.lives}")
+        self.keys, self._spawning = {}, {}
+        member, now_ns = Member(self.id, f"{self.id}.{self.lives}"), self.clock.now_ns
         monitor = Monitor(
             member,
             CLUSTER,
             settings.timing,
-            settings.table,
-            self.clock.now_ns,
-            volatile=settings.durability == "memory",
+            entries,
+            now_ns,
+            volatile=settings.volatile,
             availability=settings.availability,
         )
-        self.agent = Agent(member, self, monitor, cluster.scheduler, self.clock, cluster.ledger, self.random)
+        failures, self.failures = self.failures, {}
+        coordinator = Coordinator(
+            member,
+            settings.entries(),
+            settings.addresses(),
+            now_ns,
+            nodes=entries,
+            auto_promote=settings.auto_promote,
+            failures=failures,
+        )
+        agent = Agent(
+            member, self, monitor, coordinator, cluster.scheduler, self.clock, cluster.ledger, self.random
+        )
+        agent.records = Records(rows, settings.table, self.clock, agent.feed)
+        publish = agent.publish
+        agent.keeper = Keeper(
+            self.id, self.notices, cluster.scheduler, self.clock, agent.feed, publish, agent.timer
+        )
+        self.agent = agent
         cluster.watcher.note(self.id, f"starts as {member.incarnation}")
-        self.agent.start()
+        agent.deliver(agent.start)
 
-    def agent_crash(self, obituary: str, late_ns: int, restart_ns: int) -> None:
+    def agent_crash(self, obituary: str, late_ns: int, restart_ns: int, why: str = "has died") -> None:
         """The agent dies; obituary: `sent`, `late` or `lost`; a new life begins after `restart_ns` (-1: never)."""
-        if self.agent is None:
+        if self.agent is None or not self.agent.alive:
             return
         agent = self.agent
         agent.kill()
-        self.cluster.ledger.watchers.pop(self.id, None)
-        self.cluster.watcher.note(
-            self.id, f"the agent {agent.member.incarnation} has died (obituary {obituary})"
-        )
+        self.cluster.ledger.unwatch(self.id)
+        name = agent.member.incarnation
+        self.cluster.watcher.note(self.id, f"the agent {name} {why} (obituary {obituary})")
         after_ns = int(self.random.uniform(*KILL_NS))
         self.guardian.timer(self._after(after_ns), self._bury, agent, obituary, late_ns, restart_ns)
 
@@ -179,12 +178,13 @@ class Node:
         """Everything stops in an instant; what was not synced is lost; nobody tells anybody."""
         if self.agent is not None:
             self.former.append((self.agent.member, self.keys))
-            self.agent.kill()
+            self.agent.kill(abruptly=True)
         self.agent = None
-        self.cluster.ledger.watchers.pop(self.id, None)
+        self.cluster.ledger.unwatch(self.id)
         self.guardian.kill()
         self._kill_hosts(abruptly=True)
-        self.journal.power_lost()
+        for journal in self.journals.values():
+            journal.power_lost()
         self.cluster.watcher.note(self.id, "has lost its power")
 
     def power_on(self) -> None:
@@ -197,71 +197,86 @@ class Node:
         for host in self.hosts:
             if host.alive:
                 host.kill(abruptly=abruptly)
+            self.cluster.watcher.gone(host)
         self.hosts.clear()
 
     def _after(self, delay_ns: int) -> int:
         return self.cluster.scheduler.now_ns + delay_ns
 
-    # ---- what the agent asks for ----
+    # ---- hosts ----
 
-    def spawn_host(self, agent: Agent) -> None:
+    def spawn_host(self, agent: Agent, service: str) -> None:
         """Start a host; its agent hears when it is open."""
-        self.guardian.timer(self._after(int(self.random.uniform(*SPAWN_NS))), self._spawn, agent)
+        at_ns = self._after(int(self.random.uniform(*SPAWN_NS)))
+        self._spawning[service] = at_ns
+        self.guardian.timer(at_ns, self._spawn, agent, service)
 
-    def _spawn(self, agent: Agent) -> None:
+    def _spawn(self, agent: Agent, service: str) -> None:
         if agent is not self.agent or not agent.alive:
             return
-        cluster, settings = self.cluster, self.cluster.settings
+        cluster, row = self.cluster, self.cluster.settings.row(service)
         around = Around(
             observer=cluster.watcher,
             network=cluster.network,
-            durability=settings.durability,
-            snapshot_every=settings.snapshot_every,
+            snapshot_every=cluster.settings.snapshot_every,
             find=self._find,
-            tell=self._telling(agent),
+            said=self._said,
+            ended=self._ended,
+            mood=lambda service: (self.moods.get(service) or [""])[-1],
         )
-        host = Host(agent.member, cluster.scheduler, self.clock, self.journal, self.random, around)
-        host.writer.slow = self.slow_disk
+        host: HostProcess
+        if row.local:
+            host = HostProcess(row, agent.member, cluster.scheduler, self.clock, self.random, around)
+        else:
+            journal = self.journals[service]
+            host = Host(row, agent.member, cluster.scheduler, self.clock, journal, self.random, around)
+            host.writer.slow = self.slow_disk
         if agent.frozen and self.guardian.frozen:
             host.freeze()
         self.hosts.append(host)
-        agent.deliver(agent.host_opened, host)
-        self.host_came(host)
+        agent.deliver(agent.host_started, host, Pipe(host, self.random))
+        host.deliver(host.open)
+        if isinstance(host, Host):
+            self.host_came(host)
 
-    def _find(self, member: Member) -> Host | None:
+    def _find(self, member: Member, service: str) -> HostProcess | None:
         node = self.cluster.nodes[member.node]
-        return node.host if node.member == member else None
+        return node.host(service) if node.member == member else None
 
-    def _telling(self, agent: Agent) -> Callable[..., None]:
-        last = [0]
+    def _said(self, host: HostProcess, message: host_wire.ToAgent) -> None:
+        """A host tells its agent something, in order."""
+        if isinstance(message, host_wire.Failed):
+            self.cluster.watcher.note(self.id, f"the host of {host.service} ends: {message.text}")
+        if self.agent is not None and self.agent.member == host.member:
+            host.said_ns = max(host.said_ns, self._after(int(self.random.uniform(*SAID_NS))))
+            self.agent.timer(host.said_ns, self.agent.host_said, host, message)
 
-        def tell(what: str, *arguments: object) -> None:
-            if what == "failed":
-                self.cluster.watcher.note(self.id, f"the host ends: {arguments[0]}")
-                self.guardian.timer(self._after(MS), self._reap)
-                return
-            delay_ns = int(self.random.uniform(0, 3 * MS))
-            last[0] = max(last[0], self._after(delay_ns))
-            agent.timer(last[0], getattr(agent, what), *arguments)
+    def _ended(self, host: HostProcess, how: str) -> None:
+        """A host has ended by itself; the guardian reaps it a moment later."""
+        self.guardian.timer(self._after(int(self.random.uniform(*KILL_NS))), self.host_crash, host, how)
 
-        return tell
+    def kill_host(self, agent: Agent, service: str) -> None:
+        """End a host at its agent's request; one that is just being started is ended when it is there."""
+        at_ns = self._after(int(self.random.uniform(*KILL_NS)))
+        self.guardian.timer(max(at_ns, self._spawning.get(service, 0)), self._kill_host, agent, service)
 
-    def kill_host(self, agent: Agent, host: Host) -> None:
-        """End a host at its agent's request."""
-        self.guardian.timer(self._after(int(self.random.uniform(*KILL_NS))), self.host_crash, host)
-
-    def _reap(self) -> None:
-        for host in [host for host in self.hosts if not host.alive]:
+    def _kill_host(self, agent: Agent, service: str) -> None:
+        host = self.host(service)
+        if agent is self.agent and host is not None:
             self.host_crash(host)
 
-    def host_crash(self, host: Host) -> None:
-        """A host dies; the agent hears of it a moment later."""
+    def host_crash(self, host: HostProcess, how: str = KILLED) -> None:
+        """A host dies; the agent hears of it a moment later, after all that the host had said."""
         if host in self.hosts:
             if host.alive:
                 host.kill()
             self.hosts.remove(host)
+            self.cluster.watcher.gone(host)
             if self.agent is not None:
-                self.agent.timer(self._after(int(self.random.uniform(0, MS))), self.agent.host_died, host)
+                at_ns = max(host.said_ns, self._after(int(self.random.uniform(0, MS))))
+                self.agent.timer(at_ns, self.agent.host_exited, host, how)
+
+    # ---- the network ----
 
     def send(self, agent: Agent, node: str, message: Message) -> None:
         """Send to the peer's life that this one has exchanged keys with."""
@@ -271,26 +286,29 @@ class Node:
 
     def _datagram(self, sender: Member, node: str, incarnation: str, message: Message) -> None:
         target = self.cluster.nodes[node]
+        lives, sealed = (sender.incarnation, incarnation), isinstance(message, Obituary)
+        self.cluster.network.datagram(
+            self.id, node, lives, target.arrived, sender, incarnation, message, sealed=sealed
+        )
 
-        def deliver() -> None:
-            agent = target.agent
-            if agent is not None and agent.member.incarnation == incarnation:
-                agent.deliver_datagram(agent.received, sender, message)
-
-        self.cluster.network.datagram(self.id, node, deliver)
+    def arrived(self, sender: Member, incarnation: str, message: Message) -> None:
+        """A datagram for one life of this node is here."""
+        agent = self.agent
+        if agent is not None and agent.member.incarnation == incarnation:
+            agent.deliver_datagram(agent.received, sender, message)
 
     def greet(self, agent: Agent, node: str, message: Message) -> None:
         """Say hello; it needs no keys. The receiver then exchanges keys with this node's present life."""
         target = self.cluster.nodes[node]
+        lives = (agent.member.incarnation, f"hello {node}")  # any life of that node
+        self.cluster.network.datagram(self.id, node, lives, target.hello, agent.member, message)
 
-        def deliver() -> None:
-            if target.agent is not None:
-                target.agent.deliver_datagram(target.greeted, agent.member, message)
-
-        self.cluster.network.datagram(self.id, node, deliver)
-
-    def greeted(self, sender: Member, message: Message) -> None:
+    def hello(self, sender: Member, message: Message) -> None:
         """A hello is here."""
+        if self.agent is not None:
+            self.agent.deliver_datagram(self._greeted, sender, message)
+
+    def _greeted(self, sender: Member, message: Message) -> None:
         agent = self.agent
         assert agent is not None
         if self.keys.get(sender.node) != sender.incarnation:
@@ -302,21 +320,36 @@ class Node:
         agent.received(sender, message)
 
     def _exchange(self, agent: Agent, node: str) -> None:
-        """The keys of both present lives are exchanged, if both still are there."""
-        other = self.cluster.nodes[node]
-        if agent is self.agent and agent.alive and other.agent is not None and other.agent.alive:
-            self.keys[node] = other.agent.member.incarnation
-            other.keys[self.id] = agent.member.incarnation
+        """The keys of both present lives are exchanged over a stream, if both still are there."""
+        there = self.cluster.nodes[node]
+        other = there.agent
+        if agent is not self.agent or not agent.alive or other is None or not other.alive:
+            return
+        known = agent.peers.get(node)
+        if known is None or known.other(agent) is not other:
+            stream = Stream(self.cluster.network, (agent, other), (self.id, node), _closed)
+            agent.connected(node, stream)
+            other.connected(self.id, stream)
+        self.keys[node] = other.member.incarnation
+        there.keys[self.id] = agent.member.incarnation
 
-    def give_up(self, agent: Agent) -> None:
+    # ---- the end of a life ----
+
+    def give_up(self, agent: Agent, reason: str) -> None:
         """The agent ends this life of the node; its guardian does the rest."""
-        self.cluster.watcher.note(self.id, "lost the state in its primary's memory: this life ends")
-        self.agent_crash("sent", 0, 100 * MS)
+        self.failures = agent.coordinator.recovery.counts()
+        self.agent_crash("sent", 0, 100 * MS, f"ends its life: {reason}")
+
+    def ended(self, agent: Agent, reason: str) -> None:
+        """The agent has ended in order; its guardian ends, too, when the obituary is out."""
+        self.agent_crash("sent", 0, -1, f"has ended in order: {reason}")
 
     def agent_broken(self, agent: Agent, error: Exception) -> None:
         """The agent ends because of a bug; its guardian does the rest."""
         self.cluster.watcher.bug(agent.name, error)
         self.agent_crash("sent", 0, 100 * MS)
+
+    # ---- who looks on ----
 
     def swapping(self, agent: Agent, effect: cmm.SwapRecord) -> None:
         """Pass on to who looks on."""
@@ -336,6 +369,23 @@ class Node:
         """Pass on to who looks on."""
         self.cluster.watcher.acknowledging(agent.member, effect)
 
-    def published(self, agent: Agent, sentence: str) -> None:
+    def published(self, agent: Agent, event: Event) -> None:
         """Pass on to who looks on."""
-        self.cluster.watcher.note(self.id, sentence)
+        self.cluster.watcher.published(self.id, event)
+
+    def ordered(self, host: HostProcess, message: host_wire.ToHost) -> None:
+        """Pass on to who looks on."""
+        self.cluster.watcher.levels.ordered(host, message)
+
+    def heard(self, host: HostProcess, message: host_wire.ToAgent) -> None:
+        """Pass on to who looks on."""
+        self.cluster.watcher.levels.heard(host, message)
+
+    def exited(self, host: HostProcess) -> None:
+        """Pass on to who looks on."""
+        self.cluster.watcher.levels.exited(host)
+
+
+def _closed(end: Process, stream: Stream) -> None:
+    assert isinstance(end, Agent)
+    end.stream_closed(stream)

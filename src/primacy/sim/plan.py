@@ -7,8 +7,10 @@ from typing import Literal
 
 import msgspec
 
+from primacy.machines.membership import NodeEntry
 from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.draw import draw, draw_force
+from primacy.sim.draw_operators import draw_operators
 from primacy.sim.faults import Fault
 
 HEAL_MS = 8_000
@@ -23,8 +25,9 @@ _NETWORKS_US = {"fast": (30, 300), "usual": (100, 2_000), "slow": (500, 15_000)}
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """One run.
 
-    availability: `cold_start = "availability"`. rates_ppm: each node's clock rate. heal_ms: when all faults end.
-    think_ms: the clients' pauses. reads: their share among the clients' operations.
+    availability: `cold_start = "availability"`. rungs: where the last nodes stand at first (those before: available).
+    rates_ppm: each node's clock rate. heal_ms: when all faults end. think_ms: the clients' pauses. reads: their share
+    among the clients' operations.
     """
 
     seed: int
@@ -33,6 +36,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     network: Literal["fast", "usual", "slow"] = "usual"
     durability: Literal["disk", "memory"] = "disk"
     availability: bool = False
+    rungs: tuple[Literal["available", "spare", "ineligible"], ...] = ()
+    auto_promote: bool = True
     rates_ppm: tuple[int, ...] = ()
     offsets_ms: tuple[int, ...] = ()
     clients: int = 3
@@ -58,6 +63,15 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         """The nodes' ids."""
         return tuple(f"n{number}" for number in range(1, self.nodes + 1))
 
+    @property
+    def table(self) -> tuple[NodeEntry, ...]:
+        """The nodes of the configuration table."""
+        rungs = ("available",) * (self.nodes - len(self.rungs)) + self.rungs
+        return tuple(
+            NodeEntry(id, rung != "ineligible", rung == "available")
+            for id, rung in zip(self.ids, rungs, strict=True)
+        )
+
     def rate_ppm(self, index: int) -> int:
         """Rate of a node's clock."""
         return self.rates_ppm[index] if index < len(self.rates_ppm) else 1_000_000
@@ -67,10 +81,10 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.offsets_ms[index] if index < len(self.offsets_ms) else 1_000 * (index + 1)
 
 
-def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
-    """Return the run that this seed means. nodes: 0 lets the seed decide."""
+def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool = True) -> Plan:
+    """Return the run that this seed means. nodes: 0 lets the seed decide; minutes: how long until it heals, 0: 8 s."""
     source = random.Random(f"plan {seed}")
-    count = nodes or source.choice((2, 2, 3, 3, 3, 3, 3, 4, 5))
+    count = nodes or source.choice((2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 5, 6, 7))
     profile: Literal["carrier", "lan", "steep"] = source.choice(
         ("carrier", "lan", "lan", "lan", "lan", "steep")
     )
@@ -92,15 +106,27 @@ def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
         think_ms=source.choice(((20, 150), (5, 60), (80, 400))),
         reads=source.choice((0.2, 0.5, 0.9)),
         snapshot_every=source.choice((15, 40, 1_000)),
+        heal_ms=max(HEAL_MS, int(minutes * 60_000)),
     )
     if not faults:
         return plan
-    drawn = draw(source, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
+    drawn: list[Fault] = []
     forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
-    if forced.random() < 0.2:
-        drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
-        drawn = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
-    return msgspec.structs.replace(plan, faults=drawn)
+    operated = random.Random(f"operators {seed}")
+    table = random.Random(f"table {seed}")
+    if table.random() < 0.4:
+        rungs = table.choice(((), ("spare",), ("spare", "ineligible"), ("ineligible",)))
+        kept = rungs[: max(count - 2, 0)]
+        plan = msgspec.structs.replace(plan, rungs=kept, auto_promote=table.random() < 0.6)
+    for begin_ms in range(0, plan.heal_ms - HEAL_MS // 2, HEAL_MS):  # in each 8 s as many as in the usual run
+        span_ms = (begin_ms + BEGIN_MS, min(begin_ms + HEAL_MS, plan.heal_ms) - 500)
+        drawn += draw(source, plan.ids, plan.timing.grace_ms, *span_ms)
+        if forced.random() < 0.2:
+            drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, *span_ms)
+        if operated.random() < 0.6:
+            drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, *span_ms)
+    ordered = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
+    return msgspec.structs.replace(plan, faults=ordered)
 
 
 def _network(source: random.Random) -> Literal["fast", "usual", "slow"]:

@@ -35,7 +35,7 @@ class Process:
         self._freezes = 0
         self._inbox: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._datagrams = 0
-        self._stops: dict[str, Callable[[], None]] = {}
+        self.stops: dict[str, Callable[[], None]] = {}
 
     def deliver(self, action: Callable[..., None], *arguments: Any) -> None:
         """Something reaches the process: it handles it now, or when it thaws, or never."""
@@ -108,16 +108,16 @@ class Process:
 
     def arm(self, kind: str, action: Callable[[], None]) -> None:
         """Call `action` (a freeze, a kill) right before the next effect of this kind."""
-        self._stops[kind] = action
+        self.stops[kind] = action
 
     def disarm(self, kind: str) -> None:
         """Forget a stop that has not come."""
-        self._stops.pop(kind, None)
+        self.stops.pop(kind, None)
 
     def stopped_before(self, kind: str) -> bool:
         """Tell that an effect of this kind is next; True when an armed stop has stopped the process before it."""
-        if kind in self._stops:
-            self._stops.pop(kind)()
+        if kind in self.stops:
+            self.stops.pop(kind)()
         return not self.runs()
 
 

@@ -10,23 +10,28 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from primacy.machines.ids import MS, Member
-from primacy.machines.membership import NodeEntry
-from primacy.machines.records import Mastership
+from primacy.machines.ids import MS
+from primacy.machines.records import CONFIG
+from primacy.sim.calm import WAITS, unfinished
 from primacy.sim.checkers import Checkers, Violation
-from primacy.sim.client import Client
+from primacy.sim.client import Client, Load, NamingClient
+from primacy.sim.cluster import Cluster
+from primacy.sim.host import Host
 from primacy.sim.inject import Injector
 from primacy.sim.line import Ledger
+from primacy.sim.linearizability import Log, Register
 from primacy.sim.network import Network
-from primacy.sim.node import Cluster, Node, Settings
+from primacy.sim.node import Node
 from primacy.sim.plan import Plan
+from primacy.sim.records import encode_table
 from primacy.sim.scheduler import Clock, Scheduler
+from primacy.sim.settings import Settings, rows
 
 LIVENESS_MS = 30_000
 STEP_NS = 100 * MS
 CALM_STEPS = 8
 WAITS_STEPS = 60
-WAITS = "the state was in memory only, and all who had it are gone: the operator must decide"
+NAMING_LOAD = Load(1, (200 * MS, 800 * MS), 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +65,23 @@ class World:
         self.network = Network(self.scheduler, self._source("network"), plan.delay_ns)
         self.ledger = Ledger(self.scheduler, self._source("ledger"))
         self.nodes: dict[str, Node] = {}
-        self.checkers = Checkers(self.scheduler, self.nodes, self.ledger, plan)
-        table = tuple(NodeEntry(id) for id in plan.ids)
-        settings = Settings(plan.timing, plan.durability, plan.snapshot_every, table, plan.availability)
-        cluster = Cluster(self.scheduler, self.network, self.ledger, self.checkers, settings, self.nodes)
+        self.settings = Settings(
+            plan.timing,
+            rows(plan.durability),
+            plan.snapshot_every,
+            plan.table,
+            plan.availability,
+            plan.auto_promote,
+        )
+        self.checkers = Checkers(self.scheduler, self.nodes, self.ledger, plan, self.settings.table)
+        self.ledger.put(CONFIG, encode_table(plan.ids))
+        cluster = Cluster(self.scheduler, self.network, self.ledger, self.checkers, self.settings, self.nodes)
+        self.network.misjudged = lambda text: self.checkers.fail("C1", text)
         for index, id in enumerate(plan.ids):
             clock = Clock(self.scheduler, plan.rate_ppm(index), plan.offset_ms(index) * MS)
             self.nodes[id] = Node(id, cluster, clock, self._source(id))
         self.clients = [self._client(number) for number in range(1, plan.clients + 1)]
+        self.clients.append(self._make(NamingClient, "d1", NAMING_LOAD))
         for node in self.nodes.values():
             node.host_came = self._host_came
             self.scheduler.at(int(node.random.uniform(0, 100 * MS)), node.start)
@@ -79,18 +93,16 @@ class World:
         return random.Random(f"{self.plan.seed} {name}")
 
     def _client(self, number: int) -> Client:
-        source = self._source(f"client {number}")
         low, high = self.plan.think_ms
-        together = 1 if number % 3 else 6
-        name = f"c{number}"
-        think_ns = (low * MS, high * MS)
-        return Client(
-            name, self.scheduler, self.network, self.nodes, source, together, think_ns, self.plan.reads
-        )
+        load = Load(1 if number % 3 else 6, (low * MS, high * MS), self.plan.reads)
+        return self._make(Client, f"c{number}", load)
 
-    def _host_came(self, host: object) -> None:
+    def _make(self, kind: type[Client], name: str, load: Load) -> Client:
+        return kind(name, self.scheduler, self.network, self.nodes, self._source(f"client {name}"), load)
+
+    def _host_came(self, host: Host) -> None:
         for client in self.clients:
-            client.host_came(host)  # type: ignore[arg-type]
+            client.host_came(host)
 
     # ---- the run ----
 
@@ -104,6 +116,7 @@ class World:
         for step in range(LIVENESS_MS * MS // STEP_NS):
             if self.checkers.violation is not None:
                 break
+            self.injector.tend()
             self._live(healed_ns + (step + 1) * STEP_NS)
             why = self._unfinished()
             calm = 0 if why else calm + 1
@@ -116,7 +129,15 @@ class World:
         if why and not waits:
             self.checkers.fail("L1", f"{LIVENESS_MS / 1000:g} s after all faults ended: {why}")
         if self.checkers.violation is None and not waits:
-            self.checkers.finish([record for client in self.clients for record in client.history()])
+            logs = [client for client in self.clients if not isinstance(client, NamingClient)]
+            names = [client for client in self.clients if isinstance(client, NamingClient)]
+            self.checkers.watched(names)
+            self.checkers.finish(
+                [
+                    ([record for client in logs for record in client.history()], Log()),
+                    ([record for client in names for record in client.history()], Register()),
+                ]
+            )
         if self.checkers.bugs:
             self.checkers.fail("bug", self.checkers.bugs[0])
         return self._outcome(recovered_ns - healed_ns, waits)
@@ -129,49 +150,15 @@ class World:
         """Nothing more by itself; one read of each log tells what is there at last."""
         for client in self.clients:
             client.stop()
-        for key in self.clients[0].keys if self.clients else ():
-            self.clients[0].invoke("read", key)
+        for client in (self.clients[0], self.clients[-1]):
+            for key in client.keys:
+                client.invoke("read", key)
 
     def _unfinished(self) -> str:
         """Return what L1 demands and is not so (yet), or nothing."""
-        record = self.ledger.record
-        if record is None:
-            return "there is no record"
-        lives = {node.member for node in self.nodes.values()}
-        if self._needs_operator(record, lives):
-            self._waits += 1
-            return WAITS
-        if record.master not in lives:
-            return f"the recorded master {record.master} does not live"
-        if len(self.nodes) > 1 and record.ready_vice not in lives:
-            return f"there is no ready vice: {record.vice}"
-        for node in self.nodes.values():
-            if node.agent is None or not node.agent.alive:
-                return f"{node.id} does not run"
-            monitor = node.agent.monitor
-            if monitor.revision != self.ledger.revision:
-                return f"{node.id} knows revision {monitor.revision}, the ledger has {self.ledger.revision}"
-            if monitor.swap is not None:
-                return f"{node.id} has an open swap: {monitor.swap.purpose.value}"
-        host = self.nodes[record.master.node].host
-        if host is None or not host.holds():
-            return f"the primary on {record.master.node} does not serve"
-        for client in self.clients:
-            if client.failed and not self.checkers.forgiven:
-                return f"{client.name}: {client.failed[0]}"
-        return self._unanswered()
-
-    def _needs_operator(self, record: Mastership, lives: set[Member | None]) -> bool:
-        """All who had the state are gone, and with it what was in memory only (or nobody proved their death)."""
-        return self.plan.durability == "memory" and not {record.master, record.ready_vice} & lives
-
-    def _unanswered(self) -> str:
-        now_ns = self.scheduler.now_ns
-        for client in self.clients:
-            for operation in client.waiting():
-                if now_ns - operation.invoked_ns > 1_000 * MS:
-                    return f"{client.name} waits for an answer since {operation.invoked_ns / 1e6:.3f} ms"
-        return ""
+        why = unfinished(self)
+        self._waits += why == WAITS
+        return why
 
     def _outcome(self, recovered_ns: int, waits: bool) -> Outcome:
         record = self.ledger.record

@@ -1,7 +1,7 @@
 """Which links are up and which nodes are members now, judged by what arrives; events for every change.
 
 Beats travel in a star: the master hears every member, and a member hears its master. So a master watches all nodes,
-any other node watches the master alone; of the rest it knows nothing and says nothing.
+any other node watches the master alone; of the rest it knows nothing and says nothing.  Pure.
 """
 
 from __future__ import annotations

@@ -1,0 +1,78 @@
+"""What all nodes of a simulated cluster have in common: times, services and the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from primacy.machines.coordination import ServiceEntry
+from primacy.machines.ids import SECOND
+from primacy.machines.membership import NodeEntry
+from primacy.machines.rungs import Limits
+from primacy.machines.timing import Timing
+from primacy.service import LocalService, Service
+from primacy.services.naming import Naming
+from primacy.sim.logbook import Door, Logbook
+
+CLUSTER = "simulation"
+LIMITS = Limits(pause_ns_max=4 * SECOND)
+"""A server that fails again and again rests for less than the time in which a healed cluster must be whole."""
+
+
+class Row(NamedTuple):
+    """One service of the cluster, and the class that its hosts run."""
+
+    id: str
+    make: type[Service[Any]] | type[LocalService]
+    durability: str = "disk"
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a local service."""
+        return issubclass(self.make, LocalService)
+
+
+NAMING, LOGBOOK, DOOR = "naming", "logbook", "door"
+
+
+def rows(durability: str) -> tuple[Row, ...]:
+    """Return the services of every world: naming, the checkers' logbook (of this durability), a local one."""
+    return Row(NAMING, Naming), Row(LOGBOOK, Logbook, durability), Row(DOOR, Door)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """See the module."""
+
+    timing: Timing
+    rows: tuple[Row, ...]
+    snapshot_every: int
+    table: tuple[NodeEntry, ...]
+    availability: bool
+    auto_promote: bool = True
+
+    @property
+    def volatile(self) -> bool:
+        """Whether some centralized service keeps its state in memory only."""
+        return any(row.durability == "memory" for row in self.rows if not row.local)
+
+    @property
+    def centralized(self) -> tuple[str, ...]:
+        """The ids of the centralized services."""
+        return tuple(row.id for row in self.rows if not row.local)
+
+    def row(self, service: str) -> Row:
+        """The row of a service."""
+        return next(row for row in self.rows if row.id == service)
+
+    def entries(self) -> tuple[ServiceEntry, ...]:
+        """The services as a coordinator takes them."""
+        return tuple(
+            ServiceEntry(row.id, row.local, volatile=row.durability == "memory", recovery=LIMITS)
+            for row in self.rows
+        )
+
+    def addresses(self) -> dict[str, dict[str, list[tuple[str, int]]]]:
+        """Where the hosts of the centralized services listen; nobody looks."""
+        ports = {service: 7302 + number for number, service in enumerate(self.centralized)}
+        return {node.id: {s: [(node.id, port)] for s, port in ports.items()} for node in self.table}
