@@ -25,7 +25,7 @@ _SEED_BITS = 31
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[MUTANT]...")
+@click.argument("names", nargs=-1, metavar="[MUTANT|FILE]...")
 @click.option(
     "--seeds",
     "--runs",
@@ -60,6 +60,9 @@ _SEED_BITS = 31
 @click.option(
     "--replay", type=click.Path(dir_okay=False), metavar="FILE", help="Run a stored run, and tell it."
 )
+@click.option(
+    "--trace", is_flag=True, help="Replay and judge what agents have recorded: the FILEs or directories."
+)
 @click.option("--timeline", is_flag=True, help="Tell the timeline of every run.")
 @click.option("--keep", is_flag=True, help="Do not make a failing run smaller.")
 @click.option(
@@ -82,12 +85,15 @@ def sim(names: tuple[str, ...], as_json: bool, **options: Any) -> int:
     JSON: {seed, runs, violated: null | {seed, clause, text, faults, file}, simulated_s, took_s, rate, jobs, events,
       operations, terms, waits, interrupted, coverage: {edges, taken, percent_of_reachable, never: {EDGE: reason}}}
     With --mutants: {mutants: [{name, found, runs, clause, serves}], median_runs}
-    Exit codes: 0 nothing violated, every planted bug found; 1 violated, or a planted bug not found; 2 wrong usage;
-    78 the stored run cannot be read; 130 interrupted, and nothing was violated so far.
+    Exit codes: 0 nothing violated, every planted bug found; 1 violated, or a planted bug not found; 2 wrong usage, or
+    a record cannot be read; 3 a record is of another version, whose machines answered otherwise; 78 the stored run
+    cannot be read; 130 interrupted, and nothing was violated so far.
     """
     jobs = options["jobs"] or os.cpu_count() or 1
+    if options["trace"]:
+        return _trace(names, as_json)
     if names and not options["mutants"]:
-        raise click.UsageError(f"{names[0]}: names are for --mutants")
+        raise click.UsageError(f"{names[0]}: names are for --mutants and --trace")
     if options["mutants"]:
         known = _known(names)
         if options["replay"]:
@@ -184,7 +190,15 @@ def _tell(told: Told, name: str) -> None:
     click.echo(told.timeline)
 
 
-# ---- stored runs, planted bugs ----
+# ---- records, stored runs, planted bugs ----
+
+
+def _trace(files: tuple[str, ...], as_json: bool) -> int:
+    from primacy.sim.trace import execute
+
+    if not files:
+        raise click.UsageError("--trace wants the files, or directories, that agents have recorded")
+    return execute(files, as_json=as_json)
 
 
 def _replay(file: str, keep: bool, as_json: bool, mutants: list[str]) -> int:
