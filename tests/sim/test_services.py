@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import msgspec
@@ -34,7 +35,9 @@ class Ticker(Service[Ticks]):
     @on("failover", level=2)
     @on("switchover", level=2)
     async def take_over(self, ctx: object) -> None:
-        """Take part."""
+        """Take part, with all that a coroutine may wait for."""
+        async with asyncio.timeout(0.5):
+            await asyncio.gather(asyncio.sleep(0.02), asyncio.sleep(0.05))
 
 
 class Dice(Ticker):
