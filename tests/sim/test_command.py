@@ -99,6 +99,7 @@ def test_a_planted_bug_is_replayed_with_its_plan(tmp_path: Path, capsys: pytest.
         (["--mutants", "unheard-of"], common.USAGE),
         (["--mutants", "--replay", "x.json"], common.USAGE),
         (["--nodes", "1"], common.USAGE),
+        (["--trace"], common.USAGE),
         (["--replay", "not-there.json"], common.CONFIGURATION),
         (["--replay", __file__], common.CONFIGURATION),
     ],

@@ -25,7 +25,7 @@ _SEED_BITS = 31
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[MUTANT|FILE]...")
 @click.option(
     "--seeds",
     "--runs",
@@ -95,7 +95,7 @@ def sim(names: tuple[str, ...], as_json: bool, **options: Any) -> int:
     if options["trace"]:
         return _trace(names, as_json)
     if names and not options["mutants"]:
-        raise click.UsageError(f"{names[0]}: names are for --mutants")
+        raise click.UsageError(f"{names[0]}: names are for --mutants and --trace")
     if options["mutants"]:
         known = _known(names)
         if options["replay"]:

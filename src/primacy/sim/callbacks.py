@@ -1,22 +1,24 @@
-"""A service's coroutines in a simulated host: callbacks and timers, driven by hand in virtual time.
+"""A service's coroutines in a simulated host: callbacks and timers, in virtual time.
 
-A callback takes a little while, then runs to its end; what it waits for can only be what this driver gives it (a call
-of its own service). A fault may set the mood of a node's callbacks: then they refuse, raise, or hang until their
-time-out, whatever their author has written. Each is reported once, as the real host does it.
+A callback takes a little while at first, then runs to its end or its time-out. A fault may set the mood of a node's
+callbacks: then they refuse, raise, hang until their time-out or are late, whatever their author has written. Each is
+reported once, as the real host does it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from primacy.errors import OperationFailed, Refused
-from primacy.machines.call_wire import DONE, Call, Reply
+from primacy.errors import Busy, OperationFailed, Refused
+from primacy.machines.call_wire import DONE, RAISED, Call, Reply
 from primacy.machines.description import Timer, coroutines
 from primacy.machines.host_wire import Context, Note, Ran
 from primacy.machines.ids import MS, SECOND
+from primacy.sim.virtual_loop import VirtualLoop
 
 if TYPE_CHECKING:
     from primacy.sim.host import Host
@@ -36,6 +38,7 @@ class Callbacks:
         self._host = host
         self._names = coroutines(host.row.make)
         self._running: dict[int, tuple[str, Context]] = {}
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
 
     def run(self, id: int, name: str, context: Context) -> None:
         """Begin a callback; its `Ran` follows."""
@@ -73,9 +76,18 @@ class Callbacks:
         if name not in self._names:
             self._ended(id, "failed", f"there is no callback {name!r}")
             return
-        drive(getattr(self._host.object, name)(context), lambda error: self._finished(id, error))
+        host, end_ns = self._host, int(context.deadline_s * SECOND)
+        coroutine = getattr(host.object, name)(context)
+        self._tasks[id] = drive(host.loop, coroutine, lambda error: self._finished(id, error))
+        if id in self._running:
+            host.timer(host.scheduler.now_ns + end_ns, self._late, id)
 
-    def _finished(self, id: int, error: Exception | None) -> None:
+    def _late(self, id: int) -> None:
+        if id in self._running:
+            name, context = self._running[id]
+            self._ended(id, "timeout", f"{name} took longer than {context.deadline_s:g} s")
+
+    def _finished(self, id: int, error: BaseException | None) -> None:
         if error is None:
             self._ended(id, "done", "")
         elif isinstance(error, Refused):
@@ -84,60 +96,45 @@ class Callbacks:
             self._ended(id, "failed", f"{type(error).__name__}: {error}")
 
     def _ended(self, id: int, outcome: str, reason: str) -> None:
+        task = self._tasks.pop(id, None)
+        if task is not None:
+            task.cancel()
         if self._running.pop(id, None) is not None:
             self._host.tell(Ran(id, outcome, reason))
 
 
-class Awaited:
-    """What a coroutine may wait for: `finish` it once."""
-
-    def __init__(self) -> None:
-        self._then: Callable[[], None] | None = None
-        self.done = False
-        self._value: Any = None
-        self._error: Exception | None = None
-
-    def __await__(self) -> Generator[Awaited, None, Any]:
-        """Wait until it is finished; return its value, or raise its error."""
-        if not self.done:
-            yield self
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-    def finish(self, value: Any, error: Exception | None = None) -> None:
-        """Let who waits go on."""
-        self.done, self._value, self._error = True, value, error
-        if self._then is not None:
-            self._then()
-
-    def wait(self, then: Callable[[], None]) -> None:
-        """Call `then` when it is finished."""
-        self._then = then
-
-
-def drive(coroutine: Coroutine[Any, Any, Any], ended: Callable[[Exception | None], None]) -> None:
+def drive(
+    loop: VirtualLoop, coroutine: Coroutine[Any, Any, Any], ended: Callable[[BaseException | None], None]
+) -> asyncio.Task[Any]:
     """Let a coroutine go on until it waits or ends; `ended` is called once, with its error if it raised one."""
-    try:
-        awaited = coroutine.send(None)
-    except StopIteration:
-        ended(None)
-    except Exception as error:  # the author's code: its exception is the outcome
-        ended(error)
+    task = loop.start(coroutine)
+    if task.done():
+        _tell_end(task, ended)
     else:
-        assert isinstance(awaited, Awaited), f"{coroutine} waits for what virtual time has not"
-        awaited.wait(lambda: drive(coroutine, ended))
+        task.add_done_callback(lambda task: _tell_end(task, ended))
+    return task
 
 
-class OwnCall(Awaited):
+def _tell_end(task: asyncio.Task[Any], ended: Callable[[BaseException | None], None]) -> None:
+    ended(asyncio.CancelledError() if task.cancelled() else task.exception())
+
+
+class OwnCall:
     """A call of the service's own, in the place of a client's stream."""
+
+    def __init__(self, future: asyncio.Future[Any]) -> None:
+        self._future = future
 
     def answered(self, reply: Reply) -> None:
         """The reply may be told."""
+        if self._future.done():
+            return
         if reply.outcome == DONE:
-            self.finish(_decode(reply.payload))
+            self._future.set_result(_decode(reply.payload))
+        elif reply.outcome == RAISED:
+            self._future.set_exception(OperationFailed(*_decode(reply.payload)))
         else:
-            self.finish(None, OperationFailed("outcome", str(reply.outcome)))
+            self._future.set_exception(Busy("the service has too many calls waiting"))
 
 
 class TimerContext:
@@ -151,10 +148,11 @@ class TimerContext:
 
     async def call(self, operation: str, **arguments: Any) -> Any:
         """Call an operation of this service: replicated like a client's."""
-        own = OwnCall()
         host = self._host
+        future = host.loop.create_future()
+        own = OwnCall(future)
         host.client_sent(own, Call(0, 0, 0, operation, _encode(arguments)), host.scheduler.now_ns)
-        return await own
+        return await future
 
     def silent_sessions(self, seconds: float) -> list[int]:
         """Return the sessions without a sign of life for so long."""
@@ -167,12 +165,15 @@ class Timers:
     def __init__(self, host: Host, timers: list[Timer], context: TimerContext) -> None:
         self._host, self._context = host, context
         self._ended = False
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
         for timer in timers:
             self._later(timer)
 
     def close(self) -> None:
-        """The term has ended here."""
+        """The term has ended here: what they wait for is cancelled."""
         self._ended = True
+        for task in self._tasks.values():
+            task.cancel()
 
     def _later(self, timer: Timer) -> None:
         host = self._host
@@ -182,9 +183,11 @@ class Timers:
         if self._ended:
             return
 
-        def ended(error: Exception | None) -> None:
+        def ended(error: BaseException | None) -> None:
             if error is not None:
                 self._host.tell(Note("timer failed", f"{timer.name}: {type(error).__name__}: {error}"))
             self._later(timer)
 
-        drive(getattr(self._host.object, timer.name)(self._context), ended)
+        self._tasks[timer.name] = drive(
+            self._host.loop, getattr(self._host.object, timer.name)(self._context), ended
+        )

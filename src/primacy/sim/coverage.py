@@ -39,9 +39,9 @@ OTHERS: dict[str, str] = {
     name: reason
     for reason, names in {
         _VALUES: (
-            "call_wire", "canonical", "control_wire", "coordination", "entries", "event_base", "events",
+            "beginning", "call_wire", "canonical", "control_wire", "coordination", "entries", "event_base", "events",
             "events_decision", "events_node", "events_operator", "host_wire", "ids", "membership", "messages",
-            "mirror_effects", "mirror_wire", "peer_wire", "policies", "records", "timing",
+            "mirror_effects", "mirror_wire", "peer_wire", "policies", "recorded", "records", "timing",
         ),
         _WORDS: ("accounts", "deciding", "description", "explaining", "methods", "outline", "story", "timeline"),
         _LIVE: ("applying", "change_record", "events_change", "retiring", "rolling"),

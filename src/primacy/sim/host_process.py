@@ -17,6 +17,7 @@ from primacy.sim.page import Page
 from primacy.sim.process import Process
 from primacy.sim.scheduler import Clock, Scheduler
 from primacy.sim.settings import Row
+from primacy.sim.virtual_loop import VirtualLoop
 
 
 class Observer(Protocol):
@@ -73,6 +74,7 @@ class HostProcess(Process):
         self.around, self.observer, self.network = around, around.observer, around.network
         self.object = row.make()
         self.description = describe(row.make)
+        self.loop = VirtualLoop(self, clock)
         self.callbacks = Callbacks(self)
         self.said_ns = 0  # when the last word to the agent arrives there: they stay in order
 

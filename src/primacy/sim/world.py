@@ -25,7 +25,7 @@ from primacy.sim.node import Node
 from primacy.sim.plan import Plan
 from primacy.sim.records import encode_table
 from primacy.sim.scheduler import Clock, Scheduler
-from primacy.sim.settings import Settings, rows
+from primacy.sim.settings import Row, Settings, rows
 
 LIVENESS_MS = 30_000
 STEP_NS = 100 * MS
@@ -57,9 +57,9 @@ class Outcome:
 
 
 class World:
-    """One cluster."""
+    """One cluster. services: of a user's classes, beside those that every world has."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, services: tuple[Row, ...] = ()) -> None:
         self.plan = plan
         self.scheduler = Scheduler()
         self.network = Network(self.scheduler, self._source("network"), plan.delay_ns)
@@ -67,7 +67,7 @@ class World:
         self.nodes: dict[str, Node] = {}
         self.settings = Settings(
             plan.timing,
-            rows(plan.durability),
+            rows(plan.durability) + services,
             plan.snapshot_every,
             plan.table,
             plan.availability,
