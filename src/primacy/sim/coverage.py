@@ -45,7 +45,7 @@ OTHERS: dict[str, str] = {
         ),
         _WORDS: ("accounts", "deciding", "description", "explaining", "methods", "outline", "story", "timeline"),
         _LIVE: ("applying", "change_record", "events_change", "retiring", "rolling"),
-        _ASIDE: ("failback", "foresight", "naming_files"),
+        _ASIDE: ("beginning", "failback", "foresight", "naming_files", "recorded"),
     }.items()
     for name in names
 }  # fmt: skip
