@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from primacy.host.gate import Gate, Sink
-from primacy.host.watching import Watcher, Watches
+from primacy.machines.watching import Watcher, Watches
 from primacy.lease_page import LeasePage, now_ns
 from primacy.machines import entries
 from primacy.machines.call_wire import (

@@ -19,7 +19,7 @@ import msgspec
 
 from primacy.cgtp.stream import Identity, Listener, Stream, dial
 from primacy.errors import StreamClosed
-from primacy.host.watching import Watching
+from primacy.machines.watching import Watching
 from primacy.machines import call_wire, mirror_wire
 from primacy.machines.call_wire import Call, KeepAlive, OpenSession, Query, Unwatch, Watch
 from primacy.machines.host_wire import Peer

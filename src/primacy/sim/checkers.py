@@ -24,6 +24,7 @@ from primacy.machines import membership as cmm
 from primacy.machines.call_wire import ToClient
 from primacy.machines.events import Event
 from primacy.machines.events_decision import Decided
+from primacy.machines.history import Batch
 from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
@@ -79,7 +80,9 @@ class Checkers:
         self._serving: dict[str, list[Host]] = {}  # service -> hosts that were told to serve and are not gone
         self._latest: Host | None = None  # the logbook's primary that serves the highest term
         self.forgiven = False  # a formation by availability has lost acknowledged operations: it may
-        self._forced: dict[tuple[int, Member], bool] = {}  # (term, who) asked by force: on the operator's word?
+        self._forced: dict[
+            tuple[int, Member], bool
+        ] = {}  # (term, who) asked by force: on the operator's word?
         self.declared: set[Member] = set()  # declared dead by word while they lived
         self._digests: dict[tuple[str, int, int], bytes] = {}
         self.levels = Levels(self.fail, ledger)
@@ -308,6 +311,12 @@ class Checkers:
                 "differs from another's",
             )
         self._once(host)
+
+    def applied(self, host: Host, batch: Batch) -> None:
+        """Nothing more is asked of each batch here; who runs an author's service asks more."""
+
+    def restored(self, host: Host) -> None:
+        """As `applied`."""
 
     def _once(self, host: Host) -> None:
         service = host.object

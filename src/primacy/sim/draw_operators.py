@@ -13,7 +13,15 @@ from primacy.sim.callbacks import MOODS
 from primacy.sim.faults import Fault
 from primacy.sim.settings import DOOR, LOGBOOK, NAMING
 
-_VERBS = {"switchover": 6, "demote": 4, "promote": 3, "qualify": 2, "disqualify": 4, "shutdown": 4, "remove": 1}
+_VERBS = {
+    "switchover": 6,
+    "demote": 4,
+    "promote": 3,
+    "qualify": 2,
+    "disqualify": 4,
+    "shutdown": 4,
+    "remove": 1,
+}
 _BACK = {"demote": ("promote",), "disqualify": ("qualify", "promote")}
 _SERVICES = (LOGBOOK, LOGBOOK, LOGBOOK, DOOR)
 

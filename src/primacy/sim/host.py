@@ -26,6 +26,7 @@ from primacy.sim.disk import Journal, Writer
 from primacy.sim.host_calls import Waiting, take
 from primacy.sim.host_mirror import Mirroring, TakeSnapshot
 from primacy.sim.host_process import Around, HostProcess
+from primacy.sim.host_watches import HostWatches
 from primacy.sim.network import Stream
 from primacy.sim.page import Page
 from primacy.sim.scheduler import Clock, Scheduler
@@ -63,6 +64,7 @@ class Host(HostProcess):
         self.page = Page(0)
         self.machine: Primary | Secondary | None = None
         self.mirroring = Mirroring(self)
+        self.watches = HostWatches(self)
         self.serving = False
         self.quiesced = False
         self.clients: list[Stream] = []
@@ -168,6 +170,7 @@ class Host(HostProcess):
     def _end_role(self) -> None:
         self.serving = self.quiesced = False
         self._waiting.clear()
+        self.watches.end()
         self._drained = None
         if self._timers is not None:
             self._timers[0].close()
@@ -179,6 +182,7 @@ class Host(HostProcess):
         self.serving = True
         context = TimerContext(self)
         self._timers = Timers(self, self.description.timers, context), context
+        self.watches.begin()
         self.observer.served(self)
         self.tell_clients()
         self._want_turn()
@@ -200,6 +204,7 @@ class Host(HostProcess):
         """A client's connection ended."""
         if stream in self.clients:
             self.clients.remove(stream)
+            self.watches.gone(stream)
 
     def client_sent(self, stream: Stream | OwnCall, message: ToHost, sent_ns: int) -> None:
         """A client's message is here."""
@@ -216,9 +221,7 @@ class Host(HostProcess):
         """Return the sessions without a sign of life for so long, counted from this term's beginning here."""
         now_ns, silence_ns = self.clock.now_ns, int(seconds * SECOND)
         heard, began_ns = self.heard, self._began_ns
-        return [
-            id for id in self.replica.sessions.sessions if now_ns - heard.get(id, began_ns) >= silence_ns
-        ]
+        return [id for id in self.replica.sessions.sessions if now_ns - heard.get(id, began_ns) >= silence_ns]
 
     def tell_clients(self) -> None:
         """Push this host's role to all clients."""
@@ -228,9 +231,10 @@ class Host(HostProcess):
             self._tell_client(stream)
 
     def _tell_client(self, stream: Stream) -> None:
-        self._send(stream, HostRole(self.service, self.member.node, self.term, self.serving, ""))
+        self.send(stream, HostRole(self.service, self.member.node, self.term, self.serving, ""))
 
-    def _send(self, stream: Stream | OwnCall, message: ToClient) -> None:
+    def send(self, stream: Stream | OwnCall, message: ToClient) -> None:
+        """Send a message to a client, or hand the service its own call's reply."""
         if isinstance(stream, OwnCall):
             assert isinstance(message, Reply)
             stream.answered(message)
@@ -271,7 +275,10 @@ class Host(HostProcess):
 
     def _append(self, machine: Primary, first: int, batch: list[Entry], times: tuple[int, int]) -> None:
         payload = entries.encode(entries.Entries(*times, batch))
-        self.obey(machine.append(Batch(self.term, first, self.replica.sequence, payload)))
+        appended = Batch(self.term, first, self.replica.sequence, payload)
+        self.watches.collect()
+        self.observer.applied(self, appended)
+        self.obey(machine.append(appended))
 
     def _checkpoint(self, machine: Primary, times: tuple[int, int]) -> None:
         first = self.replica.sequence + 1
@@ -310,7 +317,7 @@ class Host(HostProcess):
             self.tell(host_wire.Quiesced(effect.term, effect.sequence, entry_term))
 
     def _want_leave(self, after_ns: int = LEAVE_NS) -> None:
-        if not self._leave_due and self._waiting:
+        if not self._leave_due and (self._waiting or not self.watches.idle):
             self._leave_due = True
             self.timer(self.scheduler.now_ns + after_ns, self.leave)
 
@@ -326,7 +333,12 @@ class Host(HostProcess):
                 return
             waiting = self._waiting.popleft()
             self.observer.answered(self, waiting.sent_ns, waiting.message, waiting.names)
-            self._send(waiting.stream, waiting.message)
+            self.send(waiting.stream, waiting.message)
+        if not self.watches.idle:
+            if not self.answers():
+                self._want_leave(POLL_NS)
+                return
+            self.watches.push(machine.committed)
         self._tell_drained()
 
     def answers(self) -> bool:
@@ -344,9 +356,11 @@ class Host(HostProcess):
         journal = self.writer.journal
         if self.replica.sequence < journal.snapshot.sequence:
             self.replica.restore(journal.snapshot.data)
+            self.observer.restored(self)
         for batch in self.writer.batches:
             if self.replica.sequence < batch.first and (upto is None or batch.last <= upto):
                 self.replica.apply(batch.term, batch.first, batch.last, batch.payload)
+                self.observer.applied(self, batch)
 
     def progressed(self) -> None:
         """The journal has written or synced something."""

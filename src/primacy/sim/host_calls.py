@@ -23,6 +23,8 @@ from primacy.machines.call_wire import (
     SessionOpened,
     ToClient,
     ToHost,
+    Unwatch,
+    Watch,
 )
 from primacy.machines.entries import Entry, SessionEnded, SessionsTouched
 from primacy.machines.session import Verdict
@@ -80,6 +82,9 @@ def take(host: Host, stream: Sink, message: ToHost, sent_ns: int, times: tuple[i
                 replica.turn(host.term, *times)
                 replica.note(touched)
                 return touched
+        case Watch() | Unwatch():
+            assert isinstance(stream, Stream)
+            host.watches.take(stream, message)
     return None
 
 

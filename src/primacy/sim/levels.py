@@ -83,7 +83,10 @@ class Levels:
         self._begun.setdefault(host, set()).add((key, level, name))
 
     def _in_order(self, host: HostProcess, key: _Key, level: int, what: str) -> None:
-        descending = key.function == "shutdown" or (key.function, key.new_state) == ("switchover", "secondary")
+        descending = key.function == "shutdown" or (key.function, key.new_state) == (
+            "switchover",
+            "secondary",
+        )
         if key.cause.startswith(_UNDONE):
             begun = self._levels.setdefault(key, [])
             if begun and not self._running[key] and level == begun[0]:

@@ -3,7 +3,7 @@
 The last ten thousand events are part of the replicated state, each with a position. A watch goes on behind a
 position on whichever server is primary; when that position is no longer kept the client is told so (`lost`)
 and lists again. Events leave like replies do: when the entry that published them is committed and the lease
-page allows it.
+page allows it; the driver, who reads the page, says when.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from primacy.host.gate import Sink
 from primacy.machines.call_wire import Changed, Watch, encode
 from primacy.machines.replica import Published, Replica
 
@@ -19,10 +18,16 @@ ITEMS_BYTES_MAX = 512 << 10
 LIMIT_WATCHES = 64
 
 
-class Watcher(Sink, Protocol):
+class Watcher(Protocol):
     """A client with its watches."""
 
     watches: dict[int, Watching]
+
+    def send(self, frame: bytes) -> None:
+        """Take one frame."""
+
+    def flush(self) -> None:
+        """Let what was sent leave now."""
 
 
 class Watching:
