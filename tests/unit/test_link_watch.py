@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from primacy.machines.link_watch import LinkWatch
 from primacy.machines.events import Event, LinkChanged, NodeChanged
+from primacy.machines.link_watch import LinkWatch
 
 SILENCE_NS = 100
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from primacy.machines.watching import ITEMS_BYTES_MAX, LIMIT_WATCHES, Watches, Watching
 from primacy.machines.call_wire import Changed, Watch, decode_to_client
 from primacy.machines.replica import EVENTS_KEPT, Replica
+from primacy.machines.watching import ITEMS_BYTES_MAX, LIMIT_WATCHES, Watches, Watching
 from primacy.service import Service, ServiceModel
 
 

@@ -24,7 +24,6 @@ from primacy.agent.guardian_link import GuardianLink
 from primacy.agent.hosts import Hosts
 from primacy.agent.last_words import LastWords
 from primacy.agent.ledger_line import LedgerLine
-from primacy.machines.link_watch import LinkWatch
 from primacy.agent.maintenance import Keeper
 from primacy.agent.peers import PeerStreams
 from primacy.agent.records import Records
@@ -38,6 +37,7 @@ from primacy.machines import coordination, host_wire, membership, messages, peer
 from primacy.machines.events import Event
 from primacy.machines.events_node import LedgerChanged, NodeStarted, SchedulingGap
 from primacy.machines.ids import MS, Member
+from primacy.machines.link_watch import LinkWatch
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from primacy.host.gate import Gate, Sink
-from primacy.machines.watching import Watcher, Watches
 from primacy.lease_page import LeasePage, now_ns
 from primacy.machines import entries
 from primacy.machines.call_wire import (
@@ -40,6 +39,7 @@ from primacy.machines.entries import Entries, Entry, SessionEnded, SessionsTouch
 from primacy.machines.history import Batch
 from primacy.machines.replica import Replica
 from primacy.machines.session import Verdict
+from primacy.machines.watching import Watcher, Watches
 
 if TYPE_CHECKING:
     from primacy.service import ServiceModel

@@ -19,11 +19,11 @@ import msgspec
 
 from primacy.cgtp.stream import Identity, Listener, Stream, dial
 from primacy.errors import StreamClosed
-from primacy.machines.watching import Watching
 from primacy.machines import call_wire, mirror_wire
 from primacy.machines.call_wire import Call, KeepAlive, OpenSession, Query, Unwatch, Watch
 from primacy.machines.host_wire import Peer
 from primacy.machines.mirror_wire import Acknowledged, JoinMirror, SnapshotTaken
+from primacy.machines.watching import Watching
 
 if TYPE_CHECKING:
     from primacy.host.calls import Calls

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-
 from primacy.machines import host_wire
 from primacy.machines import membership as cmm
 from primacy.machines.coordinator import Coordinator
