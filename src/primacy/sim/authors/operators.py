@@ -25,6 +25,7 @@ class Function(Request):
         super().__init__(node, asked)
         self._truth = truth
         self.answer: Answer | None = None
+        self.verb = asked.verb
         self.what = f"{asked.verb} {asked.target}".strip()
 
     def _answered(self, answer: Answer) -> None:
@@ -111,7 +112,7 @@ class Operators(Faults):
         if function.outcome == "refused":
             raise Refused(function.reasons)
         if function.outcome == "failed":
-            raise OperationFailed(what, "; ".join(function.reasons))
+            raise OperationFailed(function.verb, "; ".join(function.reasons))
 
     def _until(self, done: Callable[[], bool], within_s: float, what: str) -> None:
         stage = self.stage
