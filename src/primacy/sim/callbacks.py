@@ -125,8 +125,11 @@ def drive(coroutine: Coroutine[Any, Any, Any], ended: Callable[[Exception | None
     except Exception as error:  # the author's code: its exception is the outcome
         ended(error)
     else:
-        assert isinstance(awaited, Awaited), f"{coroutine.__qualname__} waits for what virtual time has not"
-        awaited.wait(lambda: drive(coroutine, ended))
+        if isinstance(awaited, Awaited):
+            awaited.wait(lambda: drive(coroutine, ended))
+        else:
+            coroutine.close()
+            ended(RuntimeError(f"it waits for {type(awaited).__name__}, which virtual time has not"))
 
 
 class OwnCall(Awaited):

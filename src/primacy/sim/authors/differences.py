@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 _TEXT_MAX = 200
+_REBUILT_MAX = 1_000
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -71,10 +72,7 @@ def _unordered(value: Any) -> Any:
 def reorder_sets(value: Any) -> Any:
     """Return the value with each set in it rebuilt, so that it most likely iterates in another order."""
     if isinstance(value, set):
-        fillers = [object() for _ in range(64 + 8 * len(value))]
-        rebuilt: set[Any] = {*fillers, *value}  # in a table that is larger, and stays so
-        rebuilt.difference_update(fillers)
-        return rebuilt
+        return _rebuilt(value)
     if isinstance(value, msgspec.Struct):
         for name in value.__struct_fields__:
             old = getattr(value, name)
@@ -87,3 +85,15 @@ def reorder_sets(value: Any) -> Any:
     elif isinstance(value, list):
         value[:] = [reorder_sets(each) for each in value]
     return value
+
+
+def _rebuilt(value: set[Any]) -> set[Any]:
+    """Return an equal set in a larger table (which it keeps), most likely with another element as its first."""
+    rebuilt = value
+    for times in (8, 64, 512):
+        fillers = [object() for _ in range(64 + times * len(value))]
+        rebuilt = {*fillers, *value}
+        rebuilt.difference_update(fillers)
+        if len(value) < 2 or len(value) > _REBUILT_MAX or next(iter(rebuilt)) != next(iter(value)):
+            break
+    return rebuilt
