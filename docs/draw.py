@@ -24,7 +24,7 @@ import msgspec  # noqa: E402
 from primacy import config  # noqa: E402
 from primacy.boot import PARAMETERS  # noqa: E402
 from primacy.cli.main import primacy  # noqa: E402
-from primacy.config_plan import AT_ONCE, FUNCTION, ROLLING, TWO_STEPS  # noqa: E402
+from primacy.config_plan import AT_ONCE, FUNCTION, MOVING, ROLLING, TWO_STEPS  # noqa: E402
 from primacy.config_recovery import RECOVERY_FIELDS, Recovery  # noqa: E402
 from primacy.machines import membership as m  # noqa: E402
 from primacy.machines import messages  # noqa: E402
@@ -203,8 +203,8 @@ def _details() -> str:
 _TAKEN = {  # how a running cluster follows a change of a field (config_plan.py; shown by test_config_plan.py)
     config.Cluster: {"profile": TWO_STEPS},
     config.Node: {
-        "links": "while the node is stopped",
-        "port": "while the node is stopped",
+        "links": MOVING,
+        "port": MOVING,
         "eligible": FUNCTION,
     },
     config.Service: dict.fromkeys(config.Service.__struct_fields__, ROLLING)

@@ -3,8 +3,8 @@
     pytest examples/test_inventory.py                      (the fixture comes with the package)
     pytest examples/test_inventory.py --primacy-runs=100   a hundred seeds
 
-When a test has ended, its cluster is healed and checked: nothing that was acknowledged is lost or doubled, every answer is
-that of a single copy, every replica has the same state, and the cluster is whole again.
+When a test has ended, its cluster is healed and checked: nothing that was acknowledged is lost or doubled, every answer
+is that of a single copy, every replica has the same state, and the cluster is whole again.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from primacy.machines.ids import Function
 from primacy.machines.membership import NodeEntry
 from primacy.machines.timing import PROFILES, Timing, between
 
-FORMAT = 2  # 1: without the services' offsets; still read
+FORMAT = 3  # 1: without the services' offsets; 2: without the change; still read
 PORT = 7300
 PORTS = 32  # a node's block: agent, operations, then one for each service
 FIRST_SERVICE = 2
@@ -111,6 +111,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole configuration table.
 
     replaces: written by the cluster while it changes its times: those of before, which some nodes may still have.
+    change: written by the cluster: the id of the change that this table comes from.
     """
 
     nodes: dict[str, Node]
@@ -118,6 +119,7 @@ class Table(Struct, frozen=True, forbid_unknown_fields=True):
     timing: Timing | None = None
     services: dict[str, Service] = {}
     replaces: Timing | None = None
+    change: str = ""
     format: int = FORMAT
 
     @property

@@ -15,19 +15,23 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-from primacy import config
+from primacy import config, config_links
 from primacy.config import BUILT_IN, Node, Service, Table
+from primacy.machines import change_record
+from primacy.machines.change_record import ChangeStep
 from primacy.machines.membership import NodeEntry
 
 AT_ONCE = "at once"
 TWO_STEPS = "at once, in two steps"
 ROLLING = "restart"
+MOVING = "restart of the node"
 FUNCTION = "function"
 
 _TAKES = {
     AT_ONCE: "taken over at once by every agent that runs",
     TWO_STEPS: "taken over at once by every agent that runs, in two steps: first what agrees with both, then the new",
     ROLLING: "every node restarts, one after the other, the master last after a switchover",
+    MOVING: "that node restarts in its turn, the master last after a switchover; the others find it at its new place",
 }
 
 
@@ -35,8 +39,8 @@ class Step(Struct, frozen=True):
     """One part of a change.
 
     what: `node n4`, `service stock`, `timing`, ... change: added | removed | altered. detail: from what to what. takes:
-    how it is carried out (AT_ONCE, TWO_STEPS, ROLLING or FUNCTION). function, node: with FUNCTION, which one on which.
-    first: the function takes no strength away, so it comes before nodes restart.
+    how it is carried out (AT_ONCE, TWO_STEPS, ROLLING, MOVING or FUNCTION). function, node: with FUNCTION, which one on
+    which; node, with MOVING, whose place. first: the function takes no strength away, so it comes before nodes restart.
     """
 
     what: str
@@ -79,12 +83,33 @@ class Plan(Struct, frozen=True):
     @property
     def restarts(self) -> bool:
         """Whether nodes restart for it."""
-        return any(s.takes == ROLLING for s in self.steps)
+        return any(s.takes in (ROLLING, MOVING) for s in self.steps)
+
+    @property
+    def moves(self) -> tuple[str, ...]:
+        """The nodes that restart at another place."""
+        return tuple(s.node for s in self.steps if s.takes == MOVING)
 
     @property
     def writes(self) -> bool:
         """Whether the table in the ledger is another one afterwards, functions apart."""
         return any(s.takes != FUNCTION for s in self.steps)
+
+    @property
+    def intent(self) -> tuple[ChangeStep, ...]:
+        """The same as the ledger is to hold it until it is carried out."""
+        follow = "every node takes it over"
+        if any(s.takes == ROLLING for s in self.steps):
+            follow = "every node restarts in its turn"
+        elif self.moves:
+            follow = f"{', '.join(self.moves)} restart in turn"
+        return change_record.planned(
+            writes=self.writes,
+            detail=[s.brief for s in self.steps if s.takes != FUNCTION],
+            first=self.functions[: self.first],
+            follow=follow,
+            last=self.functions[self.first :],
+        )
 
 
 def plan(stands: Table, wanted: Table, members: frozenset[str]) -> Plan:
@@ -126,7 +151,7 @@ def _order(step: Step) -> int:
     """First what takes over at once, then the functions that add strength, then restarts, then what takes away."""
     if step.takes == FUNCTION:
         return 1 if step.first else 3
-    return 2 if step.takes == ROLLING else 0
+    return 2 if step.takes in (ROLLING, MOVING) else 0
 
 
 # ---- nodes ----
@@ -143,18 +168,23 @@ def _nodes(stands: Table, wanted: Table, members: frozenset[str]) -> list[Step]:
             absent = node not in members
             steps.append(Step(f"node {node}", "removed", FUNCTION, "", "remove", node, first=absent))
         elif old is not None:
-            steps += _altered(node, old, new)
+            steps += _altered(node, old, new, node in members)
     return steps
 
 
-def _altered(node: str, old: Node, new: Node) -> list[Step]:
+def _altered(node: str, old: Node, new: Node, runs: bool) -> list[Step]:
     steps = []
     if old.priority != new.priority:
         detail = f"priority {old.priority} becomes {new.priority}"
         steps.append(Step(f"node {node}", "altered", AT_ONCE, detail))
     if (old.links, old.port) != (new.links, new.port):
         detail = f"links {_where(old)} become {_where(new)}"
-        steps.append(Step(f"node {node}", "altered", AT_ONCE, detail))
+        if runs:
+            steps.append(Step(f"node {node}", "altered", MOVING, detail, node=node))
+        else:
+            steps.append(
+                Step(f"node {node}", "altered", AT_ONCE, f"{detail}; it begins there at its next start")
+            )
     if old.eligible != new.eligible:
         function = "qualify" if new.eligible else "disqualify"
         detail = "eligible" if new.eligible else "no longer eligible"
@@ -167,22 +197,7 @@ def _where(row: Node) -> str:
 
 
 def _against_nodes(stands: Table, wanted: Table, members: frozenset[str]) -> list[str]:
-    reasons = []
-    moved = [
-        n
-        for n, row in stands.nodes.items()
-        if n in wanted.nodes and (row.links, row.port) != (wanted.nodes[n].links, wanted.nodes[n].port)
-    ]
-    if members and moved and set(moved) >= stands.nodes.keys() & wanted.nodes.keys():
-        reasons.append(
-            f"links: those of all nodes ({', '.join(moved)}) at once: nobody would find anybody; change those of "
-            "a stopped node at a time, or all of them while the cluster is down"
-        )
-    for node in moved:
-        if node in members:
-            reasons.append(
-                f"nodes.{node}: its links and port change only while it is stopped: `primacy shutdown {node}` first"
-            )
+    reasons = config_links.against(stands, wanted, members)
     old = {n for n, row in stands.nodes.items() if row.eligible}
     new = {n for n, row in wanted.nodes.items() if row.eligible}
     if not new:
@@ -294,9 +309,9 @@ def _against_the_whole(
             "timing: a change of the times is under way: wait until `primacy status` shows no change any more"
         )
     lead = [n for n, row in stands.nodes.items() if row.eligible and n in members]
-    if any(s.takes == ROLLING for s in steps) and len(lead) == 1:
+    if len(lead) == 1 and any(s.takes == ROLLING or (s.takes == MOVING and s.node in lead) for s in steps):
         reasons.append(
-            f"every node has to restart for it, and {lead[0]} is the only eligible one that runs: nobody could "
+            f"{lead[0]} has to restart for it, and is the only eligible one that runs: nobody could "
             "take over meanwhile; start or add another eligible node, or apply it while the cluster is down"
         )
     return reasons
@@ -318,15 +333,17 @@ def _merged(stands: Table, wanted: Table) -> Table:
     }
     replaces = stands.times if stands.wanted_times != wanted.wanted_times else stands.replaces
     return config.numbered(
-        msgspec.structs.replace(wanted, nodes=nodes | leaving, services=services, replaces=replaces)
+        msgspec.structs.replace(
+            wanted, nodes=nodes | leaving, services=services, replaces=replaces, change=""
+        )
     )
 
 
 def as_recorded(table: Table, entries: Iterable[NodeEntry]) -> Table:
-    """Return the table with `eligible` of each node as its record has it: what an operator sees and compares with."""
+    """Return the table as an operator sees it and compares with: `eligible` of each node as its record has it."""
     eligible = {e.id: e.eligible for e in entries}
     nodes = {
         n: msgspec.structs.replace(row, eligible=eligible.get(n, row.eligible))
         for n, row in table.nodes.items()
     }
-    return msgspec.structs.replace(table, nodes=nodes)
+    return msgspec.structs.replace(table, nodes=nodes, change="")

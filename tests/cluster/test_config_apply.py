@@ -219,13 +219,18 @@ async def test_a_refused_change_changes_nothing(live: Live, tmp_path: Path) -> N
     stands = await _table(live)
 
     def dangerous(table: Table) -> Table:
-        rows = {n: msgspec.structs.replace(row, port=row.port + 16 * PORTS) for n, row in table.nodes.items()}
+        rows = {
+            n: msgspec.structs.replace(row, links=["127.0.0.8", "127.0.0.9"])
+            for n, row in table.nodes.items()
+        }
         row = msgspec.structs.replace(table.services["logbook"], durability="memory")
         return msgspec.structs.replace(table, nodes=rows, services={"logbook": row})
 
     code, told = await _apply(live, tmp_path / "t.toml", dangerous)
     assert code == 3
-    assert {"links", "nodes.n1", "services.logbook.durability"} <= {r.split(":")[0] for r in told["reasons"]}
+    assert {"nodes.n1.links", "nodes.n2.links", "nodes.n3.links", "services.logbook.durability"} <= {
+        r.split(":")[0] for r in told["reasons"]
+    }
     missing = Service(python="nothing.py:Nothing", path=str(tmp_path))
     code, told = await _apply(live, tmp_path / "t.toml", _with_service("nothing", missing))
     assert code == 78, "code that cannot be imported is found out before"
@@ -239,7 +244,8 @@ async def test_of_two_operators_at_once_one_gets_a_conflict(live: Live) -> None:
     def operator(priority: int) -> Any:
         rows = {n: msgspec.structs.replace(row, priority=priority) for n, row in table.nodes.items()}
         wanted = msgspec.structs.replace(table, nodes=rows)
-        return changing.change(root, wanted, False, "a test", LIMIT_S, lambda line: None, revision=revision)
+        wish = changing.Wish("a test", revision=revision)
+        return changing.change(root, wanted, wish, LIMIT_S, lambda line: None)
 
     answers = await asyncio.gather(operator(7), operator(8), return_exceptions=True)
     (refusal,) = [a for a in answers if isinstance(a, Refused)]

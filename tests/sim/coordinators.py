@@ -57,6 +57,7 @@ class Host:
     term: int = 0
     primary: bool = False
     alone: bool = True
+    dead: bool = False
 
 
 @dataclass
@@ -112,16 +113,20 @@ class World:
         node.alive, node.life, node.hosts, node.wakes = True, node.life + 1, {}, {}
         node.queue, node.running = [], False
         entries = self.entries()
-        node.monitor = Monitor(node.member, "c", TIMING, entries, self.now_ns)
-        addresses = {n: {"naming": [("h", 1)], "stock": [("h", 2)]} for n in self.table}
-        node.ssc = Coordinator(
-            node.member, SERVICES, addresses, self.now_ns, nodes=entries, auto_promote=False
-        )
+        self._bear(node, entries)
         self.post(node, c.Started(now_ns=self.now_ns))
         self.post(node, m.Tick(now_ns=self.now_ns))
         for entry in self.store.read("")[1]:
             self._told(node, node.life, entry.key, entry.revision, entry.value)
         self._meet()
+
+    def _bear(self, node: Node, entries: tuple[NodeEntry, ...]) -> None:
+        """Make the two machines of a life that begins."""
+        node.monitor = Monitor(node.member, "c", TIMING, entries, self.now_ns)
+        addresses = {n: {"naming": [("h", 1)], "stock": [("h", 2)]} for n in self.table}
+        node.ssc = Coordinator(
+            node.member, SERVICES, addresses, self.now_ns, nodes=entries, auto_promote=False
+        )
 
     def crash(self, node: Node) -> None:
         """All processes of a node die, and its guardian says so."""

@@ -23,12 +23,16 @@ encode = msgspec.msgpack.encode
 def caught(service: type[Any], seed: int, keys: str = KEYS) -> str:
     cluster = Cluster({"things": service}, seed=seed)
     client = cluster.client().service("things")
-    with pytest.raises(Violated) as raised:
+
+    def use() -> None:
         for key in keys:
             client.add(key=key)
         cluster.crash("vice")
         cluster.run(3)
         cluster.check()
+
+    with pytest.raises(Violated) as raised:
+        use()
     assert raised.value.clause == "determinism"
     return raised.value.text
 

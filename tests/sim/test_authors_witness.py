@@ -127,7 +127,7 @@ def test_a_client_that_was_told_something_else_is_found(seed: int) -> None:
     client.query("ticking", "read", key="a")
     cluster.check()
     client.calls[0].payload = pack(99)
-    with pytest.raises(Violated, match="S4 violated .* -> 99 .* by the log it is 1"):
+    with pytest.raises(Violated, match=r"S4 violated .* -> 99 .* by the log it is 1"):
         cluster.check()
 
 

@@ -292,3 +292,35 @@ async def test_a_node_that_moved_is_found_in_its_next_life(site: Site) -> None:
     moved.peers.start(table)
     n1.peers.start(table)
     await until(lambda: moved.me in [member for member, _, _ in n1.keys], "its new life is known")
+
+
+async def test_a_node_that_is_to_move_is_dialed_at_both_places_until_it_is_there(site: Site) -> None:
+    """n1 knows the new place of n2 before n2 is there; a lost connection leads it back to the life of before."""
+    n1, n2 = await site.agent("n1", "1"), await site.agent("n2", "2")
+    n2.peers.own = former = n2.listener.addresses
+    n2.peers.start({"n1": n1.listener.addresses})
+    n1.peers.start({"n2": former})
+    await until(lambda: n1.keys, "keys are exchanged")
+    assert n1.peers.told("n2") == n1.peers.places("n2") == former
+    n1.peers.start({"n2": [("127.0.0.4", 9)]})
+    assert n1.peers.places("n2") == [("127.0.0.4", 9), *former]
+    n2.accepted[-1].abort()
+    await until(lambda: len(n1.keys) == 2, "it is found where it still is")
+    await n2.close()
+    site.agents.remove(n2)
+    moved = await site.agent("n2", "3", [("127.0.0.3", 0)])
+    moved.peers.own = place = moved.listener.addresses
+    moved.peers.start({"n1": n1.listener.addresses})
+    n1.peers.start({"n2": place})
+    await until(lambda: moved.me in [member for member, _, _ in n1.keys], "it is found where it is")
+    assert n1.peers.places("n2") == place, "nobody is at its former place"
+
+
+@pytest.mark.parametrize("at", [[("example.org", 7300)], [("127.0.0.1", 70_000)], [("127.0.0.1", 7300)] * 9])
+async def test_a_place_that_is_none_is_not_taken(site: Site, at: list[tuple[str, int]]) -> None:
+    n2, raw = await _accepting(site)
+    raw.say(_greeting(at=at))
+    await until(lambda: n2.keys, "the rest of the greeting counts")
+    assert n2.peers.told("n1") == []
+    raw.stream.close()
+    await raw.stream.wait_closed()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -111,7 +109,7 @@ async def test_the_master_has_others_restart_first_and_they_leave_in_order(site:
     assert not master.node.renewing
     assert [e["node"] for e in _events(master, "RestartAsked")] == [ended.node.me.node]
     assert ended.guardian.hosts == {}, "its hosts have stopped"
-    assert "restarts" in (await master.control.changing.serve("config", {}))[1]["change"]
+    assert "restarts" in (await master.control.changing.applier.serve("config", {}))[1]["change"]
 
 
 async def test_a_node_restarts_for_a_reason_only_and_in_the_life_that_was_meant(site: Site) -> None:
@@ -119,55 +117,6 @@ async def test_a_node_restarts_for_a_reason_only_and_in_the_life_that_was_meant(
     for arguments in ({}, {"incarnation": master.node.me.incarnation}):
         kind, _, reasons = await master.control.changing.answer("renew", arguments)
         assert (kind, reasons) == ("refused", [f"{master.node.me.node} need not restart"])
-
-
-async def test_operators_see_plan_and_write_through_any_agent(site: Site) -> None:
-    await site.serve()
-    caller = site.caller("n3")
-    shown = (await caller.ask("config")).result
-    rows = {n: row | {"priority": 5} for n, row in shown["table"]["nodes"].items()}
-    wanted = json.dumps(shown["table"] | {"nodes": rows})
-    planned = await caller.ask("config", table=wanted)
-    assert planned.kind == "done"
-    assert planned.result["steps"][0].startswith("node n1 altered (priority 0 becomes 5)")
-    assert (await _in_force(site)).nodes["n1"].priority == 0, "a plan changes nothing"
-    answers = await asyncio.gather(
-        *(caller.ask("configure", table=wanted, revision=shown["revision"]) for _ in range(2))
-    )
-    assert sorted(a.kind for a in answers) == ["done", "refused"]
-    assert (await _in_force(site)).nodes["n1"].priority == 5
-    late = await caller.ask("configure", table=wanted, revision=shown["revision"])
-    assert late.kind == "refused"
-    assert "changed meanwhile" in late.reasons[0]
-
-
-WRONG = [
-    ({"table": 7}, "table: want JSON"),
-    ({}, "table: want JSON"),
-    ({"table": "{"}, "configuration table"),
-    ({"table": '{"nodes": {}}'}, "no node"),
-    ({"table": '{"nodes": {"n9": {"links": ["127.0.0.1"]}}}'}, "eligible nodes that hold the data"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "words"), WRONG, ids=[row[1] for row in WRONG])
-async def test_what_cannot_be_applied_is_refused(site: Site, arguments: dict[str, Any], words: str) -> None:
-    master = await site.serve()
-    kind, _, reasons = await master.control.changing.serve("configure", arguments)
-    assert kind == "refused"
-    assert any(words in reason for reason in reasons), reasons
-    assert await _in_force(site) == config.numbered(site.table)
-
-
-async def test_without_its_ledger_nothing_is_changed_and_that_is_said(site: Site) -> None:
-    master = await site.serve()
-    shown = (await master.control.changing.serve("config", {}))[1]
-    rows = {n: row | {"priority": 5} for n, row in shown["table"]["nodes"].items()}
-    await master.node.ledger._ledger.close()
-    wanted = msgspec.json.encode(shown["table"] | {"nodes": rows}).decode()
-    kind, _, reasons = await master.control.changing.serve("configure", {"table": wanted})
-    assert kind == "failed"
-    assert "the ledger does not answer: nothing was changed" in reasons[0]
 
 
 async def test_hosts_that_start_again_meanwhile_have_the_services_of_this_life(site: Site) -> None:

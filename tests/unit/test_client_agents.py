@@ -169,6 +169,21 @@ async def test_a_new_node_is_dialed_and_one_that_left_is_not(fake: FakeCluster, 
     await until(lambda: not extra.streams, "its stream has ended")
 
 
+async def test_nodes_that_move_one_after_the_other_are_found_at_their_new_places(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    """In the end nobody is where the client was told at its beginning."""
+    for node in ("n1", "n2"):
+        former = fake.agents[node]
+        former.die()
+        fake.agents[node] = extra = type(former)(fake, node)
+        await extra.start()
+        assert extra.addresses != former.addresses
+        fake.elect("n2" if node == "n1" else "n1")
+        await until(lambda e=extra: e.subscribed, f"{node} is found at its new place")
+    assert await cluster.control("ping") == "n1"
+
+
 async def test_events_come_until_the_agent_goes(fake: FakeCluster, cluster: Cluster) -> None:
     agent = fake.agents["n1"]
     agent.answers["events"] = lambda request: Response(request.id, "done", {"events": [{"number": 1}]})

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from primacy.config import Cluster, Node, Service, Table, numbered
-from primacy.config_plan import AT_ONCE, FUNCTION, ROLLING, TWO_STEPS, plan, restarts
+from primacy.config_plan import AT_ONCE, FUNCTION, MOVING, ROLLING, TWO_STEPS, plan, restarts
 from primacy.machines.timing import PROFILES
 
 STANDS = numbered(
@@ -47,6 +47,8 @@ POSSIBLE = [
     (_nodes(n4=NEW), "node n4 added", AT_ONCE, ""),
     (_nodes(n3=None), "node n3 removed", FUNCTION, "remove n3"),
     (_node("n3", priority=5), "node n3 altered", AT_ONCE, ""),
+    (_node("n1", links=["127.0.0.1"]), "node n1 altered", MOVING, ""),
+    (_node("n1", port=7600), "node n1 altered", MOVING, ""),
     (_node("n3", eligible=False), "node n3 altered", FUNCTION, "disqualify n3"),
     (_services(more=Service(python="a:More")), "service more added", ROLLING, ""),
     (_services(more=Service(python="a:More", local=True)), "service more added", ROLLING, ""),
@@ -71,17 +73,22 @@ def test_every_kind_of_change_is_one_step(wanted: Table, what: str, takes: str, 
     assert found.functions == ((tuple(function.split()),) if function else ())
     assert not found.against
     assert step.sentence.startswith(what)
-    assert found.restarts == (takes == ROLLING)
+    assert found.restarts == (takes in (ROLLING, MOVING))
+    assert found.moves == (("n1",) if takes == MOVING else ())
     assert found.writes == (takes != FUNCTION)
-    assert bool(restarts(STANDS, found.table, "n1")) == (takes == ROLLING)
+    assert bool(restarts(STANDS, found.table, "n1")) == (takes in (ROLLING, MOVING))
 
 
 REFUSED = [
-    (_node("n3", port=7600), ["n3: its links and port change only while it is stopped"]),
+    (_node("n3", links=["127.0.0.8", "127.0.0.9"]), ["no link to n1, n2 would last"]),
     (
-        _nodes(**{n: msgspec.structs.replace(row, port=row.port + 500) for n, row in STANDS.nodes.items()}),
-        ["of all nodes", "nodes.n1: its links", "nodes.n2: its links", "nodes.n3: its links"],
+        _nodes(
+            n1=msgspec.structs.replace(STANDS.nodes["n1"], port=7332),
+            n2=msgspec.structs.replace(STANDS.nodes["n2"], port=7300),
+        ),
+        ["nodes.n1: its new place is still that of n2", "nodes.n2: its new place is still that of n1"],
     ),
+    (_node("n3", links=["127.0.0.1", "127.0.0.1"]), ["overlaps"]),
     (_nodes(n1=None, n2=None, n3=None, n4=NEW), ["none of the eligible nodes that hold the data"]),
     (_service("stock", durability="memory"), ["from disk to memory"]),
     (_service("stock", local=True, offset=None), ["does not change its kind"]),
@@ -111,13 +118,17 @@ def test_a_file_without_offsets_changes_none() -> None:
     assert found.table.offsets() == {"naming": 2, "stock": 3, "first": 4}
 
 
-def test_links_of_a_stopped_node_change_and_all_while_the_cluster_is_down() -> None:
+def test_nodes_move_one_after_the_other_or_all_at_once_while_the_cluster_is_down() -> None:
     moved = _node("n3", port=7600)
     assert not plan(STANDS, moved, frozenset({"n1", "n2"})).against
-    every = _nodes(
-        **{n: msgspec.structs.replace(row, port=row.port + 500) for n, row in STANDS.nodes.items()}
-    )
-    assert not plan(STANDS, every, frozenset()).against
+    rows = {n: msgspec.structs.replace(row, links=row.links[:1]) for n, row in STANDS.nodes.items()}
+    fewer = plan(STANDS, _nodes(**rows), ALL)
+    assert (fewer.against, fewer.moves) == ((), ("n1", "n2", "n3"))
+    assert [step.what for step in fewer.intent][1:] == ["n1, n2, n3 restart in turn"]
+    rows = {n: msgspec.structs.replace(row, links=["10.0.0.1"]) for n, row in STANDS.nodes.items()}
+    assert len(plan(STANDS, _nodes(**rows), ALL).against) == 3
+    assert not plan(STANDS, _nodes(**rows), frozenset()).against
+    assert "only eligible one" in plan(STANDS, moved, frozenset({"n3"})).against[0]
     assert restarts(STANDS, moved, "n3") == ("links of n3 altered",)
     assert restarts(STANDS, moved, "n1") == ()
 
@@ -131,7 +142,7 @@ def test_somebody_eligible_who_runs_must_be_left() -> None:
 def test_a_lone_master_does_not_restart_itself() -> None:
     wanted = _services(more=Service(python="a:More"))
     (reason,) = plan(STANDS, wanted, frozenset({"n2"})).against
-    assert "n2 is the only eligible one that runs" in reason
+    assert "n2 has to restart for it, and is the only eligible one that runs" in reason
     assert not plan(STANDS, wanted, frozenset()).against
 
 
@@ -155,6 +166,21 @@ def test_what_adds_strength_comes_before_what_takes_it_away() -> None:
     dead = plan(stands, wanted, ALL - {"n3"})
     assert [s.function or s.takes for s in dead.steps] == ["qualify", "remove", ROLLING]
     assert dead.first == 2
+
+
+def test_the_intent_has_every_step_in_the_order_of_strength() -> None:
+    stands = _node("n2", eligible=False)
+    wanted = msgspec.structs.replace(
+        _nodes(n3=None), services={**STANDS.services, "more": Service(python="a:More")}
+    )
+    found = plan(stands, wanted, ALL).intent
+    assert [(s.kind, s.function, s.node) for s in found] == [
+        ("table", "", ""), ("function", "qualify", "n2"), ("follow", "", ""), ("function", "remove", "n3"),
+    ]  # fmt: skip
+    assert found[0].what.startswith("the table is written; service more added (a:More")
+    only = plan(STANDS, _node("n3", eligible=False), ALL).intent
+    assert [s.what for s in only] == ["disqualify n3"]
+    assert plan(STANDS, STANDS, ALL).intent == ()
 
 
 def test_times_change_through_what_lies_between() -> None:

@@ -130,7 +130,7 @@ def test_another_node_is_told_and_its_leaving_is_the_answer() -> None:
     rig.give(c.MembersChanged(now_ns=rig.now_ns, nodes=("n1", "n2")))
     rig.ask("shutdown", node="n2")
     rig.run(5)
-    assert c.TellNode("n2", EndNode("asked for by an operator", False)) in rig.effects
+    assert c.TellNode("n2", EndNode("asked for by an operator", False, operation="op-1")) in rig.effects
     assert rig.answers() == []
     rig.give(c.MembersChanged(now_ns=rig.now_ns, nodes=("n1",)))
     assert rig.answers()[-1].result == {"stopped": "n2"}
@@ -186,7 +186,8 @@ def test_another_node_is_told_what_its_machine_is_to_do() -> None:
     rig.master()
     rig.give(c.MembersChanged(now_ns=rig.now_ns, nodes=("n1", "n2")))
     rig.ask("shutdown", node="n2", then="reboot")
-    assert c.TellNode("n2", EndNode("asked for by an operator", False, "reboot")) in rig.effects
+    order = EndNode("asked for by an operator", False, "reboot", operation="op-1")
+    assert c.TellNode("n2", order) in rig.effects
 
 
 def test_all_nodes_and_the_master_itself_do_the_same_to_their_machines() -> None:

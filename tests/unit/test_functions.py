@@ -7,6 +7,7 @@ import pytest
 from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
+from primacy.machines.driving import REPLACE_NS_MAX
 from primacy.machines.events import FunctionBegan, FunctionEnded, OperationBegan, OperationEnded
 from primacy.machines.functions import AUTO_NS
 from primacy.machines.membership import NodeEntry, SwapAnswer
@@ -145,7 +146,7 @@ def test_who_is_master_again_begins_with_what_the_ledger_says() -> None:
     rig.cmm(m.Served(2))
     rig.run(50)
     rig.become("master", "failover", record(3, N1, appointment=4))
-    rig.run(50)
+    rig.run(REPLACE_NS_MAX / 1e6 + 100)
     [ended] = rig.operations.ended  # it would have to switch over again, and there is nobody
     assert (ended.id, ended.outcome) == ("op-1", "refused")
 

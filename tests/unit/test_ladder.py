@@ -190,13 +190,20 @@ def test_a_refusal_is_told_again_and_not_asked_for_again() -> None:
     assert names(rig).count("demote") == 1
 
 
-def test_another_operation_meanwhile_is_told_so() -> None:
+def test_another_operation_begins_when_the_one_in_progress_has_ended() -> None:
     rig = node()
     rig.hold = {"demote"}
     do(rig, "demote", "first")
     do(rig, "remove", "second")
-    assert told(rig)[-1].outcome == "failed"
-    assert told(rig)[-1].operation == "second"
+    assert told(rig) == []
+    rig.hold.clear()
+    rig.say("stock", h.Ran(rig.runs[-1].id, "done"))
+    for service in ("naming", "stock"):
+        rig.exit(service)
+    do(rig, "remove", "second")  # its master asks until it is answered
+    assert [(d.operation, d.outcome) for d in told(rig)] == [("first", "done")]
+    assert rig.ssc.ladder.doing is not None
+    assert rig.ssc.ladder.doing.operation == "second"
 
 
 def test_a_rung_that_is_reached_already_needs_no_callbacks() -> None:
@@ -261,3 +268,15 @@ def test_a_nodes_part_of_an_operation_names_it() -> None:
     assert [(e.function, e.operation) for e in rig.events(FunctionBegan)][-1] == ("demote", "op-7")
     assert rig.events(LevelCompleted)[-1].operation == "op-7"
     assert rig.events(FunctionEnded)[-1].operation == "op-7"
+
+
+def test_a_node_that_is_made_master_while_a_function_takes_it_down_comes_up_for_it() -> None:
+    rig = node()
+    rig.write("operation", encode(Operations(Operation("op", "demote", "n1", "why", "n2", 1))))
+    do(rig, "demote")
+    ends(rig)
+    assert states(rig) == {"spare"}
+    rig.become("master", "force", record(2, N1, appointment=2))
+    rig.run(50)
+    assert states(rig) == {"primary"}
+    assert rig.ssc.serving.own_term == 2

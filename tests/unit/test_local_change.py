@@ -17,6 +17,8 @@ from primacy.ledger import open_ledger
 from primacy.local import change
 from primacy.local.create import create
 from primacy.local.layout import Layout
+from primacy.machines import change_record
+from primacy.machines.change_record import CHANGE, Change, Changes, ChangeStep
 from primacy.machines.records import NodeRecord, encode
 from primacy.machines.timing import PROFILES
 
@@ -90,12 +92,69 @@ def test_the_files_follow_the_table(layout: Layout) -> None:
     assert config.load(layout.table) == moved
 
 
+def test_while_nodes_move_clients_that_begin_find_them_at_either_place(layout: Layout) -> None:
+    _, table = _stands(layout)
+    rows = table.nodes | {"n2": msgspec.structs.replace(table.nodes["n2"], port=7600)}
+    change.expect(layout, table, msgspec.structs.replace(table, nodes=rows))
+    for file in (layout.client_file, layout.node("n1") / "client.json"):
+        found = msgspec.json.decode(file.read_bytes())["endpoints"]
+        assert found == [["127.0.0.1:7300"], ["127.0.0.1:7332"], ["127.0.0.1:7600"]]
+    (layout.node("n2") / "node.toml").write_text('links = ["127.0.0.1:7999"]\n')
+    before = layout.table.read_bytes()
+    asyncio.run(change.refresh(layout))
+    found = msgspec.json.decode(layout.client_file.read_bytes())["endpoints"]
+    assert found == [["127.0.0.1:7300"], ["127.0.0.1:7332"]], "as the ledger says"
+    assert (layout.node("n2") / "node.toml").read_text() == 'links = ["127.0.0.1:7332"]\n'
+    assert layout.table.read_bytes() == before
+
+
+def test_what_another_clusters_ledger_says_is_not_followed(layout: Layout) -> None:
+    client = msgspec.json.decode(layout.client_file.read_bytes()) | {"cluster": "another"}
+    layout.client_file.write_bytes(msgspec.json.encode(client))
+    (layout.node("n2") / "node.toml").write_text('links = ["127.0.0.1:7999"]\n')
+    asyncio.run(change.refresh(layout))
+    assert (layout.node("n2") / "node.toml").read_text() == 'links = ["127.0.0.1:7999"]\n'
+
+
+def test_a_change_that_is_in_progress_is_not_overrun(layout: Layout) -> None:
+    """The cluster went down in the middle of it; it goes on when the nodes run, unless another takes its place."""
+    revision, table = _stands(layout)
+    left = Change(
+        "c1", "more", "somebody", 1, 1, revision, (ChangeStep("function", "remove n2", "remove", "n2"),)
+    )
+
+    async def write() -> None:
+        ledger = await open_ledger(layout.ledger_url, None)
+        await ledger.swap(CHANGE, change_record.encode(Changes(left)), 0)
+        await ledger.close()
+
+    async def read() -> Changes:
+        ledger = await open_ledger(layout.ledger_url, None)
+        _, (entry,) = await ledger.read(CHANGE)
+        await ledger.close()
+        return change_record.decode(entry.value)
+
+    asyncio.run(write())
+    wanted = msgspec.structs.replace(table, cluster=msgspec.structs.replace(table.cluster, profile="carrier"))
+    with pytest.raises(Refused) as refusal:
+        asyncio.run(change.change(layout, wanted, None, False))
+    assert refusal.value.reasons[0].startswith("change c1, asked for by somebody (more) is in progress")
+    assert asyncio.run(read()) == Changes(left)
+    asyncio.run(change.change(layout, wanted, None, False, replace_change=True))
+    changes = asyncio.run(read())
+    assert (changes.current, changes.ended[0].outcome) == (None, "replaced")
+    assert _stands(layout)[1].cluster.profile == "carrier"
+
+
 def test_a_new_node_gets_its_directory_once(layout: Layout) -> None:
     _, table = _stands(layout)
     more = with_node(table, "n3", Node(links=["127.0.0.1"], port=7364))
     change.prepare_node(layout, more, "n3")
     assert sorted(p.name for p in layout.node("n3").iterdir()) == [
         "authority.pem",
+        "client-local-n3.key",
+        "client-local-n3.pem",
+        "client.json",
         "node-n3.key",
         "node-n3.pem",
         "node.toml",

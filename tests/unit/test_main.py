@@ -15,7 +15,6 @@ import pytest
 from primacy import channel, guardian_message
 from primacy.agent import main
 from primacy.boot import BOOT_VARIABLE, PARAMETERS
-from primacy.boot import Link as BootLink
 from primacy.config import encode
 from primacy.errors import ConfigError
 from primacy.ledger import create_ledger
@@ -57,7 +56,6 @@ async def test_the_table_and_what_persists_of_each_node(tmp_path: Path) -> None:
         ("damaged", {"config": b"{}"}, {}, "ledger key config: table"),
         ("newer", {"nodes/n1": b'{"format":9}'}, {}, "ledger key nodes/n1"),
         ("stranger", {}, {"node": "n9"}, "node"),
-        ("moved", {}, {"links": (BootLink("127.0.0.9", 7300),)}, "links"),
     ],
 )
 async def test_what_is_not_for_this_node_is_refused_by_name(

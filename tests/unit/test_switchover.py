@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
 from primacy.machines.swap import Outcome, Purpose
@@ -94,19 +95,83 @@ def test_it_hands_over_to_nobody_else_than_it_began_with() -> None:
     rig.hold = {"low"}
     rig.ask("switchover")
     rig.cmm(m.Adopted(8, record(1, N1, N3, ready=True, appointment=2)))
+    rig.hold.clear()
     rig.say("stock", h.Ran(rig.runs[-1].id, "done"))
     assert rig.fed(m.HandOver) == []
+    assert [(r.name, r.context.new_state) for r in rig.runs[2:]] == [("low", "primary"), ("high", "primary")]
     assert rig.told("stock", h.Resume) == [h.Resume(1)]
     assert "n2 is no longer the ready vice" in rig.answers()[-1].reasons[0]
 
 
-def test_a_hosts_death_in_the_middle_ends_it() -> None:
+@pytest.mark.parametrize("outcome", [Outcome.NOT_WRITTEN, Outcome.LOST])
+def test_what_was_given_up_is_taken_back_when_the_swap_is_not_written(outcome: Outcome) -> None:
+    rig = _master(GIVE_UP)
+    rig.ask("switchover")
+    assert [r.name for r in rig.runs] == ["high", "low"]
+    rig.hold = {"high"}
+    rig.cmm(m.Closed(Purpose.HANDOVER, outcome))
+    assert [(r.name, r.context.new_state) for r in rig.runs[2:]] == [("low", "primary"), ("high", "primary")]
+    assert rig.told("stock", h.Resume) == []  # no call is taken before all of it is taken back
+    rig.say("stock", h.Ran(rig.runs[-1].id, "done"))
+    assert rig.told("stock", h.Resume) == [h.Resume(1)]
+    assert rig.answers()[-1].kind == "failed"
+
+
+@pytest.mark.parametrize(("to", "outcome"), [("n2", "done"), ("n1", "failed")])
+def test_a_hosts_death_in_the_middle_is_settled_before_it_is_told_how_it_ended(to: str, outcome: str) -> None:
     rig = _master()
     rig.quiesces = False
     rig.ask("switchover")
     rig.exit("stock")
-    assert rig.answers()[-1].kind == "failed"
+    assert rig.answers() == []
+    assert rig.told("naming", h.Resume) == [h.Resume(1)]  # the others answer meanwhile
     assert not rig.fed(m.HandOver)[-1].in_step
+    if to == "n2":  # the hand-over is what was asked for: the new master tells so
+        rig.become("member", "deposed", record(2, N2, appointment=3))
+        assert rig.operations.current is not None
+        return
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    rig.become("master", "restart", record(2, N1, appointment=3))
+    rig.say("stock", h.Opened("stock", [], 1, 9))
+    rig.run(50)
+    assert rig.answers()[-1].kind == outcome
+    assert "n1 is master of term 2" in rig.answers()[-1].reasons[0]
+
+
+def test_a_hosts_death_while_the_swap_is_under_way_waits_for_its_outcome() -> None:
+    rig = _master()
+    rig.ask("switchover")
+    rig.exit("stock")
+    assert [e.in_step for e in rig.fed(m.HandOver)] == [
+        True
+    ]  # nothing else is asked for before it is settled
+    assert rig.answers() == []
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    assert [e.in_step for e in rig.fed(m.HandOver)] == [True, False]
+
+
+def test_two_who_want_the_same_wait_for_one() -> None:
+    rig = _master()
+    rig.quiesces = False
+    rig.ask("switchover")
+    rig.say("stock", h.Unhealthy(1, 3, "sick"))
+    assert len(rig.told("stock", h.Quiesce)) == 1
+    rig.say("naming", h.Quiesced(1, 7, 1))
+    rig.say("stock", h.Quiesced(1, 7, 1))
+    assert [e.in_step for e in rig.fed(m.HandOver)] == [True]
+    rig.become("vice", "switchover", record(2, N2, N1, ready=True, appointment=5), clean=True)
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.DONE))
+    rig.cmm(m.Served(2))
+    assert c.KillHost("stock") in rig.effects  # it is not well, and starts anew as a secondary
+
+
+def test_a_service_that_is_taken_out_of_the_table_is_not_waited_for() -> None:
+    rig = _master()
+    rig.quiesces = False
+    rig.ask("switchover")
+    rig.say("naming", h.Quiesced(1, 7, 1))
+    rig.give(c.ServicesGone(now_ns=rig.now_ns, services=("stock",)))
+    assert [e.in_step for e in rig.fed(m.HandOver)] == [True]
 
 
 def test_a_second_one_is_refused_while_one_is_in_progress() -> None:

@@ -1,9 +1,10 @@
 """A changed configuration table at an agent that runs: what it takes over, what it reports, and what the master drives.
 
 Every agent watches the table in the ledger. At once it takes over nodes, priorities, times and the cluster's options,
-and ends the servers of services that are gone. A service that is new or altered takes a new life of the agent: it
-says so to the master, which goes through the nodes one at a time (`rolling`). Beside the beat path: the master asks
-once in a while, and nothing waits for the answers.
+and ends the servers of services that are gone. A service that is new or altered, and another place of this node, take
+a new life of the agent: it says so to the master, which goes through the nodes one at a time (`rolling`), as soon as
+the change that the table comes from is so far (`applying`). Beside the beat path: the master asks once in a while, and
+nothing waits for the answers.
 """
 
 from __future__ import annotations
@@ -11,22 +12,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from primacy import config
-from primacy.agent import build
+from primacy.agent import build, moving, placing
+from primacy.agent.applying import Applier
 from primacy.agent.tasks import Tasks
 from primacy.config import Table
-from primacy.config_plan import Plan, as_recorded, plan, restarts
-from primacy.errors import ConfigError
+from primacy.config_plan import plan, restarts
 from primacy.lease_page import now_ns
 from primacy.machines import coordination, membership
+from primacy.machines.applying import Look
 from primacy.machines.events_node import RestartAsked, TableTaken
 from primacy.machines.membership import SwapAnswer
-from primacy.machines.records import CONFIG, brief
+from primacy.machines.records import CONFIG
 from primacy.machines.rolling import Renew, Report, Rest, Rolling, Settle, View, Wait, Yield
 
 if TYPE_CHECKING:
@@ -36,24 +39,21 @@ TICK_S = 0.25
 IDLE_S = 1.0
 ASK_S = 1.0
 YIELD_AGAIN_S = 5.0
-TABLE_BYTES_MAX = 256 * 1024
-_AWAY = "the ledger does not answer: nothing was changed; try again when `primacy status` shows it"
-_LEFT_OPEN = (
-    "the ledger has not answered in time: the table may have been changed; look with `primacy config show`"
-)
-_OVERTAKEN = (
-    "the table was changed meanwhile: this change was made from revision {wanted}, it stands at {now} now; nothing was "
-    "changed: look at it (`primacy config diff`) and apply again"
-)
-
 Outcome = tuple[str, Any, list[str]]
 
 
 class Changing:
     """The table at this node. on_times(beat_ns): the beats come in another rhythm."""
 
-    def __init__(self, node: Node, ask: Callable[[str, dict[str, Any]], Any]) -> None:
-        """ask(verb, arguments): have a function of the cluster carried out."""
+    def __init__(
+        self,
+        node: Node,
+        ask: Callable[[str, dict[str, Any]], Any],
+        submit: Callable[[str, dict[str, Any]], Any],
+    ) -> None:
+        """ask(verb, arguments): have a function of the cluster carried out; submit: only handed to this node's own
+        coordinator.
+        """
         self._node, self._ask = node, ask
         self._rolling = Rolling()
         self._woken = asyncio.Event()
@@ -63,10 +63,13 @@ class Changing:
         self._asked = False  # a swap of the table or a switchover of this change is under way
         self.on_times: Callable[[int], None] = lambda beat_ns: None
         node.records.on_table = self.adopt
+        self.applier = Applier(node, submit)
+        self.applier.on_wake = self._woken.set
         self._tasks.start(self._follow())
 
     def close(self) -> None:
         """The agent ends."""
+        self.applier.close()
         self._tasks.cancel()
 
     # ---- every agent ----
@@ -80,10 +83,10 @@ class Changing:
         running = node.table
         kept = {s: row for s, row in running.services.items() if s in table.services}
         gone = tuple(s for s in running.services if s not in table.services)
-        own = running.nodes[node.me.node]  # its links are those of its boot parameters until the next life
-        row = table.nodes.get(node.me.node, own)  # not in the table any more: its end is near
-        row = msgspec.structs.replace(row, links=own.links, port=own.port)
-        nodes = table.nodes | {node.me.node: row}
+        row = table.nodes.get(
+            node.me.node, running.nodes[node.me.node]
+        )  # not in it any more: its end is near
+        nodes = moving.as_they_are(node, table.nodes | {node.me.node: row})
         take_table(node, msgspec.structs.replace(table, nodes=nodes, services=kept), gone)
         self.on_times(node.table.times.beat_ns)
         taken = TableTaken(
@@ -102,9 +105,13 @@ class Changing:
         return Report(node.me.incarnation, records.table_revision, behind)
 
     async def answer(self, verb: str, arguments: dict[str, Any]) -> Outcome:
-        """Answer the master: `table` asks for the report, `renew` for a new life of this agent."""
+        """Answer the master: `table` asks for the report, `place` whether this node could listen elsewhere, `renew` for
+        a new life of this agent.
+        """
         if verb == "table":
             return "done", msgspec.to_builtins(self.report()), []
+        if verb == placing.VERB:
+            return placing.answer(self._node.me.node, self._node.table, arguments)
         if not self.report().behind or arguments.get("incarnation") != self._node.me.incarnation:
             return "refused", None, [f"{self._node.me.node} need not restart"]
         self._node.renew(str(arguments.get("reason") or "the table has changed"))
@@ -124,7 +131,9 @@ class Changing:
 
     async def _pause(self) -> None:
         """Wait for the next look: soon while something changes, seldom while nothing does."""
-        idle = self._node.monitor.role != "master" or (self._settled() and not self._node.records.change)
+        idle = self._node.monitor.role != "master" or (
+            self.settled() and self.applier.change is None and not self._node.records.change
+        )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(IDLE_S if idle else TICK_S):
                 await self._woken.wait()
@@ -170,17 +179,35 @@ class Changing:
             revision=records.table_revision,
             mixing=records.table.replaces is not None,
             reports=self._reports,
+            leaving=self.applier.leaving,
+        )
+
+    def _look(self, view: View) -> Look:
+        node, records = self._node, self._node.records
+        return Look(
+            now_ns=view.now_ns,
+            wall_ms=time.time_ns() // 1_000_000,
+            term=node.monitor.term,
+            serving=view.serving,
+            busy=view.busy,
+            calm=self._rolling.against(view),
+            operations=records.operations,
+            nodes=records.entries,
         )
 
     def _act(self) -> None:
         node = self._node
         if node.monitor.role != "master" or self._asked:
             return
-        decision = self._rolling.decide(self.view())
-        node.records.change = ""
+        view = self.view()
+        look = self._look(view)
+        node.records.change = self.applier.proceed(look)
+        if node.records.change:
+            return
+        decision = self._rolling.decide(view)
         match decision:
             case Rest():
-                pass
+                self._follow_on(look)
             case Wait(reason=reason):
                 node.records.change = reason
             case Settle(revision=revision):
@@ -196,6 +223,11 @@ class Changing:
                 node.records.change = f"switchover to {to}, then {node.me.node} restarts: {reason}"
                 self._asked = True
                 self._tasks.start(self._yield(to, reason))
+
+    def _follow_on(self, look: Look) -> None:
+        """Nobody is behind the table in force: a change that has waited for that goes on."""
+        if self._node.records.table_revision >= self.applier.machine.revision:
+            self.applier.followed(look)
 
     def _settle(self, revision: int) -> None:
         """Write the new times alone: every member has those between."""
@@ -222,70 +254,11 @@ class Changing:
         finally:
             self._asked = False
 
-    # ---- operators ----
-
-    async def serve(self, verb: str, arguments: dict[str, Any]) -> Outcome:
-        """At the master: `config` tells the table that stands, with `table` the plan of a change; `configure` does it.
-
-        Arguments: table (JSON), revision (that the change was made from; none: whatever stands), reason.
-        """
-        records, wanted = self._node.records, arguments.get("table")
-        stands = as_recorded(records.table, records.entries)
-        shown = {
-            "revision": records.table_revision,
-            "table": msgspec.to_builtins(stands),
-            "members": list(self._node.members),
-            "change": records.change or ("" if self._settled() else "looking who has the table"),
-        }
-        if wanted is None and verb == "config":
-            return "done", shown, []
-        if not isinstance(wanted, str) or len(wanted) > TABLE_BYTES_MAX:
-            return "refused", None, [f"table: want JSON of at most {TABLE_BYTES_MAX} characters"]
-        try:
-            planned = plan(stands, config.decode(wanted.encode(), "table"), frozenset(self._node.members))
-        except ConfigError as error:
-            return "refused", None, [str(error)]
-        told = {
-            "revision": records.table_revision,
-            "steps": [step.sentence for step in planned.steps],
-            "functions": [list(pair) for pair in planned.functions],
-            "first": planned.first,
-        }
-        against = list(planned.against)
-        made_from = arguments.get("revision")
-        if made_from is not None and made_from != records.table_revision:
-            against.insert(0, _OVERTAKEN.format(wanted=made_from, now=records.table_revision))
-        if against:
-            return "refused", told, against
-        if verb == "config" or not planned.writes:
-            return "done", told, []
-        return await self._write(planned, told, str(arguments.get("reason") or "asked for by an operator"))
-
-    def _settled(self) -> bool:
+    def settled(self) -> bool:
         """Whether the last look found every member with the table that stands."""
         reports, revision = self._reports, self._node.records.table_revision
         there = [reports.get(m) for m in self._node.members]
         return all(r is not None and r.revision >= revision and not r.behind for r in there)
-
-    async def _write(self, planned: Plan, told: dict[str, Any], reason: str) -> Outcome:
-        settled: asyncio.Future[tuple[SwapAnswer, int]] = asyncio.get_running_loop().create_future()
-
-        def answered(answer: SwapAnswer, revision: int) -> None:
-            if not settled.done():  # this agent may be ending
-                settled.set_result((answer, revision))
-
-        self._node.ledger.swap_key(CONFIG, told["revision"], config.encode(planned.table), answered)
-        answer, revision = await settled
-        match answer:
-            case SwapAnswer.DONE:
-                sys.stderr.write(f"agent: table of revision {revision} written: {brief(reason)}\n")
-                return "done", told | {"revision": revision}, []
-            case SwapAnswer.CONFLICT:
-                return "refused", None, [_OVERTAKEN.format(wanted=told["revision"], now="a newer one")]
-            case SwapAnswer.UNAVAILABLE:
-                return "failed", None, [_AWAY]
-            case _:
-                return "failed", None, [_LEFT_OPEN]
 
 
 def take_table(node: Node, table: Table, gone: tuple[str, ...]) -> None:
@@ -295,6 +268,7 @@ def take_table(node: Node, table: Table, gone: tuple[str, ...]) -> None:
     node.meet(node.records.entries)
     node.links.retime(table.times.silence_ns)
     node.clock.retime(table.times.beat_ns)
+    moving.readdress(node)
     node.coordinator.addresses.update(build.addresses(table))
     node.coordinator.functions.auto_promote = table.cluster.auto_promote
     node.monitor.availability = table.cluster.cold_start == "availability"

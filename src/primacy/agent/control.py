@@ -1,9 +1,9 @@
 """What operators, clients and other agents may ask of this agent, and its answers.
 
 Verbs of callers with a client's credential: subscribe, status, events, link, sequence, ping, failover (forcing.py),
-maintenance (maintenance.py), config and configure (the table: changing.py), and the functions of the cluster
+maintenance (maintenance.py), config and configure (the table: applying.py), and the functions of the cluster
 (requests.py). Verbs among agents: status, `local` (a node's own part of it), `system` (whether it can halt or reboot
-its machine), witness and failover (forcing.py), table and renew (asked by the master), and what is handed to the
+its machine), witness and failover (forcing.py), table, place and renew (changing.py), and what is handed to the
 master: config, configure and the functions.
 
 Whatever a caller sends, each request has exactly one answer: arguments are checked here, before any machine sees
@@ -64,7 +64,7 @@ class Control:
         self._tasks = Tasks(f"the agent of {node.me.node}, answering its callers")
         self._forcing = Forcing(node)
         self._returning = Returning(node, lambda arguments: self._do("switchover", arguments))
-        self.changing = Changing(node, self._requests.carry_out)
+        self.changing = Changing(node, self._requests.carry_out, self._requests.submit)
         node.on_change = self._changed
         node.answer_peer = self._answer_peer
         self._verbs: dict[str, Callable[[dict[str, Any]], Awaitable[Outcome]]] = {
@@ -162,7 +162,7 @@ class Control:
             return await self._forcing.here(arguments)
         if verb == "local":
             return "done", status.local(self._node), []
-        if verb in ("table", "renew"):
+        if verb in ("table", "place", "renew"):
             return await self.changing.answer(verb, arguments)
         if verb == system_level.VERB:
             return system_level.answer(self._node.boot, arguments)
@@ -186,7 +186,7 @@ class Control:
         answers = await asyncio.gather(*(self._ask_local(n) for n in others))
         locals_ = {node.me.node: status.local(node)}
         locals_ |= {n: a for n, a in zip(others, answers, strict=True) if a is not None}
-        return "done", status.whole(node, locals_), []
+        return "done", status.whole(node, locals_) | {"change": self.changing.applier.progress()}, []
 
     async def _ask_local(self, node: str) -> dict[str, Any] | None:
         try:
@@ -228,7 +228,7 @@ class Control:
         """The master answers, who knows which nodes run."""
         facts = self._node.facts()
         if facts.role == "master":
-            return await self.changing.serve(verb, arguments)
+            return await self.changing.applier.serve(verb, arguments)
         try:
             told = await self._node.peers.ask(facts.master, verb, arguments, TABLE_S_MAX)
         except TimeoutError as error:

@@ -14,7 +14,7 @@ from primacy.agent.node import Node
 from primacy.agent.status import in_service
 from primacy.agent.tasks import Tasks
 from primacy.lease_page import now_ns
-from primacy.machines.failback import WHEN_IN_STEP, Failback
+from primacy.machines.failback import WHEN_IN_STEP, Failback, gave_up
 
 LOOK_S = 1.0
 
@@ -41,8 +41,13 @@ class Returning:
             if node.table.cluster.failback != WHEN_IN_STEP or not in_service(node):
                 continue
             keeper = node.maintenance
+            place = node.coordinator.place
             to = self._rule.due(
-                node.facts(), now_ns(), maintained=keeper.maintained, held=keeper.is_on("cluster")
+                node.facts(),
+                now_ns(),
+                maintained=keeper.maintained,
+                held=keeper.is_on("cluster"),
+                gave_up=gave_up(place.record if place is not None else None, node.monitor.record),
             )
             if to:
                 priority = node.table.nodes[to].priority

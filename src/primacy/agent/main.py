@@ -18,7 +18,7 @@ from typing import Any
 import uvloop
 
 from primacy import boot as boot_parameters
-from primacy.agent import realtime
+from primacy.agent import placing, realtime
 from primacy.agent.control import Control
 from primacy.agent.guardian_link import GuardianLink
 from primacy.agent.node import Node
@@ -159,10 +159,8 @@ async def open_table(
                     return None
     if boot.node not in table.nodes:
         raise ConfigError("node", boot.node, f"one of the table's nodes: {', '.join(table.nodes)}")
-    own = [(link.address, link.port) for link in boot.links]
-    if own != table.agent_addresses(boot.node):
-        want = ", ".join(f"{a}:{p}" for a, p in table.agent_addresses(boot.node))
-        raise ConfigError("links", ", ".join(map(str, boot.links)), f"as the table says: {want}")
+    if moved := placing.moved(boot, table):
+        say(moved)
     kept = {n: decode_node(rows[f"{NODES}{n}"], n) for n in table.nodes if f"{NODES}{n}" in rows}
     return ledger, table, with_records(table, kept)
 

@@ -19,7 +19,7 @@ from primacy.agent.tasks import Tasks
 from primacy.errors import ConfigError, LedgerError
 from primacy.lease_page import now_ns
 from primacy.ledger.api import Ledger
-from primacy.machines import membership
+from primacy.machines import coordination, membership
 from primacy.machines.events import Event
 from primacy.machines.ids import FOREVER_NS, SECOND
 from primacy.machines.maintenance import (
@@ -53,14 +53,14 @@ _SAID = {
 
 
 class Keeper:
-    """Keeps the notices of one node. post(input): to the monitor; publish(event): for operators."""
+    """Keeps the notices of one node. post(input): to both machines; publish(event): for operators."""
 
     def __init__(
         self,
         node: str,
         directory: Path,
         swap: SwapKey,
-        post: Callable[[membership.Input], None],
+        post: Callable[[membership.Input | coordination.Input], None],
         publish: Callable[[Event], None],
     ) -> None:
         self._machine = Maintenance(node)
@@ -190,7 +190,9 @@ class Keeper:
         if not self._started:
             self._early += events
             return
-        self._post(self._machine.as_input(now_ns()))
+        told = self._machine.as_input(now_ns())
+        self._post(told)
+        self._post(coordination.Maintained(now_ns=told.now_ns, cluster=told.cluster, nodes=told.nodes))
         for event in events:
             self._publish(event)
         if self._timer is not None:

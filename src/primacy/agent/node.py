@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from primacy.agent import build, failure_file
+from primacy.agent import build, failure_file, moving
 from primacy.agent.clock import Clock
 from primacy.agent.confirming import Confirming
 from primacy.agent.eventlog import EventLog
@@ -93,7 +93,8 @@ class Node:
         self.last_words = LastWords(self.me, addresses[self.me.node], guardian, self.port)
         self.links = LinkWatch(self.me.node, table.times.silence_ns, self.publish, self._members_changed)
         self.links_down: set[int] = set()
-        self.peers = PeerStreams(self.me, tls_client, self._keys, self._peer_said, self._answer_peer)
+        own = self.own_addresses = addresses[self.me.node]
+        self.peers = PeerStreams(self.me, tls_client, self._keys, self._peer_said, self._answer_peer, own)
         self.records.on_nodes = self.meet
         self.meet(entries)
         self.answer_peer: Callable[[str, str, dict[str, Any]], Any] = _nobody
@@ -116,7 +117,7 @@ class Node:
         directory = Path(boot.directory)
         in_term = lambda event: self.publish(msgspec.structs.replace(event, term=self.monitor.term))  # noqa: E731
         self.maintenance = Keeper(self.me.node, directory, self.ledger.swap_key, self.post, in_term)
-        self.records.on_other = self.maintenance.given
+        self.records.on_other.append(self.maintenance.given)
 
     def start(self) -> None:
         """Begin: everything is connected."""
@@ -198,9 +199,7 @@ class Node:
 
     def _greet(self, nodes: tuple[str, ...], hello: messages.Hello) -> None:
         payload = messages.encode(hello)
-        to = [self.table.agent_addresses(n) for n in nodes if n in self.table.nodes]
-        links = max((len(a) for a in to), default=0)
-        self.port.hello([[a[link] for a in to if link < len(a)] for link in range(links)], payload)
+        self.port.hello(moving.hello_addresses(self, nodes), payload)
 
     def _timer_fired(self) -> None:
         self.post(membership.Tick(now_ns=now_ns()))
@@ -299,7 +298,9 @@ class Node:
     def _keys(
         self, member: Member, addresses: list[tuple[str, int]], send_key: bytes, receive_key: bytes
     ) -> None:
-        self.port.set_peer(member.node, member.incarnation, addresses, send_key, receive_key)
+        moving.settled(self, member.node)
+        to = moving.counterparts(self, member.node, addresses)
+        self.port.set_peer(member.node, member.incarnation, to, send_key, receive_key)
         self.last_words.seal_for(member.node)
         self.post(membership.Tick(now_ns=now_ns()))
 
@@ -329,7 +330,8 @@ class Node:
 
     def meet(self, entries: tuple[NodeEntry, ...]) -> None:
         """Keep a stream with every node that may be master, or with all of them if this one may."""
-        addresses = {n: self.table.agent_addresses(n) for n in self.table.nodes}
+        in_force = self.records.table
+        addresses = {n: in_force.agent_addresses(n) for n in in_force.nodes}
         self.peers.start(addresses, {entry.id for entry in entries if entry.eligible})
 
     def _members_changed(self) -> None:

@@ -1,14 +1,16 @@
 """The streams between this agent and all others, and what travels on them: keys, levels, questions.
 
-The node with the smaller id dials. First each side says which life of which node it is; then each sends the other
-the key for its datagrams, bound to both incarnations. A stream that ends is dialed again for ever; its ending decides
-nothing about roles.
+The node with the smaller id dials. First each side says which life of which node it is, and where it listens; then each
+sends the other the key for its datagrams, bound to both incarnations. A stream that ends is dialed again for ever; its
+ending decides nothing about roles. A node that is to move may be at either place until it has told where it is: it is
+dialed at both.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import re
 import ssl
@@ -25,6 +27,8 @@ from primacy.machines.messages import WIRE_MAX, WIRE_MIN
 from primacy.machines.peer_wire import Ask, Greeting, Progress, Tell, ToCoordinator
 
 REDIAL_S = 0.1
+LINKS_MAX = 8  # of a stream
+PORT_MAX = 65_535
 PART_S = 0.5
 INCARNATION = re.compile("[0-9a-f]{32}")
 
@@ -34,20 +38,28 @@ Address = tuple[str, int]
 @dataclass(slots=True)
 class _Peer:
     node: str
-    addresses: list[Address]
+    addresses: list[Address]  # of the table in force
     stream: Stream | None = None
+    dialed: list[Address] = field(default_factory=list)
     incarnation: str = ""
+    told: list[Address] = field(default_factory=list)  # where that life listens
     send_keys: dict[str, bytes] = field(
         default_factory=dict
     )  # by their incarnation: one key for a pair of lives
     keyed: bool = False
 
+    @property
+    def places(self) -> list[Address]:
+        """Where it may be: as the table says, or where its last life was."""
+        return [*self.addresses, *(each for each in self.told if each not in self.addresses)][:LINKS_MAX]
+
 
 class PeerStreams:
     """One stream for each other node of the table.
 
-    on_keys(member, addresses, send_key, receive_key): datagrams can be exchanged. on_message(member, message): levels
-    and departures. answer(node, verb, arguments): answers a question of another agent.
+    on_keys(member, addresses, send_key, receive_key): datagrams can be exchanged with this life, which listens there.
+    on_message(member, message): levels and departures. answer(node, verb, arguments): answers a question of another
+    agent. own: where this node listens (empty: as the table says).
     """
 
     def __init__(
@@ -57,8 +69,9 @@ class PeerStreams:
         on_keys: Callable[[Member, list[Address], bytes, bytes], None],
         on_message: Callable[[Member, ToCoordinator], None],
         answer: Callable[[str, str, dict[str, Any]], Awaitable[tuple[str, Any, list[str]]]],
+        own: Sequence[Address] = (),
     ) -> None:
-        self._me, self._tls = me, tls
+        self._me, self.own, self._tls = me, list(own), tls
         self._on_keys, self._on_message, self._answer = on_keys, on_message, answer
         self._peers: dict[str, _Peer] = {}
         self._asked: dict[int, asyncio.Future[Tell]] = {}
@@ -80,11 +93,20 @@ class PeerStreams:
             if node == me or self._closed:
                 continue
             peer = self._peers.setdefault(node, _Peer(node, theirs))
-            moved = peer.addresses != theirs
-            peer.addresses = theirs  # it was stopped meanwhile, and begins its next life there
+            peer.addresses = theirs
             wanted = eligible is None or me in eligible or node in eligible
-            if me < node and wanted and (peer.stream is None or moved):
-                self._dial(node)
+            if me < node and wanted and (peer.stream is None or not peer.stream.links_up):
+                self._dial_where_it_may_be(peer)
+
+    def told(self, node: str) -> list[Address]:
+        """Where the last life of a node that was heard listens; empty: as the table says."""
+        peer = self._peers.get(node)
+        return peer.told if peer is not None else []
+
+    def places(self, node: str) -> list[Address]:
+        """Where a node may be; empty: it is not known."""
+        peer = self._peers.get(node)
+        return peer.places if peer is not None else []
 
     def keep(self, nodes: frozenset[str]) -> None:
         """These nodes are left in the table: the streams to others end."""
@@ -146,12 +168,23 @@ class PeerStreams:
                 for stream in streams:
                     await stream.wait_closed()
 
-    def _dial(self, node: str) -> None:
-        peer = self._peers[node]
-        stream = dial(peer.addresses, self._tls, Identity("node", node))
+    def _dial_where_it_may_be(self, peer: _Peer) -> None:
+        """Dial, unless that is under way at these very places."""
+        if peer.stream is None or peer.dialed != peer.places:
+            self._dial(peer)
+
+    def _dial(self, peer: _Peer) -> None:
+        peer.dialed = peer.places
+        stream = dial(peer.dialed, self._tls, Identity("node", peer.node))
         for index in self._links_down:
             stream.set_link(index, False)
+        stream.on_links(lambda up: self._links_changed(peer, stream, up))
         self._adopt(peer, stream)
+
+    def _links_changed(self, peer: _Peer, stream: Stream, up: int) -> None:
+        """Its last link is down: perhaps it is elsewhere now."""
+        if not up and peer.stream is stream and not self._closed:
+            self._dial_where_it_may_be(peer)
 
     def _adopt(self, peer: _Peer, stream: Stream) -> None:
         old, peer.stream, peer.keyed = peer.stream, stream, False
@@ -171,10 +204,10 @@ class PeerStreams:
     async def _redial(self, node: str) -> None:
         await asyncio.sleep(REDIAL_S)
         if node in self._peers and self._peers[node].stream is None:
-            self._dial(node)
+            self._dial(self._peers[node])
 
     def _greeting(self, to: str, key: bytes) -> Greeting:
-        return Greeting(self._me.node, self._me.incarnation, to, key, WIRE_MIN, WIRE_MAX)
+        return Greeting(self._me.node, self._me.incarnation, to, key, WIRE_MIN, WIRE_MAX, self.own)
 
     def _send(self, peer: _Peer, frame: bytes) -> None:
         if peer.stream is not None and peer.stream.closed is None:
@@ -211,6 +244,10 @@ class PeerStreams:
         if not INCARNATION.fullmatch(greeting.incarnation):
             return
         peer.incarnation = greeting.incarnation
+        peer.told = _addresses(greeting.at)
+        if self._me.node < peer.node and peer.told == peer.addresses and peer.dialed != peer.places:
+            self._dial(peer)  # it has moved: nobody is at its former place any more
+            return
         key = peer.send_keys.get(peer.incarnation)
         if key is None:
             peer.send_keys.clear()
@@ -220,7 +257,7 @@ class PeerStreams:
             if self._progress is not None:
                 self._send(peer, peer_wire.encode(self._progress))
         elif greeting.to == self._me.incarnation and len(greeting.key) == 32:
-            self._on_keys(Member(peer.node, peer.incarnation), peer.addresses, key, greeting.key)
+            self._on_keys(Member(peer.node, peer.incarnation), peer.told or peer.addresses, key, greeting.key)
 
     def _reply(self, peer: _Peer, ask: Ask) -> None:
         async def work() -> None:
@@ -234,3 +271,14 @@ class PeerStreams:
             self._send(peer, peer_wire.encode(Tell(ask.id, "failed", None, [why])))
 
         self._tasks.start(work(), failed)
+
+
+def _addresses(told: list[tuple[str, int]]) -> list[Address]:
+    """Return where a life says that it listens; nothing when that is no place: nobody here ever asks for a name."""
+    try:
+        for address, _ in told:
+            ipaddress.ip_address(address)
+    except ValueError:
+        return []
+    right = len(told) <= LINKS_MAX and all(0 <= port <= PORT_MAX for _, port in told)
+    return [(address, port) for address, port in told] if right else []

@@ -42,7 +42,9 @@ class Records:
     def __init__(self, table: Table, entries: tuple[NodeEntry, ...], line: LedgerLine, post: Post) -> None:
         self.entries = entries
         self.operations = Operations()
-        self.on_other: Callable[[str, int, bytes | None], None] = lambda key, revision, value: None
+        self.on_other: list[
+            Callable[[str, int, bytes | None], None]
+        ] = []  # (key, revision, value) of any record
         self.on_table: Callable[[Table], None] = lambda table: None
         self.on_nodes: Callable[[tuple[NodeEntry, ...]], None] = lambda entries: None
         self.change = ""  # at the master: what a change of the table waits for
@@ -117,7 +119,8 @@ class Records:
                 del self._waiting[operation]
 
     def _other(self, key: str, revision: int, value: bytes | None) -> None:
-        self.on_other(key, revision, value)
+        for tell in self.on_other:
+            tell(key, revision, value)
         try:
             if key.startswith(NODES):
                 self._node(key.removeprefix(NODES), value)

@@ -106,6 +106,8 @@ class Requests:
         system, unable = await system_level.ask(node, arguments.get("node"), arguments.get("then") or "")
         if unable:
             return "refused", None, unable
+        if verb == "shutdown" and arguments.get("node"):
+            arguments = arguments | {"life": self._life(arguments["node"])}
         if system:
             arguments = arguments | {"system": msgspec.json.encode(system).decode()}
         future = self._asked[number] = asyncio.get_running_loop().create_future()
@@ -118,6 +120,13 @@ class Requests:
             self._asked.pop(number, None)
         result = {**answer.result, "system": system} if system else answer.result
         return answer.kind, result, list(answer.reasons)
+
+    def _life(self, node: str) -> str:
+        """The life of the node that is meant: one that begins afterwards is not shut down. Empty: not known."""
+        if node == self._node.me.node:
+            return self._node.me.incarnation
+        peer = self._node.monitor.peers.get(node)
+        return peer.incarnation if peer is not None else ""
 
     def answered(self, answer: coordination.Answer) -> None:
         """The coordinator has answered a request that was handed to it here."""

@@ -82,7 +82,6 @@ def whole(node: Node, locals_: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "in_service": in_service(node) and facts.master in facts.members,
         "maintenance": node.maintenance.shown(),
         "waits": _waits(node),
-        "change": node.records.change,
         "ledger": {"url": node.boot.ledger, "available": node.ledger.available},
         "nodes": nodes,
         "services": [_service(node, s, locals_) for s in table.centralized()],

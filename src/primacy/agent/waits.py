@@ -18,6 +18,7 @@ def waits(coordinator: Coordinator) -> list[Wait]:
         *coordinator.initialization.waits(),
         *coordinator.runs.waits(),
         *coordinator.switchover.waits(),
+        *coordinator.rescue.waits(),
         *coordinator.ladder.waits(),
         *(drive.waits() if (drive := coordinator.functions.drive) is not None else []),
         *coordinator.departure.waits(),

@@ -88,7 +88,7 @@ class _Peer:
 
     def __init__(self, incarnation: str) -> None:
         self.incarnation = incarnation
-        self.addresses: list[Address] = []
+        self.addresses: list[Address | None] = []  # per link of ours; None: that one leads nowhere
         self.send_key: PairKey | None = None
         self.obituary: tuple[bytes, bytes] | None = (
             None  # what was sealed with the reserved counter: payload, bytes
@@ -144,10 +144,16 @@ class DatagramPort:
         return [sock.getsockname()[:2] for sock in self._sockets]
 
     def set_peer(
-        self, node: str, incarnation: str, addresses: Sequence[Address], send_key: bytes, receive_key: bytes
+        self,
+        node: str,
+        incarnation: str,
+        addresses: Sequence[Address | None],
+        send_key: bytes,
+        receive_key: bytes,
     ) -> None:
         """Open the channel with this life of a node; it replaces any other life of it.
 
+        addresses: for each link of ours where it leads (None: nowhere).
         The keys are the secrets of the two directions. New keys for the same life replace the old ones; what
         the peer still seals with its old one (an obituary, say) is opened until the next exchange.
         """
@@ -168,6 +174,12 @@ class DatagramPort:
             peer.receivers = [receiver, *peer.receivers[:1]]
             self._receivers[receiving.id] = receiver
 
+    def readdress(self, node: str, addresses: Sequence[Address | None]) -> None:
+        """The links to the present life of a node lead elsewhere; nothing happens when there is none."""
+        peer = self._peers.get(node)
+        if peer is not None:
+            peer.addresses = list(addresses)
+
     def forget_peer(self, node: str) -> None:
         """Close the channel with a node: nothing is sent to it or taken from it."""
         peer = self._peers.pop(node, None)
@@ -184,7 +196,8 @@ class DatagramPort:
         self._counter += 1
         datagram = peer.send_key.seal(self._counter, payload)
         for link, address in enumerate(peer.addresses[: len(self._sockets)]):
-            self._send(link, address, datagram)
+            if address is not None:
+                self._send(link, address, datagram)
 
     def hello(self, addresses_per_link: Sequence[Sequence[Address]], payload: bytes) -> None:
         """Send a hello from each link to the addresses given for it."""
@@ -209,7 +222,9 @@ class DatagramPort:
             peer.obituary = payload, peer.send_key.seal(OBITUARY_COUNTER, payload)
         sealed_payload, datagram = peer.obituary
         assert payload == sealed_payload, "another obituary under the reserved counter"
-        return [(link, host, port, datagram) for link, (host, port) in enumerate(peer.addresses)]
+        return [
+            (link, *address, datagram) for link, address in enumerate(peer.addresses) if address is not None
+        ]
 
     def set_link(self, index: int, up: bool) -> None:
         """Take a link down on an operator's word (all its traffic is dropped, both ways), or up."""

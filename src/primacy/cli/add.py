@@ -86,9 +86,8 @@ async def _add(
         if not dry_run:
             local_change.prepare_node(layout, wanted, node)
         try:
-            changed = await changing.change(
-                directory, wanted, dry_run, reason, deadline_s, say, revision=stands.revision
-            )
+            wish = changing.Wish(reason, dry_run, stands.revision)
+            changed = await changing.change(directory, wanted, wish, deadline_s, say)
         except BaseException:
             if not dry_run and node not in (await changing.stands(directory, deadline_s)).table.nodes:
                 local_change.forget_node(layout, node)

@@ -1,15 +1,17 @@
 """What `primacy config show`, `diff`, `apply` and `primacy add` do: through an agent if one runs, else in the ledger.
 
-The agents carry a change out by themselves once its table is written; this command only asks for the functions that
-the plan names, in its order, and waits.
+The cluster carries a change out by itself, from the moment in which its plan stands in the ledger. This command asks
+for it, and then only watches: what becomes of the command changes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from primacy import config
 from primacy.cli import common
 from primacy.client import Cluster
 from primacy.config import Table
-from primacy.errors import Deadline, NoPrimary
+from primacy.errors import Deadline, NoPrimary, OperationFailed, Refused
 from primacy.local import change as local_change
 from primacy.local import import_check, nodes, table
 from primacy.local import layout as layouts
@@ -30,31 +32,47 @@ _LOOK_AGAIN_S = 0.1
 
 @dataclass(frozen=True)
 class Stands:
-    """The table in force. change: what a change that is under way waits for; empty when there is none.
+    """The table in force. change: how far a change in progress is, and what it waits for; empty when there is none.
 
-    members: the nodes that run; none when that is not known.
+    asked: the change that was asked about, else the one in progress, as the ledger has it.
     """
 
     revision: int
     table: Table
     change: str = ""
-    members: tuple[str, ...] = ()
+    asked: dict[str, Any] | None = None
 
     def plain(self) -> dict[str, Any]:
         """What `--json` prints."""
         table = msgspec.to_builtins(self.table)
-        return {"revision": self.revision, "change": self.change, "table": table}
+        return {"revision": self.revision, "change": self.change, "asked": self.asked, "table": table}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an operator wants, beside the table itself.
+
+    revision: the table must still be that one. replace: take the place of a change in progress. waits: watch until the
+    change has ended; else return as soon as its plan stands in the ledger.
+    """
+
+    reason: str
+    dry_run: bool = False
+    revision: int | None = None
+    replace: bool = False
+    waits: bool = True
 
 
 @dataclass
 class Changed:
-    """What was done, or would be."""
+    """What was done, or would be. change: its id; empty when there was nothing to do. ended: or it goes on still."""
 
     revision: int
     steps: list[str]
     functions: list[list[str]]
     dry_run: bool
-    waited: list[str] = field(default_factory=list)
+    change: str = ""
+    ended: bool = True
 
     def plain(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -63,6 +81,8 @@ class Changed:
             "dry_run": self.dry_run,
             "steps": self.steps,
             "functions": [" ".join(pair) for pair in self.functions],
+            "change": self.change,
+            "ended": self.ended,
         }
 
 
@@ -80,100 +100,134 @@ async def stands(directory: str | None, deadline_s: float) -> Stands:
         return await _shown(cluster, deadline_s)
 
 
+def outline(stands: Stands) -> list[str]:
+    """Return the change in progress, a line for each step."""
+    asked = stands.asked
+    if asked is None or asked["outcome"]:
+        return []
+    lines = [f"change {asked['id']}, asked for by {asked['by']}: {asked['reason']}"]
+    for number, step in enumerate(asked["steps"], 1):
+        lines.append(f"  {number}. {step['what']}: {step['outcome'] or 'not ended'}")
+    return lines
+
+
 async def change(
-    directory: str | None,
-    wanted: Table,
-    dry_run: bool,
-    reason: str,
-    deadline_s: float,
-    say: Callable[[str], None],
-    *,
-    revision: int | None = None,
+    directory: str | None, wanted: Table, wish: Wish, deadline_s: float, say: Callable[[str], None]
 ) -> Changed:
     """Change the table in force to the wanted one, and wait until the cluster has followed.
 
-    Refused with all reasons (then nothing has changed); Deadline when the nodes have not followed in time.
+    Refused with all reasons (then nothing has changed); OperationFailed when a step failed, or another change took the
+    place of this one; Deadline when it has not ended in time: it goes on.
     """
     layout = layouts.find(directory)
     if _down(layout):
         before = (await local_change.stands(layout))[1]
         await _check_code(before, wanted)
-        revision, planned = await local_change.change(layout, wanted, revision, dry_run)
-        if not dry_run:
+        revision, planned = await local_change.change(
+            layout, wanted, wish.revision, wish.dry_run, replace_change=wish.replace
+        )
+        if not wish.dry_run:
             local_change.follow(layout, (await local_change.stands(layout))[1])
-        return Changed(revision, [s.sentence for s in planned.steps], [], dry_run)
+        return Changed(revision, [s.sentence for s in planned.steps], [], wish.dry_run)
     async with common.connected(directory, deadline_s) as cluster:
-        return await _change(cluster, layout, wanted, dry_run, reason, deadline_s, say, revision)
+        return await _change(cluster, layout, wanted, wish, deadline_s, say)
 
 
 async def _change(
     cluster: Cluster,
     layout: Layout,
     wanted: Table,
-    dry_run: bool,
-    reason: str,
+    wish: Wish,
     deadline_s: float,
     say: Callable[[str], None],
-    revision: int | None,
 ) -> Changed:
     end_s = time.monotonic() + deadline_s
     before = await _shown(cluster, deadline_s)
     if layout.exists:
         await _check_code(before.table, wanted)
-    told = await cluster.control(
-        "config" if dry_run else "configure",
-        deadline_s=deadline_s,
-        table=msgspec.json.encode(wanted).decode(),
-        revision=revision if revision is not None else before.revision,
-        reason=reason,
-    )
-    changed = Changed(told["revision"], told["steps"], told["functions"], dry_run)
-    if dry_run or not changed.steps:
+        if not wish.dry_run:
+            local_change.expect(layout, before.table, wanted)
+    try:
+        told = await cluster.control(
+            "config" if wish.dry_run else "configure",
+            deadline_s=deadline_s,
+            table=msgspec.json.encode(wanted).decode(),
+            revision=wish.revision if wish.revision is not None else before.revision,
+            reason=wish.reason,
+            operation=os.urandom(4).hex(),
+            replace=wish.replace,
+        )
+    except Refused:
+        if layout.exists and not wish.dry_run:
+            local_change.expect(layout, before.table, before.table)
+        raise
+    id = told.get("change", "")
+    changed = Changed(told["revision"], told.get("steps", []), told.get("functions", []), wish.dry_run, id)
+    if not id:
         return changed
-    waiting = changed.functions[told.get("first", 0) :]
-    for function, node in changed.functions[: told.get("first", 0)]:
-        await _function(cluster, function, node, reason, end_s)
-    async for now in _following(cluster, changed.revision, end_s, say):
-        for pair in [p for p in waiting if p[0] == "remove" and now.members and p[1] not in now.members]:
-            waiting.remove(pair)  # it died: it takes no strength away, and others wait for it
-            await _function(cluster, pair[0], pair[1], reason, end_s)
-    for function, node in waiting:
-        await _function(cluster, function, node, reason, end_s)
+    if not wish.waits:
+        changed.ended = False
+        return changed
+    try:
+        ended = await _watch(cluster, id, end_s, say)
+    except asyncio.CancelledError:  # Ctrl-C
+        say(f"change {id} goes on by itself: `primacy config show` tells how far it is")
+        raise
     if layout.exists:
-        local_change.follow(layout, (await _shown(cluster, _left_s(end_s))).table)
+        local_change.follow(layout, ended.table)
+    _judge(id, ended.asked or {})
+    changed.revision = ended.revision
     return changed
 
 
-async def _function(cluster: Cluster, function: str, node: str, reason: str, end_s: float) -> None:
-    await cluster.control(function, deadline_s=_left_s(end_s), node=node, dry_run=False, reason=reason)
-
-
-async def _following(
-    cluster: Cluster, revision: int, end_s: float, say: Callable[[str], None]
-) -> AsyncIterator[Stands]:
-    """Give how it stands until every member has the table; tell what is waited for whenever that changes."""
-    said = ""
+async def _watch(cluster: Cluster, id: str, end_s: float, say: Callable[[str], None]) -> Stands:
+    """Wait until the change has ended; tell how far it is whenever that changes."""
+    said, passed = "", 0
     while True:
         try:
-            now = await _shown(cluster, min(2.0, _left_s(end_s)))
+            now = await _shown(cluster, min(2.0, _left_s(end_s)), id)
         except (NoPrimary, Deadline):  # a switchover is part of it
             now = Stands(0, Table(nodes={}), "nobody answers at the moment")
-        if now.revision >= revision and not now.change:
-            return
-        if now.change and now.change != said:
-            said = now.change
-            say(said)
+        asked = now.asked if now.asked is not None and now.asked["id"] == id else None
+        if asked is not None:
+            ended = [s for s in asked["steps"] if s["outcome"]]
+            for step in ended[passed:]:
+                say(f"{step['what']}: {step['outcome']}")
+            passed = max(passed, len(ended))
+            if asked["outcome"]:
+                return now
+        if now.change and _bare(now.change) != said:
+            said = _bare(now.change)
+            say(now.change)
         if time.monotonic() >= end_s:
-            text = f"the table is written (revision {revision}), and not every node has followed: {said}"
-            raise Deadline(f"{text}; they go on, see `primacy config show`", maybe_applied=True)
-        yield now
+            text = f"change {id} stands in the ledger, and has not ended in time: {now.change}"
+            raise Deadline(f"{text}; it goes on, see `primacy config show`", maybe_applied=True)
         await asyncio.sleep(_LOOK_AGAIN_S)
 
 
-async def _shown(cluster: Cluster, deadline_s: float) -> Stands:
-    told = await cluster.control("config", deadline_s=deadline_s)
+def _bare(progress: str) -> str:
+    """How far a change is, without how long it has waited there."""
+    return re.sub(r", since \d+ s", "", progress)
+
+
+def _judge(id: str, ended: dict[str, Any]) -> None:
+    """Raise what became of a change that was not carried out as it was meant."""
+    outcome, reasons = ended.get("outcome", "done"), list(ended.get("reasons", ()))
+    if outcome == "refused":
+        raise Refused(reasons)
+    if outcome != "done":
+        held = [s["what"] for s in ended["steps"] if s["outcome"] == "held"]
+        not_done = f"; not done: {', '.join(held)}" if held else ""
+        raise OperationFailed(
+            f"change {id} {outcome}",
+            "; ".join(reasons) + not_done + "; the table that is in force shows `config show`",
+        )
+
+
+async def _shown(cluster: Cluster, deadline_s: float, id: str | None = None) -> Stands:
+    told = await cluster.control("config", deadline_s=deadline_s, operation=id)
     table = config.build(told["table"], "the agent's table")
-    return Stands(told["revision"], table, told["change"], tuple(told.get("members", ())))
+    return Stands(told["revision"], table, told["change"], told["asked"])
 
 
 async def _check_code(before: Table, wanted: Table) -> None:

@@ -55,8 +55,11 @@ def show(directory: str | None, deadline_s: float, as_json: bool) -> int:
         return common.OK
     click.echo(to_toml(stands.table).rstrip("\n"))
     say(
-        f"revision {stands.revision}" + (f"; a change is under way: {stands.change}" if stands.change else "")
+        f"revision {stands.revision}"
+        + (f"; a change is in progress: {stands.change}" if stands.change else "")
     )
+    for line in changing.outline(stands):
+        say(line)
     return common.OK
 
 
@@ -75,7 +78,7 @@ def diff(file: str, directory: str | None, deadline_s: float, as_json: bool) -> 
     from primacy.cli import changing
 
     changed = common.run_async(
-        changing.change(directory, changing.from_file(file), True, "", deadline_s, say)
+        changing.change(directory, changing.from_file(file), changing.Wish("", dry_run=True), deadline_s, say)
     )
     if as_json:
         print_json(changed.plain())
@@ -94,6 +97,12 @@ def diff(file: str, directory: str | None, deadline_s: float, as_json: bool) -> 
     metavar="N",
     help="Only if the table in force is still that of revision N (see `config show`).",
 )
+@click.option(
+    "--replace", is_flag=True, help="Take the place of a change in progress: the rest of it is not done."
+)
+@click.option(
+    "--no-wait", is_flag=True, help="Return when the plan stands in the ledger; the cluster goes on."
+)
 @directory_option
 @deadline_option(300.0)
 @json_option
@@ -102,30 +111,36 @@ def apply(
     dry_run: bool,
     reason: str,
     revision: int | None,
+    replace: bool,
+    no_wait: bool,
     directory: str | None,
     deadline_s: float,
     as_json: bool,
 ) -> int:
     """Make the table in FILE the one in force, and wait until the cluster has followed.
 
-    First the table is written, by one swap on the revision that the plan was made from: of two operators at once one
-    gets a conflict, and nothing of his. Then the nodes follow: at once where they can, by the function that a change
-    needs, or by restarting one after the other, the master last after a switchover.
+    First the whole plan is written into the ledger, by one swap: of two operators at once one gets a conflict, and
+    nothing of his. From then on the cluster carries it out by itself, whoever dies: at once where it can, by the
+    function that a change needs, or by restarting nodes one after the other, the master last after a switchover. This
+    command only watches; Ctrl-C ends the watching, not the change. One change at a time: another one is refused
+    meanwhile, unless it is to take its place.
 
     \b
-    Exit codes: 0 done (or with --dry-run: possible); 3 refused, with all reasons, and nothing was changed;
-    5 the table is written, and the nodes have not all followed in time: they go on; 78 the file is no table.
+    Exit codes: 0 done (or with --dry-run: possible; with --no-wait: it is in the ledger); 3 refused, with all
+    reasons, and nothing was changed; 5 it has not ended in time: it goes on; 7 a step failed, or another change
+    took its place: what was not done is told; 78 the file is no table; 130 interrupted: it goes on.
     """
     from primacy.cli import changing
 
     wanted = changing.from_file(file)
-    changed = common.run_async(
-        changing.change(directory, wanted, dry_run, reason, deadline_s, say, revision=revision)
-    )
+    wish = changing.Wish(reason, dry_run, revision, replace, not no_wait)
+    changed = common.run_async(changing.change(directory, wanted, wish, deadline_s, say))
     if as_json:
         print_json(changed.plain())
     elif dry_run or not changed.steps:
         _tell(changed.steps, "it would take")
+    elif not changed.ended:
+        _tell(changed.steps, f"change {changed.change} is in the ledger, and goes on by itself")
     else:
         _tell(changed.steps, f"done, revision {changed.revision}")
     return common.OK

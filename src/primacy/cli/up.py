@@ -126,6 +126,7 @@ async def bring(
     if layout.exists:
         in_force = await bring_up.table_in_force(layout)
         wanted.check_against(in_force, layout)
+        await _refresh(layout)
         await import_check.check(in_force.services)
         started += bring_up.start_all(layout, in_force)
         return in_force, await bring_up.wait_in_service(
@@ -143,10 +144,18 @@ async def bring(
         )
 
 
+async def _refresh(layout: Layout) -> None:
+    """A change may have moved nodes while nobody watched: boot files and endpoints follow before anybody reads them."""
+    from primacy.local import change  # brings cryptography along
+
+    await change.refresh(layout)
+
+
 async def start_one(layout: Layout, node: str, limit_s: float) -> tuple[dict[str, Any] | None, list[str]]:
     """Start a node and wait until it is a member; return its entry in the status, or None and what its log
     says.
     """
+    await _refresh(layout)
     started = nodes.start(layout, node)
     deadline_s = time.monotonic() + limit_s
     while time.monotonic() < deadline_s and not report.ended([started]):

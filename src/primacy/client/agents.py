@@ -25,7 +25,9 @@ from primacy.machines.control_wire import EventPushed, Request, Response, Topolo
 
 READING = frozenset({"ping", "status", "config", "subscribe", "events", "sequence"})
 """Verbs that change nothing and may be asked again."""
-FUNCTIONS = frozenset({"switchover", "qualify", "promote", "demote", "disqualify", "remove", "shutdown"})
+FUNCTIONS = frozenset(
+    {"switchover", "qualify", "promote", "demote", "disqualify", "remove", "shutdown", "configure"}
+)
 """Verbs that carry the id of their request: asked again they are the same request, and are told its outcome."""
 RETRY_S = 0.1
 SILENT_S = 1.0
@@ -180,7 +182,7 @@ class Agents:
         kept = Kept(addresses, self._tls, expect)
         link = _Link(kept, node, seed=not node)
         self._links.append(link)
-        kept.begin(partial(self._dialed, link), partial(self._arrived, link), partial(self._gone, link))
+        kept.begin(partial(self._dialed, link), partial(self._arrived, link), partial(self._lost, link))
 
     def _dialed(self, link: _Link) -> None:
         self._number += 1
@@ -215,6 +217,12 @@ class Agents:
                 self._told(link, message)
             else:
                 _push(link, message)
+
+    def _lost(self, link: _Link, reason: str) -> None:
+        """A stream has ended: perhaps its node is elsewhere by now, and is known there already."""
+        self._gone(link, reason)
+        if self.topology is not None:
+            self._reconcile(self.topology)
 
     def _gone(self, link: _Link, reason: str) -> None:
         for asked in self._asked.values():
@@ -267,8 +275,10 @@ def newer(known: Topology | None, known_by: str, told: Topology, told_by: str) -
 
 
 def _reaches(link: _Link, node: str, addresses: Sequence[Address]) -> bool:
-    """Is this the stream to the agent of `node`?"""
-    return link.node == node or any(address in link.kept.addresses for address in addresses)
+    """Is this the stream to the agent of `node`? A way that was given by another name is, while it leads there."""
+    return any(address in link.kept.addresses for address in addresses) or (
+        link.node == node and link.kept.up
+    )
 
 
 def _result(verb: str, response: Response) -> Any:

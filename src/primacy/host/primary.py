@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from primacy.host.server import Core
     from primacy.host.streams import MirrorStream
 
-TICKS_PER_TOUCH = 20
+TICKS_PER_TOUCH = 5
 
 
 class PrimaryServer:

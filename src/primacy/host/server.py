@@ -50,7 +50,7 @@ from primacy.machines.mirror_wire import JoinMirror
 from primacy.machines.replica import Replica
 from primacy.service import Service, ServiceModel
 
-TICK_S = 0.05
+TICK_S_MAX = 0.2
 LOAD_ENTRIES = 2_000
 """After so many entries a long replay lets the loop answer the agent."""
 
@@ -370,7 +370,8 @@ class Server(Roles):
         self._core.fail("journal", str(error))
 
     def _tick(self) -> None:
-        self._ticks = self._loop.call_later(TICK_S, self._tick)
+        every_s = min(TICK_S_MAX, self._core.open.mirror_timeout_s / 10)
+        self._ticks = self._loop.call_later(every_s, self._tick)
         if self._primary:
             self._primary.tick()
         elif self._secondary:

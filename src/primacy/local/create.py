@@ -80,11 +80,11 @@ def _create_keys(new: Layout, final: Layout, table: Table, cluster: str) -> None
     for node in table.nodes:
         authority.issue_node(new.node(node), node)
         boot_file(new.node(node), final, table, node)
-        _write_client(new.node(node), authority.issue_client(new.node(node), f"local-{node}"), table, cluster)
-    _write_client(new.root, authority.issue_client(new.credential, CREDENTIAL), table, cluster)
+        write_client(new.node(node), authority.issue_client(new.node(node), f"local-{node}"), table, cluster)
+    write_client(new.root, authority.issue_client(new.credential, CREDENTIAL), table, cluster)
 
 
-def _write_client(folder: Path, files: TlsFiles, table: Table, cluster: str) -> None:
+def write_client(folder: Path, files: TlsFiles, table: Table, cluster: str) -> None:
     """Write the `client.json` of a credential: in the cluster's directory, and in a node's for its local services."""
     client = {
         "cluster": cluster,

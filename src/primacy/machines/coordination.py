@@ -101,6 +101,14 @@ class ServicesGone(Input, frozen=True, kw_only=True):
     services: tuple[str, ...]
 
 
+class Maintained(Input, frozen=True, kw_only=True):
+    """What is in maintenance from now on. cluster: mastership does not move by itself, for this reason (empty: it may);
+    nodes: these are given no role."""
+
+    cluster: str = ""
+    nodes: frozenset[str] = frozenset()
+
+
 class Facts(Struct, frozen=True):
     """What the membership monitor knows at the moment of a request: the inputs of its preconditions."""
 

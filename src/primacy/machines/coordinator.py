@@ -18,6 +18,7 @@ from primacy.machines.coordination import (
     HostSaid,
     Input,
     KeySwapped,
+    Maintained,
     MembersChanged,
     Membership,
     NodesChanged,
@@ -73,6 +74,8 @@ class Coordinator:
         self.place: membership.Became | None = None
         self.members: tuple[str, ...] = (me.node,)
         self.nodes = nodes
+        self.held = ""  # why mastership does not move by itself now
+        self.maintained: frozenset[str] = frozenset()  # nodes that are given no role now
         self.ladder = Ladder(self, self._own())
         self.writer = KeyWriter(self)
         self.functions = Functions(self, auto_promote)
@@ -127,9 +130,10 @@ class Coordinator:
                     self.functions.told(event)
             case KeySwapped():
                 self.writer.swapped(event)
+            case Maintained(cluster=held, nodes=nodes):
+                self.held, self.maintained = held, nodes
             case ServicesGone(services=services):
-                self.retiring.begin(services)
-                self._all_joined()
+                self._gone(services)
             case Started() | Tick():
                 pass
         self._settle()
@@ -156,6 +160,15 @@ class Coordinator:
     def role(self) -> str:
         """master | vice | member, as the membership monitor said last."""
         return self.place.role if self.place is not None else "member"
+
+    @property
+    def held_here(self) -> str:
+        """Why mastership does not leave this node by itself now; empty when it may.
+
+        A switchover that was asked for, and cannot be completed here, may still go back to where it came from.
+        """
+        arriving = self.place is not None and self.place.how == "switchover" and not self.serving.serves
+        return "" if arriving else self.held
 
     def _own(self) -> membership.NodeEntry:
         """The row of this node."""
@@ -205,6 +218,14 @@ class Coordinator:
             case host_wire.Note(kind=kind, text=text):
                 note = ServiceNote(term=self.term, node=self.node, service=service, kind=kind, text=text)
                 self.emit(Publish(note))
+
+    def _gone(self, services: tuple[str, ...]) -> None:
+        """Services were taken out of the table: nothing counts on them from now on."""
+        self.retiring.begin(services)
+        for service in services:
+            self.recovery.forget(service)
+            self.switchover.quiesced(service, self.term)
+        self._all_joined()
 
     def _all_joined(self) -> None:
         """Tell the monitor when the vice has joined every mirror of this appointment."""
@@ -267,8 +288,8 @@ class Coordinator:
         match message:
             case peer_wire.Progress():
                 self.initialization.heard(Member(event.node, event.incarnation), message)
-            case peer_wire.EndNode(reason=reason, stopped=stopped, then=then):
-                self.departure.begin(reason, stopped=stopped, request=None, then=then)
+            case peer_wire.EndNode():
+                self.departure.told(event.node, message)
             case peer_wire.Do():
                 self.ladder.do(message)
             case peer_wire.FunctionDone():

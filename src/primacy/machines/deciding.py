@@ -58,6 +58,7 @@ RULES: dict[str, Rule] = {
             "GoOn": "to go on itself in a new term",
             "EndLife": "to end this life of the node",
             "TryAgain": "to try again",
+            "Stay": "to wait for the end of maintenance",
         },
     ),
     "force": Rule(

@@ -4,8 +4,10 @@ A master with a ready vice switches over first; a vice asks its master for anoth
 run in descending levels, the servers end when all have reported, and the agent ends last. The whole cluster stops
 from its master: calls are held, the mirrors drained, and the record says up to where all data is complete, so that
 any node that has it may form the cluster again; so does a master that has to leave without a ready vice, for itself
-alone.  Every phase has a deadline; then the next one begins.  What the machine does when its node has left (`then`)
-goes along with the word to leave, and out with the word that the agent ends.  Pure.
+alone. A switchover that is in progress already is the one that it needs; a node that becomes master while it leaves,
+or is just restarting a primary, serves first, for a while, and hands over then.  Every phase has a deadline; then the
+next one begins.  What the machine does when its node has left (`then`) goes along with the word to leave, and out with
+the word that the agent ends.  Pure.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import msgspec
 
 from primacy.machines import host_wire, membership, peer_wire
 from primacy.machines.coordination import Answer, Asked, End, Facts, KillHost, Publish, TellNode, ToHost
+from primacy.machines.driving import facts_of
 from primacy.machines.events_node import NodeStopped
 from primacy.machines.ids import SECOND
 from primacy.machines.preconditions import Refuse, Request, Situation
@@ -30,6 +33,8 @@ FUNCTION = "shutdown"
 LEAVE_NS_MAX = 3 * SECOND
 STOP_NS_MAX = 10 * SECOND
 STOP_TRIES = 3
+HAND_ON_NS_MAX = 10 * SECOND  # so long a master that leaves waits for its own service, or for another vice
+_STAYS = ("", "switching", "waiting")  # the node still does its part in the cluster
 
 
 class Departure:
@@ -46,11 +51,12 @@ class Departure:
         self._waiting: set[str] = set()
         self._positions: dict[str, tuple[int, int]] = {}
         self._tries = 0
+        self._joined = False  # the switchover that it waits for was begun for another reason
 
     @property
     def under_way(self) -> bool:
         """Whether servers are ending: nothing is started or assigned any more."""
-        return self.phase not in ("", "switching")
+        return self.phase not in _STAYS
 
     # ---- inputs ----
 
@@ -85,15 +91,19 @@ class Departure:
             return
         self._then = then
         self._reason, self._request = reason, request
+        self._deadline_ns = self._ssc.now_ns + HAND_ON_NS_MAX
         if stopped or self._ssc.record is None:
             self._callbacks()
-        elif self._ssc.role != "master":
-            self._leave()
-        elif facts is not None and facts.vice_ready and not self._ssc.switchover.reasons(facts):
-            self.phase = "switching"
-            self._ssc.switchover.begin(facts, f"{self._ssc.node} shuts down: {reason}", self._switched)
         else:
-            self._stop_serving(reason, request)
+            self._hand_on(facts or facts_of(self._ssc))
+
+    def told(self, sender: str, message: peer_wire.EndNode) -> None:
+        """The master wants a life of this node to leave; a later one tells that it is over."""
+        ssc = self._ssc
+        if message.life and message.life != ssc.me.incarnation:
+            ssc.emit(TellNode(sender, peer_wire.FunctionDone(message.operation, "done")))
+        else:
+            self.begin(message.reason, stopped=message.stopped, request=None, then=message.then)
 
     def quiesced(self, service: str, message: host_wire.Quiesced) -> None:
         """A primary holds new calls and is drained up to here."""
@@ -121,6 +131,10 @@ class Departure:
         """Time has passed, or something happened."""
         late = self._ssc.now_ns >= self._deadline_ns
         match self.phase:
+            case "leaving" if self._ssc.role == "master":  # it has taken over before it was let go
+                self.phase, self._deadline_ns = "waiting", self._ssc.now_ns + HAND_ON_NS_MAX
+            case "waiting" if late or self._may_hand_on():
+                self._hand_on(facts_of(self._ssc), last=late)
             case "leaving" if late or self._ssc.role == "member":
                 self._callbacks()
             case "quiescing" if late:
@@ -154,6 +168,8 @@ class Departure:
                 ]
             case "recording":
                 what = ["the ledger to record the orderly stop"]
+            case "waiting":
+                what = ["this master to serve and to have a ready vice, before it hands over and leaves"]
             case "ending":
                 what = [f"the host of {service} to end" for service in sorted(self._waiting)]
             case _:
@@ -162,8 +178,33 @@ class Departure:
 
     # ---- phases ----
 
+    def _may_hand_on(self) -> bool:
+        """Whether what it waits for has come: its role is another's, or the vice is ready to take it."""
+        ssc = self._ssc
+        ready = ssc.record is not None and ssc.record.ready_vice is not None
+        return ssc.role != "master" or bool(ssc.switchover.phase) or (ready and not ssc.switchover.busy)
+
+    def _hand_on(self, facts: Facts, *, last: bool = False) -> None:
+        """Give this node's role up: to the vice, to another one, or by an orderly stop. last: wait for nothing more."""
+        ssc = self._ssc
+        restarts = ssc.serving.own_term and not ssc.serving.serves  # it goes on in a new term just now
+        settling = restarts or (ssc.rescue.lost and not ssc.rescue.stays) or self.phase == "waiting"
+        if ssc.role != "master":
+            self._leave()
+        elif ssc.switchover.phase:
+            self.phase, self._joined = "switching", True
+            ssc.switchover.join(self._switched)
+        elif facts.vice_ready and not ssc.switchover.reasons(facts):
+            self.phase = "switching"
+            ssc.switchover.begin(facts, f"{ssc.node} shuts down: {self._reason}", self._switched)
+        elif settling and not last:
+            self.phase = "waiting"
+        else:
+            self._stop_serving(self._reason, self._request)
+
     def _stop_serving(self, reason: str, request: int | None, *, everyone: bool = False) -> None:
         """End mastership with an orderly stop in the record; `everyone`: then the other nodes leave, too."""
+        self._ssc.switchover.give_way("the cluster is shut down" if everyone else f"{self._ssc.node} leaves")
         self.phase, self._reason, self._request, self._all = "quiescing", reason, request, everyone
         self._deadline_ns = self._ssc.now_ns + STOP_NS_MAX
         self._waiting = {s.service for s in self._ssc.servers.centralized if s.process == "open"}
@@ -178,10 +219,13 @@ class Departure:
             self._leave()
         elif self._request is not None:
             self._ssc.emit(Answer(self._request, "failed", {}, (f"the switchover before it failed: {why}",)))
-        elif self._ssc.role == "master":
-            self._stop_serving(self._reason, None)
-        else:
+        elif self._ssc.role != "master":
             self._leave()
+        elif self._joined or self._ssc.rescue.lost or not self._ssc.serving.serves:
+            self._joined = False  # it was not its own, or something came between: one of its own may succeed
+            self._hand_on(facts_of(self._ssc))
+        else:
+            self._stop_serving(self._reason, None)
 
     def _leave(self) -> None:
         assert self._ssc.record is not None

@@ -4,7 +4,9 @@
 
 A master that is to be demoted, disqualified, removed or shut down first switches over; then it is the new master that
 finds the intent and goes on. A vice is first replaced where another node may be vice. A node that is lost in the middle
-of a function that takes it down goes down all the same; one that was to go up stays where it was.  Pure.
+of a function that takes it down goes down all the same; one that was to go up stays where it was.  While another
+hand-over is in progress (a server failed, this node leaves) nothing is begun: what came of it is looked at
+afterwards.  Pure.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Drive:
         self._notes: tuple[str, ...] = ()
         self._began_ns = coordinator.now_ns
         self._seen = False
+        self._kept_back = False
 
     def done(self, node: str, message: FunctionDone) -> None:
         """The node has ended its part."""
@@ -65,7 +68,9 @@ class Drive:
         ssc, function = self._ssc, self.operation.function
         if self._step in ("switching", "ended"):
             return
-        if ssc.now_ns < self._again_ns:
+        if function != "remove" and ssc.nodes and all(n.id != self.operation.node for n in ssc.nodes):
+            self._end("failed", (f"{self.operation.node} is no node of the table any more",))
+        elif ssc.now_ns < self._again_ns:
             ssc.wake(self._again_ns)
         elif self._step == "leaving":
             self._leave()
@@ -96,35 +101,51 @@ class Drive:
         """The operation is the switchover itself."""
         operation, ssc = self.operation, self._ssc
         if operation.term == ssc.term:
-            self._begin_switchover(operation.reason)
+            self._begin_switchover(operation.reason, 0)
         elif ssc.node == operation.options.get("to"):
             self._end("done", (), {"from": operation.node, "to": ssc.node, "term": ssc.term})
         else:
             self._end("failed", (f"it was interrupted; {ssc.node} is master of term {ssc.term}",))
 
-    def _begin_switchover(self, reason: str) -> None:
-        """Hand mastership over; when that is done the new master finds the intent and goes on."""
+    def _begin_switchover(self, reason: str, patience_ns: int) -> None:
+        """Hand mastership over; when that is done the new master finds the intent and goes on. patience_ns: for so
+        long a vice may still become ready."""
         ssc = self._ssc
+        if ssc.rescue.stays:
+            ssc.rescue.order()  # the cluster is in maintenance: an operator's word is what it waits for
+        if ssc.switchover.busy:
+            return  # when it is settled this is asked again, here or at the next master
         facts = facts_of(ssc)
-        reasons = reasons_against("switchover", None, facts, Situation(True, ssc.switchover.busy, False))
-        if reasons:
+        reasons = reasons_against("switchover", None, facts, Situation(True, "", False))
+        late_ns = self._began_ns + patience_ns
+        if reasons and ssc.now_ns < late_ns:
+            ssc.wake(late_ns)
+        elif reasons:
             self._end("refused", reasons)
-            return
-        self._step = "switching"
-        ssc.switchover.begin(facts, reason, self._switched)
+        else:
+            self._step = "switching"
+            ssc.switchover.begin(facts, reason, self._switched)
 
     def _switched(self, done: bool, why: str) -> None:
-        if not done and self._ssc.role == "master":
+        ssc = self._ssc
+        if done or ssc.role != "master":
+            return  # the new master goes on
+        if ssc.rescue.lost or not ssc.serving.serves:
+            self._step = ""  # a server died meanwhile: what becomes of that comes first
+        else:
             self._end("failed", (why,))
 
     def _role_is_taken(self) -> bool:
         """Whether the node is an ordinary member, or gone; if not, begin to make it one."""
         ssc, operation = self._ssc, self.operation
         if operation.node == ssc.node:
-            if operation.function == "shutdown" and not self._successors():
+            if operation.function == "shutdown" and self._life() not in ("", ssc.me.incarnation):
+                self._end("done", (), {"stopped": ssc.node})  # that life is over; this one was not meant
+            elif operation.function == "shutdown" and not self._successors():
                 self._end("done", (), {"stopped": ssc.node})
             else:
-                self._begin_switchover(f"{operation.function} {ssc.node}: {operation.reason}")
+                reason = f"{operation.function} {ssc.node}: {operation.reason}"
+                self._begin_switchover(reason, REPLACE_NS_MAX)
             return False
         if self._step == "":
             self._step, self._deadline_ns = "replacing", ssc.now_ns + REPLACE_NS_MAX
@@ -138,20 +159,19 @@ class Drive:
             ssc.wake(self._deadline_ns)
             return False
         if mine:
-            self._keep_back(False)
             self._end("failed", (f"{operation.node} is still vice: the ledger does not answer",))
             return False
         self._step = "replaced"
         return True
 
     def _successors(self) -> list[str]:
-        """The other members that may be master or vice."""
+        """The other members that may be master or vice now."""
         ssc = self._ssc
-        fit = {n.id for n in ssc.nodes if n.may_lead} - {ssc.node, self.operation.node}
+        fit = {n.id for n in ssc.nodes if n.may_lead} - ssc.maintained - {ssc.node, self.operation.node}
         return sorted(fit & set(ssc.members))
 
     def _keep_back(self, on: bool) -> None:
-        ssc = self._ssc
+        ssc, self._kept_back = self._ssc, on
         node, function = self.operation.node, self.operation.function
         why = f"{node} leaves in order" if function in ("shutdown", "remove") else f"{function} of {node}"
         ssc.feed(membership.KeepBack(now_ns=ssc.now_ns, node=node, why=why if on else ""))
@@ -169,7 +189,6 @@ class Drive:
                 ssc.emit(TellNode(operation.node, message))
             ssc.wake(self._ask_ns)
         elif self._done is not None and self._done.outcome != "done":
-            self._keep_back(False)
             self._end(self._done.outcome, tuple(self._done.reasons))
         elif self._done is None and up:
             self._end("failed", (f"{operation.node} was lost meanwhile; it stays what it was",))
@@ -187,7 +206,6 @@ class Drive:
 
         def settled(outcome: Outcome) -> None:
             if outcome is Outcome.DONE:
-                self._keep_back(False)
                 self._end("done", self._notes, {"node": operation.node})
             else:
                 self._again_ns = ssc.now_ns + LEDGER_AGAIN_NS
@@ -210,35 +228,45 @@ class Drive:
     # ---- it leaves ----
 
     def _begin_leaving(self) -> None:
-        ssc, operation = self._ssc, self.operation
-        self._step, self._deadline_ns = "leaving", ssc.now_ns + LEAVE_NS_MAX
-        ssc.emit(TellNode(operation.node, peer_wire.EndNode(operation.reason, False, then_of(operation))))
+        self._step, self._deadline_ns, self._ask_ns = "leaving", self._ssc.now_ns + LEAVE_NS_MAX, 0
+        self._done = None
         self._leave()
+
+    def _life(self) -> str:
+        """The life of the node that is to be shut down: one that begins later was not meant. Empty: any."""
+        return self.operation.options.get("life", "") if self.operation.function == "shutdown" else ""
 
     def _leave(self) -> None:
         """Wait until the node is gone; when it is to be removed, delete it from the table."""
         ssc, operation = self._ssc, self.operation
-        if not self._gone():
-            if ssc.now_ns < self._deadline_ns:
-                ssc.wake(self._deadline_ns)
-            else:
-                why = f"{operation.node} has not left within {LEAVE_NS_MAX // SECOND} s"
-                self._end("failed", (why,))
+        over = self._life() and self._done is not None  # a later life of the node says so
+        if not over and not self._gone():
+            if ssc.now_ns >= self._deadline_ns:
+                self._end("failed", (f"{operation.node} has not left within {LEAVE_NS_MAX // SECOND} s",))
+                return
+            if ssc.now_ns >= self._ask_ns:
+                self._ask_ns = ssc.now_ns + ASK_AGAIN_NS
+                then, life = then_of(operation), self._life()
+                order = peer_wire.EndNode(operation.reason, False, then, operation.id, life)
+                ssc.emit(TellNode(operation.node, order))
+            ssc.wake(min(self._ask_ns, self._deadline_ns))
         elif operation.function == "remove":
             self._delete()
         else:
-            self._keep_back(False)
             self._end("done", self._notes, {"stopped": operation.node})
 
     def _delete(self) -> None:
         """Delete its row of the table, then its record."""
         ssc, operation = self._ssc, self.operation
-        if operation.node in {n.id for n in ssc.nodes}:
+        if operation.node not in {n.id for n in ssc.nodes}:
+            ssc.writer.write(f"{NODES}{operation.node}", None, self._deleted)
+        elif ssc.now_ns >= self._deadline_ns:
+            why = f"{operation.node} has left, but the table cannot do without it: `primacy config show`"
+            self._end("failed", (why,))
+        else:
             self._again_ns = ssc.now_ns + ASK_AGAIN_NS
             ssc.wake(self._again_ns)
             ssc.emit(EditTable(operation.node))
-        else:
-            ssc.writer.write(f"{NODES}{operation.node}", None, self._deleted)
 
     def _deleted(self, outcome: Outcome) -> None:
         if outcome is Outcome.DONE:
@@ -251,6 +279,8 @@ class Drive:
         self, outcome: str, reasons: tuple[str, ...] = (), result: dict[str, str | int | float] | None = None
     ) -> None:
         self._step = "ended"
+        if self._kept_back:
+            self._keep_back(False)
         self._end_with(outcome, reasons, result)
 
 

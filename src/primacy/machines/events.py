@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from primacy.machines.event_base import Base
+from primacy.machines.events_change import ChangeBegan, ChangeEnded, ChangeStepEnded
 from primacy.machines.events_decision import Decided
 from primacy.machines.events_node import (
     LedgerChanged,
@@ -333,6 +334,7 @@ Event = (
     | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | RecoveryStep | InService
     | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | Decided
     | TableTaken | RestartAsked | MasterForced | ClaimHeld | MaintenanceBegan | MaintenanceEndsSoon | MaintenanceEnded
+    | ChangeBegan | ChangeStepEnded | ChangeEnded
 )  # fmt: skip
 
 

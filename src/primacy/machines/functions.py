@@ -90,7 +90,8 @@ class Functions:
         else:
             why = arguments.get("reason") or "asked for by an operator"
             options = {"to": event.facts.vice} if verb == "switchover" else {}
-            options |= {name: arguments[name] for name in ("then", "system") if arguments.get(name)}
+            kept = ("then", "system", "life") if verb == "shutdown" else ()
+            options |= {name: arguments[name] for name in kept if arguments.get(name)}
             about = node if node is not None and verb != "switchover" else event.facts.master
             operation = Operation(id, verb, about, brief(why), ssc.node, ssc.term, options)
             self._write_intent(operation, [event.id])
@@ -202,7 +203,8 @@ class Functions:
                     reasons=list(reasons),
                 )
                 ssc.emit(Publish(event))
-                if result.get("stopped") == ssc.node:
+                mine = current.options.get("life") in (None, "", ssc.me.incarnation)
+                if result.get("stopped") == ssc.node and mine:
                     ssc.departure.begin(current.reason, stopped=False, request=None, then=then_of(current))
 
         ssc.writer.write(OPERATION, encode(wanted), settled)
@@ -210,7 +212,8 @@ class Functions:
     def _promote_a_spare(self) -> None:
         """Nobody could be elected vice for a while, and there is a spare: promote the best one."""
         ssc, entries = self._ssc, self._ssc.nodes
-        members = [n for n in entries if n.id in ssc.members and n.id != ssc.node and n.eligible]
+        others = set(ssc.members) - ssc.maintained - {ssc.node}
+        members = [n for n in entries if n.id in others and n.eligible]
         spares = sorted((n for n in members if not n.available), key=lambda n: (-n.priority, n.id))
         if not self.auto_promote or not spares or any(n.available for n in members):
             self._alone_ns = 0

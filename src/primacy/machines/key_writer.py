@@ -8,26 +8,35 @@ the ledger's watch brings.  Pure; one change at a time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from primacy.machines.coordination import KeySwapped, RecordChanged, SwapKey
 from primacy.machines.ids import MS
 from primacy.machines.membership import SwapAnswer
 from primacy.machines.swap import Outcome
 
-if TYPE_CHECKING:
-    from primacy.machines.coordinator import Coordinator
-
 AGAIN_NS = 100 * MS
 
 Settled = Callable[[Outcome], None]  # DONE, LOST (another change came first) or NOT_WRITTEN
 
 
+class Owner(Protocol):
+    """The machine whose records these are: it has the time, and obeys."""
+
+    now_ns: int
+
+    def emit(self, effect: SwapKey) -> None:
+        """Have a record swapped."""
+
+    def wake(self, at_ns: int) -> None:
+        """Call `proceed` at this instant at the latest."""
+
+
 class KeyWriter:
     """The change under way, if any; knows the revision of every record that was told."""
 
-    def __init__(self, coordinator: Coordinator) -> None:
-        self._ssc = coordinator
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         self._token = 0
         self._known: dict[str, tuple[int, bytes | None]] = {}
         self._key = ""
@@ -47,6 +56,10 @@ class KeyWriter:
         """The revision of a record as it is known; 0: there is none."""
         revision, value = self._known.get(key, (0, None))
         return revision if value is not None else 0
+
+    def value(self, key: str) -> bytes | None:
+        """A record as it is known; None: there is none."""
+        return self._known.get(key, (0, None))[1]
 
     def write(self, key: str, value: bytes | None, settled: Settled) -> None:
         """Write this record over the one that is known; `settled` is called once, perhaps much later."""
@@ -82,21 +95,21 @@ class KeyWriter:
                 self._close(Outcome.NOT_WRITTEN)
             case _:
                 self._uncertain = True
-                self._again_ns = self._ssc.now_ns + AGAIN_NS
+                self._again_ns = self._owner.now_ns + AGAIN_NS
 
     def proceed(self) -> None:
         """Time has passed: repeat what is not settled."""
         if self._settled is None or self._conflict or not self._again_ns:
             return
-        if self._ssc.now_ns >= self._again_ns:
+        if self._owner.now_ns >= self._again_ns:
             self._send()
         else:
-            self._ssc.wake(self._again_ns)
+            self._owner.wake(self._again_ns)
 
     def _send(self) -> None:
         self._again_ns = 0
         self._token += 1
-        self._ssc.emit(SwapKey(self._token, self._key, self._expect, self._value))
+        self._owner.emit(SwapKey(self._token, self._key, self._expect, self._value))
 
     def _close(self, outcome: Outcome) -> None:
         settled, self._settled = self._settled, None

@@ -71,7 +71,7 @@ class Ladder:
             self._wanted, self._holding = wanted, ""
 
     def do(self, message: Do) -> None:
-        """The master wants this node to run a function."""
+        """The master wants this node to run a function; it asks again while another one is in progress here."""
         done = next((d for d in self._done if d.operation == message.operation), None)
         if done is not None:
             self._tell(done)
@@ -80,10 +80,6 @@ class Ladder:
         elif self._doing is None and not self._phase:
             self._doing = message
             self._begin(message.function, message.reason)
-        elif self._doing is None or self._doing.operation != message.operation:
-            self._tell(
-                FunctionDone(message.operation, "failed", [f"{self._ssc.node} is busy with another one"])
-            )
 
     def proceed(self) -> None:
         """Time has passed, or something happened."""
@@ -129,8 +125,13 @@ class Ladder:
     # ---- phases ----
 
     def _follow(self) -> None:
-        """Go where the record says, one function at a time, unless a function about this node is in progress."""
-        if self.rung == self._wanted or self._ssc.role != "member" or not self._settled():
+        """Go where the record says, one function at a time, unless a function about this node is in progress; a node
+        that has a role all the same (formation, force) comes up for it: its successor takes it down again.
+        """
+        leads = self._ssc.role != "member"  # its role came to it while a function about it was taking it down
+        if self.rung == self._wanted or (leads and self._wanted != AVAILABLE):
+            return
+        if not leads and not self._settled():
             return
         order = (INELIGIBLE, SPARE, AVAILABLE)
         up = order.index(self._wanted) > order.index(self.rung)

@@ -23,7 +23,8 @@ class Greeting(Wire, frozen=True):
     """First frame of each side: which life of the node speaks, and the key under which it will send datagrams.
 
     key: 32 random bytes for datagrams from the sender's incarnation to the receiver's (`to`); new for each pair of
-    incarnations, so that no nonce ever recurs under one key.
+    incarnations, so that no nonce ever recurs under one key. at: where this life listens, one address per link; while
+    nodes move, that may be another place than the table says (empty: what the table says).
     """
 
     node: str
@@ -32,6 +33,7 @@ class Greeting(Wire, frozen=True):
     key: bytes
     wire_min: int
     wire_max: int
+    at: list[tuple[str, int]] = []
 
 
 class Progress(Wire, frozen=True):
@@ -46,12 +48,15 @@ class Progress(Wire, frozen=True):
 class EndNode(Wire, frozen=True):
     """Master to a node: shut down in order. stopped: the orderly stop of the whole cluster is in the record.
 
-    then: what its machine does afterwards.
+    then: what its machine does afterwards. operation: the function that this belongs to (empty: to none). life: the
+    incarnation that is to leave; a later life of the node has nothing to do, and says so. Empty: any.
     """
 
     reason: str
     stopped: bool
     then: Then = ""
+    operation: str = ""
+    life: str = ""
 
 
 class Do(Wire, frozen=True):

@@ -5,7 +5,8 @@ ladder is applied: restart where it is, hand over to the vice, or keep it back h
 is an event that says what was recommended and what was applied, which may be less: nobody may be there to take over.
 A server that is kept back holds up no other one: the others serve, in a term of their own, but without a ready vice,
 since nobody can mirror all of them; when it has come up again, a new term begins with it. A node whose server
-failed again and again takes no role for a growing pause.  Pure.
+failed again and again takes no role for a growing pause.  While the cluster is in maintenance mastership does not move
+by itself: the master restarts its servers where they are, whatever is recommended, and is not given up.  Pure.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ class Recovery:
                 return  # the sequence itself sees to it
             case Meaning.CUT_SHORT:
                 self._ssc.departure.cut_short()
+            case Meaning.NODE_OUT if self._held:
+                self._ssc.servers.fail(server, f"was ended: {text}")
             case Meaning.NODE_OUT:
                 self._judge(server, server.state, server.since_ns)
                 self._node_out(service, text)
@@ -82,14 +85,17 @@ class Recovery:
             return
         text = brief(f"failed its health check {failures} times in a row: {reason}")
         self._judged[service] = rung = self._judge(server, server.state, server.since_ns)
-        record = ssc.record
         facts = facts_of(ssc)
-        if rung is not Rung.SWITCHOVER or record is None or ssc.switchover.reasons(facts):
+        joins = bool(ssc.switchover.phase)  # one that was asked for: to the same vice, with the same end
+        if rung is not Rung.SWITCHOVER or self._held or not (joins or not ssc.switchover.reasons(facts)):
             ssc.servers.fail(server, f"was ended: {text}")
             return
         self._open[service] = text
-        cause = f"{service} on {ssc.node} {text}"
-        ssc.switchover.begin(facts, cause, lambda done, why: self._handed_over(server, text, done, why))
+        ended = lambda done, why: self._handed_over(server, text, done, why)  # noqa: E731
+        if joins:
+            ssc.switchover.join(ended)
+        else:
+            ssc.switchover.begin(facts, f"{service} on {ssc.node} {text}", ended)
 
     def exited(self, server: Server, before: ServerState, since_ns: int, reason: str) -> None:
         """A host's process has ended by itself, or was ended because it had failed. before: its server's state."""
@@ -102,14 +108,20 @@ class Recovery:
         else:
             rung = self._judge(server, before, since_ns)
         self._escalated.discard(service)
+        held = self._held
         if before is ServerState.PRIMARY:
-            ssc.switchover.interrupted(f"the host of {service} {reason}")
             ssc.rescue.begin(
-                f"the host of {service} on {ssc.node} {reason}", in_place=rung is not Rung.SWITCHOVER
+                f"the host of {service} on {ssc.node} {reason}",
+                in_place=rung is not Rung.SWITCHOVER,
+                on_disk=server.on_disk,
             )
+            ssc.switchover.interrupted(f"the host of {service} {reason}")
         if before not in (ServerState.OFFLINE, ServerState.SPARE):
-            ssc.servers.died(server, reason, _ACTIONS[rung, before is ServerState.PRIMARY])
-        if rung is Rung.NODE_OUT:
+            action = "the cluster is in maintenance: not handed over" if held else ""
+            ssc.servers.died(server, reason, action or _ACTIONS[rung, before is ServerState.PRIMARY])
+        if held and rung in (Rung.NODE_OUT, Rung.SWITCHOVER):
+            self._hold(server, reason, rung, before)
+        elif rung is Rung.NODE_OUT:
             self._node_out(service, reason)
         elif rung is Rung.SWITCHOVER:
             self._open[service] = reason
@@ -118,10 +130,31 @@ class Recovery:
 
     # ---- what becomes of it ----
 
+    def forget(self, service: str) -> None:
+        """It was taken out of the table: nothing is recovered any more."""
+        for book in (self._histories, self._judged, self._open):
+            book.pop(service, None)
+        self._escalated.discard(service)
+
     def nobody_takes_over(self) -> None:
         """The hand-over could not be written: this node goes on with the server itself."""
         for service in self._open:
             self._keep_back(self._ssc.servers.by_service[service])
+
+    @property
+    def _held(self) -> str:
+        """Why this master is not given up now; empty when it may be, or when this node is none."""
+        return self._ssc.held_here if self._ssc.role == "master" else ""
+
+    def _hold(self, server: Server, reason: str, rung: Rung, before: ServerState) -> None:
+        """The cluster is in maintenance: what would move mastership away from here is not applied."""
+        history = self._histories[server.service]
+        history.switchovers -= rung is Rung.SWITCHOVER
+        if before is ServerState.PRIMARY and not server.on_disk:
+            applied = "none: what it kept in memory is not on the disk of this node"
+        else:
+            applied = self._keep_back(server)
+        self._publish(server.service, reason, rung.value, f"{applied}, for {self._held}")
 
     def became(self, place: membership.Became) -> None:
         """This node's place changed: what was to be handed over is settled; as master all that is up takes part."""

@@ -7,6 +7,8 @@ is remembered than which node was told last: so a new master just goes on.
     a node is told to restart only when  the cluster is in service, no function is in progress, every member knows the
     table, every eligible node is a member and initialized, and (where two can lead) a vice is ready
 
+Nobody waits for a node that is gone and that the change takes away anyhow (`View.leaving`).
+
 A node that does not come back ends the going on, not the service: what is missing is told, and the rest stays as it
 is.  Pure; time comes in.
 """
@@ -34,7 +36,8 @@ class View(Struct, frozen=True):
     """What the master knows now. revision: of the table in the ledger. mixing: it is that of a change of the times.
 
     able: the nodes whose servers are initialized, so that they can be vice; of the vice itself that is not said.
-    busy: what forbids to begin anything (a function in progress), in words; empty when nothing does.
+    busy: what forbids to begin anything (a function in progress), in words; empty when nothing does. leaving: the nodes
+    that are to be removed or disqualified.
     """
 
     now_ns: int
@@ -49,6 +52,12 @@ class View(Struct, frozen=True):
     revision: int
     mixing: bool
     reports: dict[str, Report]
+    leaving: tuple[str, ...] = ()
+
+    @property
+    def awaited(self) -> tuple[NodeEntry, ...]:
+        """The nodes that count: all but those that are gone and shall be."""
+        return tuple(n for n in self.nodes if n.id in self.members or n.id not in self.leaving)
 
 
 class Rest(Struct, frozen=True):
@@ -106,7 +115,25 @@ class Rolling:
         behind = [m for m in view.members if view.reports[m].behind]
         if not behind:
             return Rest()
-        return self._against(view) or self._next(view, behind)
+        against = self.against(view)
+        return Wait(against) if against else self._next(view, behind)
+
+    @staticmethod
+    def against(view: View) -> str:
+        """Why nothing may be taken away from the cluster now, be it for a moment; empty: it is as strong as can be."""
+        if view.busy:
+            return view.busy
+        lead = [n.id for n in view.awaited if n.eligible]
+        absent = [n for n in lead if n not in view.members]
+        if absent:
+            return f"{', '.join(absent)} is eligible and does not run: the others stay as they are; start or remove it"
+        lead = [n.id for n in view.awaited if n.may_lead]
+        late = [n for n in lead if n not in (view.me, view.vice, *view.able)]
+        if late:
+            return f"{', '.join(late)} initializes its servers"
+        if len(lead) > 1 and not view.vice_ready:
+            return "no vice is ready: it is catching up"
+        return ""
 
     def _away(self, view: View) -> Decision | None:
         """Wait for the node that was told to restart, in a life after that one; tell it again if it stays."""
@@ -115,7 +142,7 @@ class Rolling:
         node, life = self._told
         report = view.reports.get(node)
         back = node in view.members and report is not None and report.incarnation != life
-        if back or all(n.id != node for n in view.nodes):
+        if back or all(n.id != node for n in view.awaited):
             self._told = None
             return None
         if report is not None and report.behind and view.now_ns - self._told_ns >= AGAIN_NS:
@@ -124,26 +151,9 @@ class Rolling:
         if view.now_ns - self._told_ns < BACK_NS_MAX:
             return Wait(f"{node} restarts with the new table")
         return Wait(
-            f"{node} did not come back with the new table: its log says why; correct it, or apply another table, "
-            f"and `primacy start {node}`"
+            f"{node} did not come back with the new table: its log says why; correct it, or apply another table "
+            f"(--replace), and `primacy start {node}`"
         )
-
-    def _against(self, view: View) -> Wait | None:
-        if view.busy:
-            return Wait(view.busy)
-        lead = [n.id for n in view.nodes if n.eligible]
-        absent = [n for n in lead if n not in view.members]
-        if absent:
-            return Wait(
-                f"{', '.join(absent)} is eligible and does not run: no other node restarts now; start or remove it"
-            )
-        lead = [n.id for n in view.nodes if n.may_lead]
-        late = [n for n in lead if n not in (view.me, view.vice, *view.able)]
-        if late:
-            return Wait(f"{', '.join(late)} initializes its servers")
-        if len(lead) > 1 and not view.vice_ready:
-            return Wait("no vice is ready: it is catching up")
-        return None
 
     def _next(self, view: View, behind: list[str]) -> Decision:
         others = [n for n in view.nodes if n.id in behind and n.id != view.me]

@@ -267,7 +267,8 @@ class RescueView(Struct, frozen=True):
 
     lost: the sentence for the record. tried: what could not be written the last time: "" | handover | renew. in_place:
     the recovery ladder wants this server restarted where it is. on_disk: all that was acknowledged is on the disk of
-    this node. ready_vice: the record names a ready vice.
+    this node. ready_vice: the record names a ready vice. held: why mastership does not move by itself now; empty when
+    it may, or when an operator has asked for it since.
     """
 
     lost: str
@@ -275,6 +276,7 @@ class RescueView(Struct, frozen=True):
     in_place: bool
     on_disk: bool
     ready_vice: bool
+    held: str = ""
 
 
 class HandOver(Struct, frozen=True, tag=True):
@@ -301,8 +303,24 @@ class TryAgain(Struct, frozen=True, tag=True):
     reason: str
 
 
-def rescue(view: RescueView) -> HandOver | GoOn | EndLife | TryAgain:
-    """Return how service is saved: by the vice if one has the data, else here if the disk has it, else by nobody."""
+class Stay(Struct, frozen=True, tag=True):
+    """Nothing is done until the maintenance is over, or an operator asks for a switchover."""
+
+    reason: str
+
+
+def rescue(view: RescueView) -> HandOver | GoOn | EndLife | TryAgain | Stay:
+    """Return how service is saved: by the vice if one has the data, else here if the disk has it, else by nobody.
+
+    In maintenance: here or not at all, for then mastership does not move by itself.
+    """
+    if view.held and view.on_disk:
+        return TryAgain("the record could not be changed") if view.tried else GoOn(view.lost)
+    if view.held:
+        over = "no hand-over until it is over (`primacy maintenance off`) or asked for (`primacy switchover`)"
+        return Stay(
+            f"{view.lost}, and what it kept in memory is not on the disk of this node; {view.held}: {over}"
+        )
     if not view.tried:
         return GoOn(view.lost) if view.in_place and view.on_disk else HandOver(view.lost)
     if view.tried == "handover" and view.on_disk:

@@ -89,8 +89,10 @@ class Runs:
         abortable: bool = False,
         barrier: int = EVERY_LEVEL,
         quiet: bool = False,
+        undo: bool = False,
     ) -> None:
-        """Start a sequence; `on_end` is called once, unless it is cancelled. quiet: no began/ended events."""
+        """Start a sequence; `on_end` is called once, unless it is cancelled. quiet: no began/ended events. undo: all
+        steps were completed by a run that has ended, and are taken back."""
         assert key not in self._active, key
         sequence = Sequence(
             function, steps, self._ids, descending=descending, abortable=abortable, barrier=barrier
@@ -106,7 +108,7 @@ class Runs:
                 operation=operation,
             )
             self._ssc.emit(Publish(event))
-        self._obey(key, sequence.start(self._ssc.now_ns))
+        self._obey(key, (sequence.take_back if undo else sequence.start)(self._ssc.now_ns))
 
     def open_to(self, key: str, level: int) -> None:
         """Open the barrier of a sequence up to this level."""

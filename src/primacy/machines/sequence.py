@@ -188,6 +188,11 @@ class Sequence:
         """Begin with the first level."""
         return self._next_level(now_ns)
 
+    def take_back(self, now_ns: int) -> list[SequenceEffect]:
+        """Begin with undoing every step, last level first: all of them had been completed, by a run that has ended."""
+        self._completed = [step for level in self._levels for step in self._by_level[level]]
+        return self._begin_undo(now_ns)
+
     def open_to(self, level: int, now_ns: int) -> list[SequenceEffect]:
         """The barrier is open up to this level: the master has completed it."""
         self._barrier = max(self._barrier, level)

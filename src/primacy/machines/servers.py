@@ -52,6 +52,11 @@ class Server:
     error: str = ""
 
     @property
+    def on_disk(self) -> bool:
+        """Whether everything that its process has acknowledged is on the disk of this node."""
+        return self.kept or not self.row.volatile
+
+    @property
     def ready(self) -> bool:
         """Whether the process is open and initialized."""
         return self.process == "open" and self.initialized
@@ -75,6 +80,11 @@ class Servers:
     def callbacks(self, servers: list[Server]) -> dict[str, list[Callback]]:
         """The registered callbacks of these servers' open processes."""
         return {s.service: s.callbacks for s in servers if s.process == "open"}
+
+    def is_open(self, service: str) -> bool:
+        """Whether the service's process is there to run callbacks."""
+        server = self.by_service.get(service)
+        return server is not None and server.process == "open"
 
     # ---- what happened to processes ----
 
@@ -197,6 +207,8 @@ class Servers:
         target = self.target(place)
         if server.assigned == target or not server.initialized or server.held:
             return
+        if target[0] == "primary" and self._ssc.rescue.lost:
+            return  # a new term decides who goes on, and with which state
         if target[0] == "secondary" and target[2] == self._ssc.broken_appointment:
             return  # the master withdraws this appointment; the next one begins anew
         if target[0] == "available":

@@ -1,10 +1,12 @@
 """The planned switchover, at the master: quiesce, give up by levels, drain, one swap; or undo, and nothing happened.
 
     quiescing ──▶ giving up ──▶ draining ──▶ swapping ──▶ waiting ──▶ (the new master serves)
-        └──────────────┴────────────┴── undo: resume ◀──┘ only if the swap surely was not written
+        └──────────────┴────────────┴── undoing ◀───┘ only if the swap surely was not written
+                                           └──▶ (this master goes on)
 
-Before the swap is sent every failure is undone and no term is spent. Once it is sent only its settled outcome
-decides; until then the primaries stay quiesced.  Pure.
+Before the swap is sent every failure is undone and no term is spent: the levels that were given up are taken back in
+reverse, then calls go on. Once it is sent only its settled outcome decides; until then the primaries stay quiesced. Who
+wants the same while one is in progress waits for its end (`join`): there is one switchover at a time.  Pure.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from primacy.machines.coordination import Facts
 from primacy.machines.ids import SECOND
 from primacy.machines.preconditions import Situation, reasons_against
 from primacy.machines.runs import Frame
-from primacy.machines.sequence import Wait, patience_ns, plan
+from primacy.machines.sequence import Step, Wait, patience_ns, plan
 from primacy.machines.swap import Outcome, Purpose
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 QUIESCE_NS_MAX = 5 * SECOND
 SERVE_NS_MAX = 30 * SECOND
 FUNCTION = "switchover"
+_BEFORE = ("quiescing", "giving up", "draining", "undoing")
 _NOT_CHANGED = (
     "the record was not changed: the ledger does not answer, or the vice has stopped answering a moment ago; "
     "the master goes on as before, try again when `primacy status` shows both in order"
@@ -46,14 +49,20 @@ class Switchover:
         self._began_ns = 0
         self._cause = ""
         self._to = ""
-        self._ended: Ended | None = None
+        self._ended: list[Ended] = []
+        self._gave: list[
+            Step
+        ] = []  # the callbacks that have given up, and are to be undone if it comes to that
 
     # ---- inputs ----
 
     @property
     def busy(self) -> str:
         """What is in progress, in words; empty when nothing is."""
-        return f"a switchover is in progress ({self.phase})" if self.phase else ""
+        if self.phase:
+            return f"a switchover is in progress ({self.phase})"
+        lost = self._ssc.rescue.lost
+        return f"a server is being recovered: {lost}" if lost else ""
 
     def reasons(self, facts: Facts) -> tuple[str, ...]:
         """Every reason against a switchover now."""
@@ -63,8 +72,13 @@ class Switchover:
     def begin(self, facts: Facts, cause: str, ended: Ended) -> None:
         """Begin; the preconditions hold. `ended` is called once, with the true outcome."""
         self._term, self._cause, self._to = self._ssc.term, cause, facts.vice
-        self._ended, self._began_ns = ended, self._ssc.now_ns
+        self._ended, self._began_ns, self._gave = [ended], self._ssc.now_ns, []
         self._quiesce("quiescing")
+
+    def join(self, ended: Ended) -> None:
+        """Wait for the one in progress, which leads to the same end; `ended` is called once, with the true outcome."""
+        assert self.phase
+        self._ended.append(ended)
 
     def quiesced(self, service: str, term: int) -> None:
         """A primary holds new calls and has answered all others."""
@@ -94,7 +108,7 @@ class Switchover:
 
     def became(self, place: membership.Became) -> None:
         """This node's place changed: before the swap that ends the switchover."""
-        if self.phase in ("quiescing", "giving up", "draining"):
+        if self.phase in _BEFORE:
             self._end(
                 False, f"{place.record.master.node} became master of term {place.record.term} meanwhile"
             )
@@ -107,14 +121,22 @@ class Switchover:
         self._end(master == self._to, f"{self._to} took over and was lost; {master} is master of term {term}")
 
     def interrupted(self, reason: str) -> None:
-        """A primary's host died here: there is nothing to hand over in order any more."""
-        if self.phase in ("quiescing", "giving up", "draining"):
+        """A primary's host died here: there is nothing to hand over in order any more; the others answer again until
+        it is settled who goes on."""
+        if self.phase == "giving up":
+            self._ssc.runs.abort(FUNCTION, reason)
+        elif self.phase in ("quiescing", "draining"):
+            self._undo(reason)
+
+    def give_way(self, reason: str) -> None:
+        """The whole cluster stops: what was begun is left as it is."""
+        if self.phase in _BEFORE:
             self._ssc.runs.cancel(FUNCTION)
             self._end(False, reason)
 
     def proceed(self) -> None:
         """Time has passed."""
-        if not self.phase or self.phase == "swapping":
+        if self.phase in ("", "swapping", "undoing"):
             return
         if self._ssc.now_ns < self._deadline_ns:
             self._ssc.wake(self._deadline_ns)
@@ -157,16 +179,21 @@ class Switchover:
             FUNCTION,
             FUNCTION,
             steps,
-            Frame(self._cause, "primary", "secondary", peer=self._to),
-            lambda reasons: self._gave_up(reasons, bool(steps)),
+            self._frame(),
+            lambda reasons: self._gave_up(reasons, steps),
             descending=True,
             abortable=True,
         )
 
-    def _gave_up(self, reasons: tuple[str, ...] | None, had_callbacks: bool) -> None:
+    def _frame(self) -> Frame:
+        return Frame(self._cause, "primary", "secondary", peer=self._to)
+
+    def _gave_up(self, reasons: tuple[str, ...] | None, steps: list[Step]) -> None:
         if reasons is not None:
             self._undo("; ".join(reasons))
-        elif had_callbacks:
+            return
+        self._gave = steps
+        if steps:
             self._quiesce("draining")  # the callbacks may have written
         else:
             self._swap()
@@ -183,10 +210,28 @@ class Switchover:
         )
 
     def _undo(self, why: str) -> None:
+        """Take back what was given up, then let calls go on: nothing has happened."""
+        steps = [step for step in self._gave if self._ssc.servers.is_open(step.service)]
+        if not steps:
+            self._resume(why)
+            return
+        self.phase, self._gave = "undoing", []
+        self._ssc.runs.begin(
+            FUNCTION,
+            FUNCTION,
+            steps,
+            self._frame(),
+            lambda _: self._resume(why),
+            descending=True,
+            abortable=True,
+            undo=True,
+        )
+
+    def _resume(self, why: str) -> None:
         self._ssc.primaries(host_wire.Resume(self._term))
         self._end(False, why)
 
     def _end(self, done: bool, why: str) -> None:
-        ended, self._ended, self.phase = self._ended, None, ""
-        if ended is not None:
+        told, self._ended, self.phase = self._ended, [], ""
+        for ended in told:
             ended(done, why)

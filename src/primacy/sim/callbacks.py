@@ -155,7 +155,8 @@ class TimerContext:
     async def call(self, operation: str, **arguments: Any) -> Any:
         """Call an operation of this service: replicated like a client's."""
         own = OwnCall()
-        self._host.submit(own, Call(0, 0, 0, operation, _encode(arguments)))
+        host = self._host
+        host.client_sent(own, Call(0, 0, 0, operation, _encode(arguments)), host.scheduler.now_ns)
         return await own
 
     def silent_sessions(self, seconds: float) -> list[int]:

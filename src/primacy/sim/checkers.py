@@ -133,7 +133,7 @@ class Checkers:
         """A host process is no more."""
         hosts = self._serving.get(host.service, [])
         if host in hosts:
-            hosts.remove(host)  # type: ignore[arg-type]
+            hosts.remove(host)
 
     def _two(self, one: Host, other: Host) -> None:
         both = " and ".join(f"{h.member} (term {h.term}, {self._validity(h)})" for h in (one, other))

@@ -1,8 +1,9 @@
 """Faults as data: a list that can be printed, stored, replayed and made shorter (draw.py draws one).
 
 A fault is drawn for a time, begins then, and ends by itself `for_ms` later, at the latest when the cluster
-heals (then only, when `for_ms` is negative). Where a node is meant, `master`, `vice` and `other` name whoever is that when the fault begins; a fault
-that means nobody then does nothing. All randomness is in the drawing: the list says everything.
+heals (then only, when `for_ms` is negative). Where a node is meant, `master`, `vice` and `other` name whoever is that
+when the fault begins; a fault that means nobody then does nothing. All randomness is in the drawing: the list says
+everything.
 """
 
 from __future__ import annotations

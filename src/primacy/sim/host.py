@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from primacy.machines import entries, host_wire, mirror_effects
-from primacy.machines.call_wire import Call, HostRole, Reply, ToClient, ToHost
+from primacy.machines.call_wire import HostRole, Reply, ToClient, ToHost
 from primacy.machines.entries import Checkpoint, Entry
 from primacy.machines.history import Batch, last_of
 from primacy.machines.ids import MS, SECOND, Member
@@ -94,12 +94,10 @@ class Host(HostProcess):
             case host_wire.Members(nodes=nodes):
                 if self._timers is not None:
                     self._timers[1].nodes = nodes
-            case host_wire.Appoint() | host_wire.Ready() | host_wire.Alone() | host_wire.Serve():
-                self._for_primary(message)
-            case host_wire.Quiesce() | host_wire.Resume():
-                self._for_primary(message)
-            case _:
+            case host_wire.Run() | host_wire.Cancel() | host_wire.Stop():
                 super().hear(message, page)
+            case _:
+                self._for_primary(message)
 
     def _for_primary(self, message: Any) -> None:
         machine = self.machine
@@ -212,10 +210,6 @@ class Host(HostProcess):
             return
         self._arrivals.append((stream, message, sent_ns))
         self._want_turn()
-
-    def submit(self, own: OwnCall, call: Call) -> None:
-        """The service itself calls one of its operations."""
-        self.client_sent(own, call, self.scheduler.now_ns)
 
     def silent(self, seconds: float) -> list[int]:
         """Return the sessions without a sign of life for so long, counted from this term's beginning here."""
@@ -416,9 +410,8 @@ class Host(HostProcess):
         if not isinstance(machine, Primary):
             return
         journal = self.writer.journal
-        progress = host_wire.Progress(
-            self.term, machine.sequence, machine.acknowledged_upto, journal.synced_upto
-        )
+        upto = machine.sequence, machine.acknowledged_upto, journal.synced_upto
+        progress = host_wire.Progress(self.term, *upto)
         if progress != self._told:
             self._told = progress
             self.tell(progress)

@@ -45,6 +45,12 @@ class Injector:
             node.power_on()
             node.guardian.deliver(node.start)
 
+    def tend(self) -> None:
+        """After the end of all faults somebody looks after the nodes: those that have left are started again."""
+        for node in self._world.nodes.values():
+            if node.agent is None:
+                node.guardian.deliver(node.start)
+
     def _begin(self, fault: Fault) -> None:
         if self._healed:
             return

@@ -19,16 +19,18 @@ from primacy.sim.line import Ledger
 
 _UNDONE = "undone: "
 _OF_THE_NODE = "the node starts"
+_OF_ONE_HOST = "its host was started again"
 _TAKING_OVER = ("failover", "switchover")
 
 
 class _Key(NamedTuple):
-    """One sequence: of a life of a node."""
+    """One sequence of a life of a node; alone: the service that it is about, when it is about one host."""
 
     member: Member
     function: str
     cause: str
     new_state: str
+    alone: str
 
 
 class Levels:
@@ -67,7 +69,8 @@ class Levels:
     # ---- the rules ----
 
     def _began(self, host: HostProcess, id: int, name: str, context: Context) -> None:
-        key = _Key(host.member, context.function, context.cause, context.new_state)
+        alone = host.service if context.cause == _OF_ONE_HOST else ""
+        key = _Key(host.member, context.function, context.cause, context.new_state, alone)
         level = context.level
         running = self._running.setdefault(key, {})
         what = f"{host.service}.{name} ({context.function}, level {level}) begins on {host.member}"
@@ -104,9 +107,9 @@ class Levels:
 
     def _after_the_master(self, member: Member, level: int, what: str) -> None:
         masters = {record.master for _, record in self._ledger.history}
-        if member not in masters and all(self._completed.get(master, 0) < level for master in masters):
-            if not self._serving:
-                self._fail("S5", f"{what} before a master has completed that level")
+        behind = all(self._completed.get(master, 0) < level for master in masters)
+        if member not in masters and behind and not self._serving:
+            self._fail("S5", f"{what} before a master has completed that level")
 
     def _ended(self, host: HostProcess, id: int) -> None:
         key = self._where.pop((host, id), None)

@@ -130,7 +130,7 @@ class Ledger:
         elif mode in ("written", "late", "never"):
             arrives_ns = {"written": self._way(node), "late": self._between(LATE_NS), "never": -1}[mode]
             if arrives_ns >= 0:
-                after(arrives_ns, self._swap, swap)
+                after(arrives_ns, self._late, swap)
             after(self._between(TIME_OUT_NS), answer, SwapAnswer.UNCERTAIN, 0)
         else:
             after(self._way(node), self._arrived, node, swap, answer)
@@ -139,6 +139,9 @@ class Ledger:
         revision = self._swap(swap)
         said = SwapAnswer.DONE if revision else SwapAnswer.CONFLICT
         self._scheduler.after(self._way(node), answer, said, revision)
+
+    def _late(self, swap: _Swap) -> None:
+        self._swap(swap)
 
     def _swap(self, swap: _Swap) -> int:
         """Swap in the store; return the new revision, or 0 for a conflict."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from primacy.machines.membership import NodeEntry
 from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.draw import draw, draw_force
 from primacy.sim.draw_operators import draw_operators
@@ -24,8 +25,9 @@ _NETWORKS_US = {"fast": (30, 300), "usual": (100, 2_000), "slow": (500, 15_000)}
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     """One run.
 
-    availability: `cold_start = "availability"`. rates_ppm: each node's clock rate. heal_ms: when all faults end.
-    think_ms: the clients' pauses. reads: their share among the clients' operations.
+    availability: `cold_start = "availability"`. rungs: where the last nodes stand at first (those before: available).
+    rates_ppm: each node's clock rate. heal_ms: when all faults end. think_ms: the clients' pauses. reads: their share
+    among the clients' operations.
     """
 
     seed: int
@@ -34,6 +36,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     network: Literal["fast", "usual", "slow"] = "usual"
     durability: Literal["disk", "memory"] = "disk"
     availability: bool = False
+    rungs: tuple[Literal["available", "spare", "ineligible"], ...] = ()
+    auto_promote: bool = True
     rates_ppm: tuple[int, ...] = ()
     offsets_ms: tuple[int, ...] = ()
     clients: int = 3
@@ -58,6 +62,15 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     def ids(self) -> tuple[str, ...]:
         """The nodes' ids."""
         return tuple(f"n{number}" for number in range(1, self.nodes + 1))
+
+    @property
+    def table(self) -> tuple[NodeEntry, ...]:
+        """The nodes of the configuration table."""
+        rungs = ("available",) * (self.nodes - len(self.rungs)) + self.rungs
+        return tuple(
+            NodeEntry(id, rung != "ineligible", rung == "available")
+            for id, rung in zip(self.ids, rungs, strict=True)
+        )
 
     def rate_ppm(self, index: int) -> int:
         """Rate of a node's clock."""
@@ -102,6 +115,10 @@ def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
         drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
     operated = random.Random(f"operators {seed}")
     if operated.random() < 0.6:
+        rungs = operated.choice(((), (), ("spare",), ("spare", "ineligible"), ("ineligible",)))
+        plan = msgspec.structs.replace(
+            plan, rungs=rungs[: max(count - 2, 0)], auto_promote=operated.random() < 0.7
+        )
         drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
     drawn = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return msgspec.structs.replace(plan, faults=drawn)

@@ -4,10 +4,10 @@
         cluster = primacy_cluster([Inventory], nodes=3)
         ...
 
-It is installed with the package (entry point `pytest11`) and imports the simulator only when a test asks for it. When the
-test's function has returned, each of its clusters is healed and checked: what is not true fails the test. A failing test
-tells its seed; `--primacy-seed=N`, or SEED in the environment, gives it back. `--primacy-runs=N` runs each such test with N
-seeds, from that one on.
+It is installed with the package (entry point `pytest11`) and imports the simulator only when a test asks for it. When
+the test's function has returned, each of its clusters is healed and checked: what is not true fails the test. A failing
+test tells its seed; `--primacy-seed=N`, or SEED in the environment, gives it back. `--primacy-runs=N` runs each such
+test with N seeds, from that one on.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ def primacy_seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def primacy_cluster(request: pytest.FixtureRequest, primacy_seed: int) -> Callable[..., Cluster]:
-    """Make simulated clusters: `primacy_cluster([Inventory], nodes=3, ...)`, with the arguments of `primacy.sim.Cluster`.
+    """Make simulated clusters: `primacy_cluster([Inventory], nodes=3, ...)`, with the arguments of
+    `primacy.sim.Cluster`.
 
     They are checked when the test's function has returned, unless it has failed by itself.
     """

@@ -1,4 +1,4 @@
-"""What a simulated agent knows of the ledger's records beside the mastership: the table, the nodes, what is in maintenance.
+"""What a simulated agent knows of the ledger beside the mastership: the table, the nodes, what is in maintenance.
 
 The configuration table of a simulated cluster is the list of its nodes. Every change is given to the machines in the
 order of its revision, as the real agent does it.

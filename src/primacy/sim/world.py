@@ -11,7 +11,6 @@ import random
 from dataclasses import dataclass
 
 from primacy.machines.ids import MS
-from primacy.machines.membership import NodeEntry
 from primacy.machines.records import CONFIG
 from primacy.sim.calm import WAITS, unfinished
 from primacy.sim.checkers import Checkers, Violation
@@ -84,9 +83,10 @@ class World:
     # ---- what is in it ----
 
     def _settings(self) -> Settings:
-        plan = self.plan
-        table = tuple(NodeEntry(id) for id in plan.ids)
-        return Settings(plan.timing, rows(plan.durability), plan.snapshot_every, table, plan.availability)
+        plan, services = self.plan, rows(self.plan.durability)
+        return Settings(
+            plan.timing, services, plan.snapshot_every, plan.table, plan.availability, plan.auto_promote
+        )
 
     def _checkers(self) -> Checkers:
         return Checkers(self.scheduler, self.nodes, self.ledger, self.plan, self.settings.table)
@@ -122,6 +122,7 @@ class World:
         for step in range(LIVENESS_MS * MS // STEP_NS):
             if self.checkers.violation is not None:
                 break
+            self.injector.tend()
             self._live(healed_ns + (step + 1) * STEP_NS)
             why = self._unfinished()
             calm = 0 if why else calm + 1

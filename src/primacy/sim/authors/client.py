@@ -78,12 +78,13 @@ class Called:
     def sentence(self) -> str:
         """Return the call in words."""
         arguments = ", ".join(f"{name}={value!r}" for name, value in _decode(self.arguments).items())
+        what = f"{self.client}: {self.service}.{self.operation}({arguments})"
         if self.completed_ns is None:
             end = f"{self.error}" if self.error is not None else "not answered"
-            return f"{self.client}: {self.service}.{self.operation}({arguments}) from {self.invoked_ns / 1e6:.3f} ms: {end}"
+            return f"{what} from {self.invoked_ns / 1e6:.3f} ms: {end}"
         said = repr(_decode(self.payload)) if self.payload else "nothing"
         span = f"{self.invoked_ns / 1e6:.3f} to {self.completed_ns / 1e6:.3f} ms"
-        return f"{self.client}: {self.service}.{self.operation}({arguments}) -> {said} ({span})"
+        return f"{what} -> {said} ({span})"
 
 
 class Started:

@@ -7,10 +7,10 @@
     assert inventory.query.stock(article="bolt") == 3
     cluster.check()
 
-The nodes run the machines of production, and the author's class as it is; time is virtual: it passes only while a call is
-waited for, or in `run`, and a second of it takes some milliseconds. The same seed and the same test are the same run
-(where the author's code reads the order of a set: with the same PYTHONHASHSEED). After every event all checkers look; the
-first thing that is not true is raised as `Violated`, from whatever call lets time run.
+The nodes run the machines of production, and the author's class as it is; time is virtual: it passes only while a call
+is waited for, or in `run`, and a second of it takes some milliseconds. The same seed and the same test are the same run
+(where the author's code reads the order of a set: with the same PYTHONHASHSEED). After every event all checkers look;
+the first thing that is not true is raised as `Violated`, from whatever call lets time run.
 
 What the world is kinder about than the real one: callbacks and timers take next to no time and can wait for nothing but
 calls of their own service; health checks are not run; all replicas live in one Python process, so what a class or a
@@ -60,8 +60,8 @@ class Cluster(Operators):
     """A simulated cluster; it is whole when it has been made.
 
     services: classes, whose names in kebab case are the services' names, or a mapping of names to classes. profile:
-    `carrier`, `lan` or `wan`. durability: `disk` or `memory`. network: `fast`, `usual` or `slow`. faults: begin at their
-    times of virtual time. snapshot_every: a checkpoint after so many entries of a log. seed: None draws one.
+    `carrier`, `lan` or `wan`. durability: `disk` or `memory`. network: `fast`, `usual` or `slow`. faults: begin at
+    their times of virtual time. snapshot_every: a checkpoint after so many entries of a log. seed: None draws one.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Cluster(Operators):
         self.stage.live(self.stage.scheduler.now_ns + int(seconds * SECOND))
 
     def run_until(self, condition: Callable[[], object], *, within: float = 30.0) -> None:
-        """Let virtual time pass until `condition()` is true (looked at each millisecond); Violated after `within` seconds."""
+        """Let virtual time pass until `condition()` is true, looked at each millisecond; else Violated."""
         stage = self.stage
         until_ns = stage.scheduler.now_ns + int(within * SECOND)
         while not condition():
@@ -206,7 +206,7 @@ class Cluster(Operators):
     def history(
         self, service: str, key: Callable[[dict[str, Any]], str] = lambda arguments: ""
     ) -> list[Record]:
-        """Return what clients saw of a service, for `primacy.sim.linearizability.check`. key: of a call, by its arguments."""
+        """Return what clients saw of a service, for `linearizability.check`. key: of a call, by its arguments."""
         return [_record(call, key) for call in self._calls() if call.service == service]
 
     # ---- the verdict ----

@@ -1,8 +1,9 @@
 """Is the author's service deterministic?  Every batch of operations is looked at three times.
 
-1. On the primary, as soon as it has executed the batch, a *rehearsal*: a new object of the class, restored from the state
-   before, with its sets in another order, executes the same entries: it must come to the same state, the same replies and
-   the same events. What its code asks of the clock, of chance or of the system meanwhile is a failure by itself.
+1. On the primary, as soon as it has executed the batch, a *rehearsal*: a new object of the class, restored from the
+state
+   before, with its sets in another order, executes the same entries: it must come to the same state, the same replies
+   and the same events. What its code asks of the clock, of chance or of the system meanwhile is a failure by itself.
 2. The secondary and every replica that catches up or replays its journal: their digests must be those of the others.
 3. A replica that is restored from a snapshot: it must be what the snapshot was taken of.
 
@@ -152,7 +153,8 @@ class Determinism:
             since = self._agreed.get(service, 0)
             self._fail(
                 CLAUSE,
-                f"the replicas of {service} on {known[1]} and {node} differ {when} entry {sequence} of term {term}: {where}; "
+                f"the replicas of {service} on {known[1]} and {node} differ {when} entry {sequence} of term {term}: "
+                f"{where}; "
                 f"since they were known to agree (entry {since}): {self._since(host, since)}; {ADVICE}",
             )
         elif known[1] != node:

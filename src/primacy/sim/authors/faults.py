@@ -91,8 +91,8 @@ class Faults:
     ) -> None:
         """The ledger is so for a node, or (None) for all.
 
-        how: unavailable | uncertain (half of the answers are lost) | written (done, the answer is lost) | late | never |
-        slow | partition | deaf.
+        how: unavailable | uncertain (half of the answers are lost) | written (done, the answer is lost) | late | never
+        | slow | partition | deaf.
         """
         _one_of("how", how, LEDGER)
         if node is None:

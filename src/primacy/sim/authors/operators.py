@@ -25,7 +25,7 @@ class Function(Request):
         super().__init__(node, asked)
         self._truth = truth
         self.answer: Answer | None = None
-        self.verb = asked.verb
+        self.id, self.verb = asked.id, asked.verb
         self.what = f"{asked.verb} {asked.target}".strip()
 
     def _answered(self, answer: Answer) -> None:
@@ -109,10 +109,19 @@ class Operators(Faults):
     def _wait(self, function: Function, within_s: float, also: Callable[[], bool]) -> None:
         what = function.what
         self._until(lambda: bool(function.outcome) or also(), within_s, what)
+        self._until(lambda: self._told(function), within_s, what)
         if function.outcome == "refused":
             raise Refused(function.reasons)
         if function.outcome == "failed":
             raise OperationFailed(function.verb, "; ".join(function.reasons))
+
+    def _told(self, function: Function) -> bool:
+        """Whether the master, if there is one, knows the outcome too: the next function may be asked for."""
+        record = self.stage.ledger.record
+        agent = self.stage.nodes[record.master.node].agent if record is not None else None
+        operations = agent.coordinator.functions.operations if agent is not None and agent.runs() else None
+        current = operations.current if operations is not None else None
+        return current is None or current.id != function.id
 
     def _until(self, done: Callable[[], bool], within_s: float, what: str) -> None:
         stage = self.stage

@@ -28,8 +28,8 @@ class Violated(AssertionError):
 class Report:
     """What a cluster has come to when nothing was violated.
 
-    calls, queries: how many were answered. recovered_s: from the healing until the cluster was whole. waits: what was in
-    memory only is gone with all who had it, as it may be: the operator must decide, and only safety was judged.
+    calls, queries: how many were answered. recovered_s: from the healing until the cluster was whole. waits: what was
+    in memory only is gone with all who had it, as it may be: the operator must decide, and only safety was judged.
     """
 
     seed: int

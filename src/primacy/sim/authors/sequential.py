@@ -23,7 +23,8 @@ _decode = msgspec.msgpack.Decoder().decode
 class Sequential:
     """A model (`primacy.sim.linearizability.Model`) that executes the service itself.
 
-    argument: the packed arguments; a name in the service's queries is a query; the result is (outcome, decoded payload).
+    argument: the packed arguments; a name in the service's queries is a query; the result is (outcome, decoded
+    payload).
     """
 
     def __init__(self, service: type[Service[Any]]) -> None:

@@ -5,6 +5,7 @@ All other checkers are the same; faults come from a test's hand, or drawn, and h
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,7 +14,6 @@ from primacy.errors import ConfigError
 from primacy.machines.events import Event
 from primacy.machines.history import Batch
 from primacy.machines.ids import MS
-from primacy.machines.membership import NodeEntry
 from primacy.service import ServiceModel
 from primacy.sim.authors.client import Client, Talk
 from primacy.sim.authors.determinism import Determinism, Log
@@ -31,7 +31,6 @@ from primacy.sim.world import CALM_STEPS, STEP_NS, World
 
 LIVENESS_MS = 30_000
 LIVENESS_GRACES = 40
-_MOODS = ("mood", "kill")
 
 
 class StageCheckers(Checkers):
@@ -110,13 +109,10 @@ class Stage(World):
     # ---- what is in it ----
 
     def _settings(self) -> Settings:
-        plan, own = self.plan, self._services
-        table = tuple(NodeEntry(id) for id in plan.ids)
-        naming = super()._settings().row(NAMING)
+        own = self._services
+        usual = super()._settings()
         subject = next((row.id for row in own if not row.local), NAMING)
-        return Settings(
-            plan.timing, (naming, *own), plan.snapshot_every, table, plan.availability, subject=subject
-        )
+        return dataclasses.replace(usual, rows=(usual.row(NAMING), *own), subject=subject)
 
     def _checkers(self) -> StageCheckers:
         return StageCheckers(self, {row.id for row in self._services if not row.local})
@@ -183,7 +179,7 @@ class Stage(World):
         return [f"{at_ns / 1e6:12.3f} ms  {place:<9} {text}" for at_ns, place, text in self.checkers.timeline]
 
     def wait_calm(self) -> tuple[float, bool]:
-        """Run until the cluster is whole (L1); return after how many seconds it was, and whether it waits for an operator.
+        """Run until the cluster is whole (L1); return after how many seconds, and whether it waits for an operator.
 
         Waits: the state was in memory only, and all who had it are gone.
         """
@@ -191,6 +187,7 @@ class Stage(World):
         bound_ms = max(LIVENESS_MS, LIVENESS_GRACES * self.plan.timing.grace_ms)
         why = ""
         for _ in range(int(bound_ms * MS / STEP_NS)):
+            self.injector.tend()
             self.live(self.scheduler.now_ns + STEP_NS)
             why = self._unfinished()
             calm, waits = (0 if why else calm + 1), waits + (why == WAITS)

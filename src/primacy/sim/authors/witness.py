@@ -4,12 +4,13 @@ All entries of that log are applied in order to a new object of the service's cl
 
   each call that was answered is in the log once, and its answer is the one that it gets there;
   a call that ended before another one began stands before it;
-  each query's answer is that of the state after some entry, which lies behind everything that had ended before the query
+  each query's answer is that of the state after some entry, which lies behind everything that had ended before the
+  query
     began, and before everything that began after it had ended; and queries among themselves likewise;
   each watch was told all that was published under its topic, from where it began on, in order and once.
 
-So the log is one order in which a single copy would have said the same (Herlihy and Wing, 1990), found without a search:
-the verdict is never open, whatever operations do with `ctx`. `sequential.py` searches without trusting the log.
+So the log is one order in which a single copy would have said the same (Herlihy and Wing, 1990), found without a
+search: the verdict is never open, whatever operations do with `ctx`. `sequential.py` searches without trusting the log.
 """
 
 from __future__ import annotations
