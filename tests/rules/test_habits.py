@@ -19,6 +19,7 @@ _BROAD_EXCEPT = {
     "src/primacy/ledger/worker.py Job.execute",  # the edge of a thread: the error goes to who awaits the job
     "src/primacy/service.py ServiceModel.answer",  # the author's query
     "src/primacy/service.py ServiceModel.execute",  # the author's operation: a replicated result
+    "src/primacy/sim/callbacks.py drive",  # the author's coroutine
 }
 
 # The brackets keep this file from matching itself.

@@ -100,6 +100,7 @@ class Started:
 
     def result(self) -> Any:
         """Run virtual time until it has ended; return its result or raise its error."""
+        __tracebackhide__ = True
         called = self._called
         self._stage.wait_for(lambda: called.done)
         if called.error is not None:
@@ -242,6 +243,7 @@ class Client:
         self, service: str, operation: str, /, *, deadline_s: float = DEADLINE_S, **arguments: Any
     ) -> Any:
         """Call an operation and return its result; raises what the production client raises."""
+        __tracebackhide__ = True
         return self.start(service, operation, deadline_s=deadline_s, **arguments).result()
 
     def query(
@@ -255,6 +257,7 @@ class Client:
         **arguments: Any,
     ) -> Any:
         """Ask a query: a linearizable read."""
+        __tracebackhide__ = True
         asked = self._talk(service).call(operation, arguments, deadline_s, query=True, confirm=confirm)
         return Started(self._stage, asked).result()
 
@@ -351,6 +354,7 @@ class _Start(_Methods):
 
 def _method(service: str, name: str, begin: Callable[..., Any]) -> Callable[..., Any]:
     def method(*positional: Any, **arguments: Any) -> Any:
+        __tracebackhide__ = True
         if positional:
             want = f"{service}.{name}(argument=value)"
             raise TypeError(f"{service}.{name}() takes its arguments by keyword only: write {want}")

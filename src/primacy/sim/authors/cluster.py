@@ -115,10 +115,12 @@ class Cluster(Operators):
 
     def run(self, seconds: float) -> None:
         """Let so much virtual time pass."""
+        __tracebackhide__ = True
         self.stage.live(self.stage.scheduler.now_ns + int(seconds * SECOND))
 
     def run_until(self, condition: Callable[[], object], *, within: float = 30.0) -> None:
         """Let virtual time pass until `condition()` is true, looked at each millisecond; else Violated."""
+        __tracebackhide__ = True
         stage = self.stage
         until_ns = stage.scheduler.now_ns + int(within * SECOND)
         while not condition():
@@ -174,7 +176,7 @@ class Cluster(Operators):
 
     def object(self, service: str, node: str = "master") -> Any:
         """Return the author's object on a node; ConfigError when no server runs there."""
-        at = self.node(node)
+        at = self._node(node)
         host = at.host(self._service(service))
         if host is None:
             raise ConfigError(
@@ -203,9 +205,7 @@ class Cluster(Operators):
         found = [event for _, _, event in self.stage.checkers.events]
         return [event for event in found if not kind or type(event).__name__ == kind]
 
-    def history(
-        self, service: str, key: Callable[[dict[str, Any]], str] = lambda arguments: ""
-    ) -> list[Record]:
+    def history(self, service: str, key: Callable[[dict[str, Any]], str] | None = None) -> list[Record]:
         """Return what clients saw of a service, for `linearizability.check`. key: of a call, by its arguments."""
         return [_record(call, key) for call in self._calls() if call.service == service]
 
@@ -213,6 +213,7 @@ class Cluster(Operators):
 
     def check(self) -> Report:
         """End all faults, wait until the cluster is whole, and judge everything; Violated says what is not true."""
+        __tracebackhide__ = True
         stage = self.stage
         faults = sum(place == "fault" for _, place, _ in stage.checkers.timeline)
         for load in self._loads:
@@ -275,13 +276,13 @@ def _known(what: str, got: str, known: tuple[str, ...]) -> None:
         raise ConfigError(what, repr(got), f"want one of: {', '.join(known)}")
 
 
-def _record(call: Called, key: Callable[[dict[str, Any]], str]) -> Record:
+def _record(call: Called, key: Callable[[dict[str, Any]], str] | None) -> Record:
     """Return a call as a record; what was refused had no effect, so it is left with no result that counts."""
     arguments = msgspec.msgpack.decode(call.arguments)
     told = call.completed_ns is not None and call.outcome in (DONE, RAISED)
     return Record(
         client=call.client,
-        key=key(arguments),
+        key=key(arguments) if key is not None else "",
         operation=call.operation,
         argument=call.arguments,
         invoked_ns=call.invoked_ns,

@@ -156,7 +156,7 @@ class Faults:
         return fault
 
     def _begin(self, kind: str, node: str, for_s: float | None, **fields: Any) -> None:
-        self._now(Fault(self._now_ms(), kind, self.node(node).id, for_ms=_ms(for_s), **fields))
+        self._now(Fault(self._now_ms(), kind, self._node(node).id, for_ms=_ms(for_s), **fields))
 
     def _both(
         self,
@@ -168,7 +168,7 @@ class Faults:
         for_s: float | None,
         amount: float = 0.0,
     ) -> None:
-        one, other = self.node(a).id, self.node(b).id
+        one, other = self._node(a).id, self._node(b).id
         if one == other:
             raise ConfigError(f"{kind}({a!r}, {b!r})", f"{one} twice", "want two nodes")
         if link not in (None, 0, 1):
@@ -191,7 +191,7 @@ class Faults:
         _one_of("service", name, tuple(known))
         return name
 
-    def node(self, name: str) -> Node:
+    def _node(self, name: str) -> Node:
         """Return a node by its id, or by `master` or `vice`; ConfigError when there is none now."""
         record, nodes = self.stage.ledger.record, self.stage.nodes
         known = {

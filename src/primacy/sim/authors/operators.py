@@ -76,12 +76,12 @@ class Operators(Faults):
     def shutdown(self, node: str, *, within_s: float = WITHIN_S) -> None:
         """A node leaves in order, and stays down until `restart` or `heal`."""
         asked = self.ask("shutdown", node)
-        down = self.node(node)
+        down = self._node(node)
         self._wait(asked, within_s, lambda: down.agent is None)
 
     def restart(self, node: str, *, within_s: float = WITHIN_S) -> None:
         """A node leaves in order, if it is up, and starts again; waits until it is up."""
-        here = self.node(node)
+        here = self._node(node)
         if here.agent is not None:
             self.shutdown(here.id, within_s=within_s)
         here.power_on()
@@ -90,12 +90,12 @@ class Operators(Faults):
 
     def maintenance(self, scope: str = "cluster", *, on: bool = True) -> None:
         """Switch maintenance of the cluster or of a node on or off."""
-        maintain(self.node("master"), scope, on=on, for_ms=0)
+        maintain(self._node("master"), scope, on=on, for_ms=0)
 
     def ask(self, verb: str, node: str = "") -> Function:
         """Ask the master's node for a function, and return what comes of it; virtual time does not run."""
         truth = self.stage.checkers.truth
-        target = self.node(node).id if node else ""
+        target = self._node(node).id if node else ""
         asked = Asked(f"{verb}-{len(truth.requests) + 1}", verb, target)
         truth.requests.append(asked)
         at = self.stage.ledger.record

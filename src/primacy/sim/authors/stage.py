@@ -143,6 +143,7 @@ class Stage(World):
 
     def live(self, until_ns: int, done: Callable[[], bool] | None = None) -> None:
         """Run virtual time until then, or until `done` is true; raise what is violated."""
+        __tracebackhide__ = True
         if self._runs:
             raise RuntimeError(
                 "virtual time is running: what is called while it does may begin calls "
@@ -160,11 +161,13 @@ class Stage(World):
 
     def wait_for(self, done: Callable[[], bool]) -> None:
         """Run virtual time until it is so (something else sees to it that it will be)."""
+        __tracebackhide__ = True
         while not done():
             self.live(self.scheduler.now_ns + STEP_NS, done)
 
     def demand(self) -> None:
         """Raise the first violation, if there is one."""
+        __tracebackhide__ = True  # (pytest shows the test's own line)
         violation = self.checkers.violation
         if violation is not None:
             raise self.violated(violation.clause, str(violation))
