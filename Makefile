@@ -36,7 +36,7 @@ bench: $(VENV)/.runtime ## the measured figures of the README
 
 soak: $(VENV)/.test ## the long runs: RUNS=n simulated clusters, then tests marked so; SEED=n replays
 	seed=$${SEED:-$$RANDOM$$RANDOM}; echo "seed $$seed (replay with: make soak SEED=$$seed)"; \
-	$(BIN)/python -m primacy.sim --seed $$seed --runs $(RUNS)
+	$(BIN)/primacy sim --seed $$seed --seeds $(RUNS)
 	$(BIN)/python -m pytest -m soak --timeout=0 tests || test $$? -eq 5  # 5: no test is marked
 
 lock: $(VENV)/.dev ## pin the newest versions that fit, with their hashes

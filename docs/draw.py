@@ -41,10 +41,13 @@ from primacy.sim.authors.cluster import Cluster as SimulatedCluster  # noqa: E40
 from primacy.sim.authors.faults import Faults  # noqa: E402
 from primacy.sim.authors.names import Names  # noqa: E402
 from primacy.sim.authors.operators import Function, Operators  # noqa: E402
+from primacy.sim.coverage import unreached  # noqa: E402
+from primacy.sim.mutants import MUTANTS  # noqa: E402
 from tests.unit.cmm_tools import N1, N2, N3, Cluster  # noqa: E402
 
 _MARK = re.compile(r"<!-- drawn: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
 PAGES = (
+    "docs/assurance.md",
     "docs/concepts.md",
     "docs/operations.md",
     "docs/reference/commands.md",
@@ -218,6 +221,21 @@ def _details() -> str:
     return "\n".join(["| event | it is a detail |", "| --- | --- |", *rows])
 
 
+def _planted() -> str:
+    rows = [f"| `{m.name}` | {m.clause} | {m.breaks} |" for m in MUTANTS]
+    return "\n".join(
+        ["| planted bug | the clause that is missing | what goes wrong |", "| --- | --- | --- |", *rows]
+    )
+
+
+def _unreached() -> str:
+    groups: dict[str, list[str]] = {}
+    for edge, reason in unreached().items():
+        groups.setdefault(reason, []).append(edge.partition(".")[0])
+    rows = [f"| {reason} | {', '.join(f'`{m}`' for m in sorted(set(of)))} |" for reason, of in groups.items()]
+    return "\n".join(["| why no run takes them | edges in |", "| --- | --- |", *rows])
+
+
 _TAKEN = {  # how a running cluster follows a change of a field (config_plan.py; shown by test_config_plan.py)
     config.Cluster: {"profile": TWO_STEPS},
     config.Node: {
@@ -345,6 +363,8 @@ DRAWN: dict[str, Callable[[], str]] = {
     "commands": _commands,
     "details": _details,
     "simulator": _simulator,
+    "planted": _planted,
+    "unreached": _unreached,
 }
 
 

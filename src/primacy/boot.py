@@ -22,11 +22,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from primacy import boot_values
+from primacy.boot_values import LINKS_MAX, PORT_DEFAULT, RECORD_MB_MAX, RECORD_MB_MIN, STOP_GRACE_S_MAX
+from primacy.boot_values import Link as Link
 from primacy.errors import ConfigError
 
 COMMAND_LINE = "command line"
@@ -39,23 +40,7 @@ KERNEL_COMMAND_LINE_PATH = "/proc/cmdline"
 BOOT_VARIABLE = "PRIMACY_BOOT"
 """The environment variable in which the guardian hands the retrieved parameters to the agent, as JSON."""
 
-PORT_DEFAULT = 7300
-LINKS_MAX = 8
-STOP_GRACE_S_MAX = 3600.0
-LEDGER_SCHEMES = ("sqlite:///", "etcd://", "etcds://", "etcd+managed://")
-
-_NODE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _KERNEL_WORD = re.compile(r'(?<!\S)primacy\.([^\s=]+)=("[^"]*"|\S*)')
-
-
-class Link(NamedTuple):
-    """One of the node's own addresses; the port is the first of its block on every link."""
-
-    address: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
 
 
 class Boot(NamedTuple):
@@ -80,6 +65,8 @@ class Boot(NamedTuple):
     watchdog: str = ""
     watchdog_timeout_s: int = 10
     watchdog_silence_s: float = 0.0
+    record: str = ""
+    record_mb: int = 256
 
     def explain(self) -> list[tuple[str, str, str]]:
         """Return a row (name, value, source) for each parameter, in the order of the documentation."""
@@ -112,97 +99,6 @@ class Parameter(NamedTuple):
         return "PRIMACY_" + self.name.upper()
 
 
-def _node(value: object, _: str) -> str:
-    if not isinstance(value, str) or not _NODE_ID.fullmatch(value) or value in ("master", "vice"):
-        raise ValueError
-    return value
-
-
-def _ledger(value: object, _: str) -> str:
-    if not isinstance(value, str) or not any(
-        value.startswith(each) and len(value) > len(each) for each in LEDGER_SCHEMES
-    ):
-        raise ValueError
-    return value
-
-
-def _directory(value: object, _: str) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError
-    return os.path.abspath(value)
-
-
-def _path(value: object, directory: str) -> str:
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError
-    return os.path.join(directory, value)
-
-
-def _links(value: object, _: str) -> tuple[Link, ...]:
-    words = value.split(",") if isinstance(value, str) else value
-    if not isinstance(words, list) or not 1 <= len(words) <= LINKS_MAX:
-        raise ValueError
-    links = tuple(_link(each) for each in words)
-    if len(set(links)) != len(links):
-        raise ValueError
-    return links
-
-
-def _link(word: object) -> Link:
-    if not isinstance(word, str):
-        raise ValueError
-    found = re.fullmatch(r"(?:\[(?P<v6>[^]]+)\]|(?P<v4>[^:]+))(?::(?P<port>\d{1,5}))?", word.strip())
-    if found is None:
-        raise ValueError
-    address, port = found["v6"] or found["v4"], int(found["port"] or PORT_DEFAULT)
-    try:
-        socket.inet_pton(socket.AF_INET6 if found["v6"] else socket.AF_INET, address)
-    except OSError:
-        raise ValueError from None
-    if not 1 <= port <= 65535:
-        raise ValueError
-    return Link(address, port)
-
-
-def _stop_grace_s(value: object, _: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError
-    seconds = float(value)
-    if not 0 < seconds <= STOP_GRACE_S_MAX:
-        raise ValueError
-    return seconds
-
-
-def _command(value: object, _: str) -> str:
-    words = shlex.split(value) if isinstance(value, str) else value
-    if not isinstance(words, list) or not all(isinstance(each, str) and "\0" not in each for each in words):
-        raise ValueError
-    if words[:1] == [""]:
-        raise ValueError
-    return shlex.join(words)
-
-
-def _os_commands(value: object, _: str) -> str:
-    if value not in ("run", "print"):
-        raise ValueError
-    return str(value)
-
-
-def _device(value: object, directory: str) -> str:
-    return "" if value == "" else _path(value, directory)
-
-
-def _watchdog_timeout_s(value: object, _: str) -> int:
-    seconds = _stop_grace_s(value, _)
-    if seconds < 1 or not seconds.is_integer():
-        raise ValueError
-    return int(seconds)
-
-
-def _watchdog_silence_s(value: object, _: str) -> float:
-    return 0.0 if str(value) in ("0", "0.0") else _stop_grace_s(value, _)
-
-
 _A_PATH = "a path, relative to the node's directory"
 _NODE_WANT = "letters, digits, `.`, `_`, `-`, up to 63 (not `master` or `vice`)"
 _LEDGER_WANT = "sqlite:///PATH, etcd://HOST:PORT,... or etcd+managed://..."
@@ -212,51 +108,62 @@ _STOP_GRACE_WANT = f"seconds, above 0, up to {STOP_GRACE_S_MAX:g}"
 _COMMAND_WANT = "a list of arguments, the program first; in one text: as a shell would read it"
 _TIMEOUT_WANT = f"whole seconds, 1 to {STOP_GRACE_S_MAX:g}"
 _SILENCE_WANT = f"seconds, up to {STOP_GRACE_S_MAX:g}; 0: 20 beats, at least 1 s"
+_RECORD_MB_WANT = f"{RECORD_MB_MIN} to {RECORD_MB_MAX}"
 _DIRECTORY_HELP = "The directory in which the node keeps its files."
 
 PARAMETERS = (  # the directory is the first: the paths after it are relative to it
-    Parameter("dir", "directory", _directory, "a path", ".primacy", _DIRECTORY_HELP),
-    Parameter("node", "node", _node, _NODE_WANT, None, "This node's id, as in the configuration table."),
+    Parameter("dir", "directory", boot_values.directory, "a path", ".primacy", _DIRECTORY_HELP),
+    Parameter("node", "node", boot_values.node, _NODE_WANT, None, "This node's id, as in the configuration table."),
     Parameter(
-        "ledger", "ledger", _ledger, _LEDGER_WANT, None, "Where configuration and mastership are kept."
+        "ledger", "ledger", boot_values.ledger, _LEDGER_WANT, None, "Where configuration and mastership are kept."
     ),
     Parameter(
-        "links", "links", _links, _LINKS_WANT, _LINKS_DEFAULT, "The node's addresses; first port of each."
+        "links", "links", boot_values.links, _LINKS_WANT, _LINKS_DEFAULT, "The node's addresses; first port of each."
     ),
-    Parameter("cluster_key", "cluster_key", _path, _A_PATH, "cluster.key", "The key that protects hello."),
-    Parameter("authority", "authority", _path, _A_PATH, "ca.pem", "The certificates that are trusted."),
-    Parameter("certificate", "certificate", _path, _A_PATH, "cert.pem", "The certificate of this node."),
-    Parameter("private_key", "private_key", _path, _A_PATH, "key.pem", "The key of that certificate."),
+    Parameter("cluster_key", "cluster_key", boot_values.path, _A_PATH, "cluster.key", "The key that protects hello."),
+    Parameter("authority", "authority", boot_values.path, _A_PATH, "ca.pem", "The certificates that are trusted."),
+    Parameter("certificate", "certificate", boot_values.path, _A_PATH, "cert.pem", "The certificate of this node."),
+    Parameter("private_key", "private_key", boot_values.path, _A_PATH, "key.pem", "The key of that certificate."),
     Parameter(
-        "stop_grace_s", "stop_grace_s", _stop_grace_s, _STOP_GRACE_WANT, "30", "Limit of an orderly stop."
+        "stop_grace_s", "stop_grace_s", boot_values.stop_grace_s, _STOP_GRACE_WANT, "30", "Limit of an orderly stop."
     ),
     Parameter(
-        "halt_command", "halt_command", _command, _COMMAND_WANT, "",
+        "halt_command", "halt_command", boot_values.command, _COMMAND_WANT, "",
         "What halts the machine; none: systemd, where it runs.",
     ),
     Parameter(
-        "reboot_command", "reboot_command", _command, _COMMAND_WANT, "",
+        "reboot_command", "reboot_command", boot_values.command, _COMMAND_WANT, "",
         "What reboots the machine; none: systemd, where it runs.",
     ),
     Parameter(
-        "os_commands", "os_commands", _os_commands, "run or print", "run",
+        "os_commands", "os_commands", boot_values.os_commands, "run or print", "run",
         "print: commands that halt or reboot are written to the node's log, and not run.",
     ),
     Parameter(
-        "watchdog", "watchdog", _device, "the path of a watchdog device", "",
+        "watchdog", "watchdog", boot_values.device, "the path of a watchdog device", "",
         "The device that resets the machine when it is not fed; none: no watchdog.",
     ),
     Parameter(
-        "watchdog_timeout_s", "watchdog_timeout_s", _watchdog_timeout_s, _TIMEOUT_WANT, "10",
+        "watchdog_timeout_s", "watchdog_timeout_s", boot_values.watchdog_timeout_s, _TIMEOUT_WANT, "10",
         "How long the device waits for food.",
     ),
     Parameter(
-        "watchdog_silence_s", "watchdog_silence_s", _watchdog_silence_s, _SILENCE_WANT, "0",
+        "watchdog_silence_s", "watchdog_silence_s", boot_values.watchdog_silence_s, _SILENCE_WANT, "0",
         "How long the agent may be silent before the device is fed no more.",
+    ),
+    Parameter(
+        "record", "record", boot_values.device, f"{_A_PATH}, of a directory", "",
+        "Where the agent records all inputs of its machines, for `primacy sim --trace`; none: nowhere.",
+    ),
+    Parameter(
+        "record_mb", "record_mb", boot_values.record_mb, _RECORD_MB_WANT, "256",
+        "How many MiB of records of this node are kept there; the oldest files go first.",
     ),
 )  # fmt: skip
 
-_FILE_PARAMETER = Parameter("file", "file", _directory, "a path", None, "The file of boot parameters.")
+_FILE_PARAMETER = Parameter(
+    "file", "file", boot_values.directory, "a path", None, "The file of boot parameters."
+)
 _NAMES = {each.name: each for each in (*PARAMETERS, _FILE_PARAMETER)}
 
 

@@ -281,34 +281,38 @@ class Broken(primacy.Service[State]):
 """
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(150)
 async def test_a_change_that_is_stuck_stops_there_and_another_one_takes_its_place(
     live: Live, tmp_path: Path
 ) -> None:
-    """New code that fails at the first node that runs it: the others go on as they were, until the operator decides."""
+    """New code that fails at the first node that runs it: the others go on as they were, until it is corrected."""
     before = await _whole(live)
     former = await _file(live, tmp_path / "former.toml", lambda table: table)
     (tmp_path / "broken.py").write_text(BROKEN)
-    row = Service(python="broken.py:Broken", path=str(tmp_path))
+    (tmp_path / "mended.py").write_text(BROKEN.replace("raise", "return"))
 
-    def broken(table: Table) -> Table:
-        return msgspec.structs.replace(table, services=table.services | {"broken": row})
+    def more(file: str) -> Alter:
+        row = Service(python=f"{file}:Broken", path=str(tmp_path))
+        return lambda table: msgspec.structs.replace(table, services=table.services | {"broken": row})
 
     async with _writing(live, 35, OUTAGE_MS_MAX):
-        words = _words(live, await _file(live, tmp_path / "t.toml", broken), "--json", "--no-wait")
+        words = _words(live, await _file(live, tmp_path / "t.toml", more("broken.py")), "--json", "--no-wait")
         assert (await asyncio.to_thread(run_cli, *words)).returncode == 0
         async with live.client() as cluster:
             stuck = await live.status(
                 cluster, lambda s: "initializes its servers" in s["change"], "it is stuck"
             )
-        assert stuck["master"] == before["master"]
-        assert stuck["in_service"]
-        told = await _apply(live, former, "--replace", "--reason", "back")
+        assert (stuck["term"], stuck["in_service"]) == (before["term"], True)
+        corrected = await _file(live, tmp_path / "t.toml", more("mended.py"))
+        told = await _apply(live, corrected, "--replace", "--reason", "corrected")
+        after = await _whole(live)
+        assert after["term"] == before["term"] + 1, "one switchover, for the code that is right"
+        assert len(after["services"]) == len(before["services"]) + 1
+        await _apply(live, former)
         after = await _whole(live)
     assert [s["name"] for s in after["services"]] == [s["name"] for s in before["services"]]
-    assert after["term"] == before["term"], "nobody was without service for it"
     (replaced,) = live.of_kind("ChangeEnded", outcome="replaced")
-    assert replaced["reasons"] == [f"change {told['change']}, asked for by admin (back) took its place"]
+    assert replaced["reasons"] == [f"change {told['change']}, asked for by admin (corrected) took its place"]
 
 
 STEPS = ("ChangeBegan 1", "ChangeStepEnded 1", "ChangeStepEnded 2", "ChangeStepEnded 3")

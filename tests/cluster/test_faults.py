@@ -1,6 +1,7 @@
 """Faults in a row, at random moments, under load: one master, a ready vice, nothing lost, nothing doubled.
 
-The seed is printed by the run; `SEED=n` repeats the same list of faults (the moments are those of the machine).
+The seed is printed by the run; `SEED=n` repeats the same list of faults (the moments are those of the machine). All
+agents record; afterwards their records are replayed through the machines, and judged together.
 """
 
 from __future__ import annotations
@@ -13,7 +14,13 @@ import pytest
 from tests.cluster.cluster_tools import Live
 from tests.cluster.conftest import MakeLive
 from tests.cluster.fault_tools import Faults
+from tests.cluster.records import RECORD, holds
 from tests.cluster.workload import Workload
+
+
+@pytest.fixture(autouse=True)
+def _recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRIMACY_RECORD", RECORD)
 
 
 async def run(live: Live, source: random.Random, count: int) -> None:
@@ -34,6 +41,13 @@ async def run(live: Live, source: random.Random, count: int) -> None:
         f"{count} faults in {took_s:.1f} s ({live.profile}), {len(elected)} terms; {len(work.records)} calls, "
         f"{len(work.acknowledged)} acknowledged writes, 0 lost, 0 doubled; longest call "
         f"{work.longest_ns() / 1e6:.0f} ms; not answered: {dict(work.failed)}"
+    )
+    began_s = time.monotonic()
+    report = await holds(live)
+    print(
+        f"records of {len(report.lives)} lives with {report.inputs} inputs replayed in "
+        f"{time.monotonic() - began_s:.1f} s: {report.terms} terms, {report.revisions} revisions, 0 violations; "
+        f"not checked: {report.unchecked}"
     )
 
 

@@ -17,9 +17,10 @@ _BROAD_EXCEPT = {
     "src/primacy/host/snapshots.py _be_child",  # a failed child must not go on as a host
     "src/primacy/host/timers.py Timers._run",  # the author's timer
     "src/primacy/ledger/worker.py Job.execute",  # the edge of a thread: the error goes to who awaits the job
+    "src/primacy/sim/callbacks.py drive",  # the author's coroutine
+    "src/primacy/sim/trace_replay.py Replay._compared",  # a machine that is given what no machine was given: a finding
     "src/primacy/service.py ServiceModel.answer",  # the author's query
     "src/primacy/service.py ServiceModel.execute",  # the author's operation: a replicated result
-    "src/primacy/sim/callbacks.py drive",  # the author's coroutine
 }
 
 # The brackets keep this file from matching itself.

@@ -1,4 +1,4 @@
-"""Fault lists: they can be stored, they say in words what they are, and a failing one is made shorter."""
+"""Fault lists: they can be stored, they say in words what they are, and a failing run is made smaller."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import random
 import pytest
 
 from primacy.sim.draw import draw
+from primacy.sim.draw_operators import draw_operators
 from primacy.sim.faults import Fault, decode, encode
-from primacy.sim.shrink import Shrinker
+from primacy.sim.plan import Plan
+from primacy.sim.shrink import Reducer, Shrinker
 
 NODES = ("n1", "n2", "n3")
 
@@ -37,6 +39,18 @@ def test_every_kind_is_drawn_and_told() -> None:
         assert not fault.sentence().endswith(f": {kind}"), kind
 
 
+def test_all_that_operators_do_is_drawn_and_told() -> None:
+    lists = [draw_operators(random.Random(number), NODES, 300.0, 300, 7500) for number in range(400)]
+    kinds = {fault.kind: fault for faults in lists for fault in faults}
+    assert set(kinds) == {"ask", "kill", "leave", "maintain", "mood"}
+    verbs = {fault.what for faults in lists for fault in faults if fault.kind == "ask"}
+    assert verbs == {"switchover", "demote", "promote", "qualify", "disqualify", "shutdown", "remove"}
+    for kind, fault in kinds.items():
+        assert fault.sentence().startswith("at "), kind
+        assert not fault.sentence().endswith(f": {kind}"), kind
+    assert all(decode(encode(faults)) == faults for faults in lists)
+
+
 def test_lists_are_in_the_order_of_time() -> None:
     for faults in drawn(100):
         assert list(faults) == sorted(faults, key=lambda fault: fault.at_ms)
@@ -63,3 +77,42 @@ def test_a_search_ends_within_its_runs() -> None:
     shrinker = Shrinker(lambda some: len(some) >= 150, runs_max=50)
     shrinker.shrink(faults)
     assert shrinker.runs == 50
+
+
+def test_times_are_rounded_as_far_as_they_do_not_matter() -> None:
+    shrinker = Shrinker(lambda some: all(1_200 <= fault.at_ms <= 1_300 for fault in some) and bool(some))
+    assert shrinker.shrink((kill(1_234),)) == (kill(1_200),)
+
+
+PLAN = Plan(
+    7,
+    nodes=5,
+    rates_ppm=(1, 2, 3, 4, 5),
+    offsets_ms=(1, 2, 3, 4, 5),
+    clients=3,
+    faults=(
+        Fault(1000, "freeze", "master", what="node", for_ms=400),
+        Fault(2000, "cut", "n3", "vice", for_ms=100),
+        Fault(3000, "switchover"),
+    ),
+)
+
+
+def test_a_plan_loses_faults_nodes_and_clients_that_do_not_matter() -> None:
+    reducer = Reducer(lambda plan: any(f.node == "n3" for f in plan.faults) and plan.clients >= 2)
+    small = reducer.reduce(PLAN)
+    assert (small.nodes, small.clients, small.seed) == (3, 2, 7)
+    assert [fault.kind for fault in small.faults] == ["cut"]
+    assert small.rates_ppm == small.offsets_ms == ()
+    assert small.heal_ms < PLAN.heal_ms
+
+
+def test_what_matters_stays_as_it_was() -> None:
+    assert Reducer(lambda plan: plan == PLAN).reduce(PLAN) == PLAN
+
+
+def test_a_plan_is_reduced_in_the_same_way_every_time() -> None:
+    def fails(plan: Plan) -> bool:
+        return len(plan.faults) >= 2 and plan.nodes >= 4
+
+    assert Reducer(fails).reduce(PLAN) == Reducer(fails).reduce(PLAN)

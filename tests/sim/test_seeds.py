@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from primacy.sim.command import failure, plan_of, shortened
+from primacy.sim.command import failure, plan_of, reduced
 from primacy.sim.plan import Plan
 from primacy.sim.scenarios import SCENARIOS
 from primacy.sim.scenarios import plan as scenario_plan
@@ -22,7 +22,7 @@ FRESH, PARTS = 300, 10
 
 def demand(outcome: Outcome) -> Outcome:
     if outcome.violation is not None:
-        pytest.fail(failure(shortened(outcome)), pytrace=False)
+        pytest.fail(failure(reduced(outcome)[0]), pytrace=False)
     return outcome
 
 
@@ -41,7 +41,7 @@ def test_stored_failures(path: Path) -> None:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_directed_schedules(seed: int, name: str) -> None:
-    for number in range(seed, seed + 15):
+    for number in range(seed, seed + 10):
         demand(run(scenario_plan(name, number)))
 
 

@@ -16,6 +16,7 @@ from primacy.sim.process import INBOX_MAX, Pipe, Process
 from primacy.sim.scheduler import Clock, Scheduler
 
 A1 = Member("a", "a.1")
+LIVES = ("a.1", "b.1")
 
 
 def go(scheduler: Scheduler, until_ns: int = 10 * SECOND) -> None:
@@ -124,10 +125,10 @@ def test_a_datagram_arrives_once_as_long_as_one_link_is_open(random_source: rand
     scheduler, network = network_of(random_source)
     seen: list[str] = []
     for cut in range(LINKS + 1):
-        network.datagram("a", "b", lambda cut=cut: seen.append(f"{cut} cut"))
+        network.datagram("a", "b", LIVES, seen.append, f"{cut} cut")
         if cut < LINKS:
             network.cut("a", "b", cut, 1)
-    network.datagram("b", "a", lambda: seen.append("back"))
+    network.datagram("b", "a", LIVES[::-1], seen.append, "back")
     go(scheduler)
     assert sorted(seen) == ["0 cut", "1 cut", "back"]
 
@@ -137,9 +138,9 @@ def test_filtered_datagrams_are_lost_and_doubled_ones_come_once(random_source: r
     seen: list[str] = []
     for wire in network.route("a", "b").wires:
         wire.duplication = 1.0
-    network.datagram("a", "b", lambda: seen.append("doubled"))
+    network.datagram("a", "b", LIVES, seen.append, "doubled")
     network.route("a", "b").filters += 1
-    network.datagram("a", "b", lambda: seen.append("filtered"))
+    network.datagram("a", "b", LIVES, seen.append, "filtered")
     go(scheduler)
     assert seen == ["doubled"]
 
@@ -268,7 +269,7 @@ def test_the_second_of_two_swaps_on_one_revision_conflicts_and_watches_hear_the_
     ledger = Ledger(scheduler, random_source)
     heard: list[int] = []
     ledger.line("b").watch_delay_ns = 100 * MS
-    ledger.watchers["b"] = lambda revision, known: heard.append(revision)
+    ledger.watch("b", lambda key, revision, value: heard.append(revision))
     answers: list[SwapAnswer] = []
     ledger.swap("a", 0, record(1), lambda answer, revision: answers.append(answer))
     go(scheduler, SECOND)
@@ -276,6 +277,33 @@ def test_the_second_of_two_swaps_on_one_revision_conflicts_and_watches_hear_the_
     go(scheduler)
     assert answers == [SwapAnswer.DONE, SwapAnswer.CONFLICT]
     assert heard == [ledger.revision]
+
+
+def test_a_watch_tells_all_records_as_they_stand_then_each_change_in_order_also_after_a_silence(
+    random_source: random.Random,
+) -> None:
+    scheduler = Scheduler()
+    ledger = Ledger(scheduler, random_source)
+    ledger.put("config", b"1")
+    ledger.put("nodes/a", b"2")
+    heard: list[tuple[str, bytes | None]] = []
+    ledger.watch("a", lambda key, revision, value: heard.append((key, value)))
+    go(scheduler, SECOND)
+    assert heard == [("config", b"1"), ("nodes/a", b"2")]
+    heard.clear()
+    ledger.line("a").modes.append("partition")
+    for number in range(5):
+        ledger.put("operation", b"%d" % number)
+    ledger.put("nodes/a", None)
+    go(scheduler, 2 * SECOND)
+    assert heard == []
+    ledger.line("a").modes.clear()
+    go(scheduler, 3 * SECOND)
+    assert heard == [*(("operation", b"%d" % number) for number in range(5)), ("nodes/a", None)]
+    ledger.put("operation", b"late")
+    ledger.unwatch("a")
+    go(scheduler, 4 * SECOND)
+    assert len(heard) == 6
 
 
 def test_a_silent_line_fails_reads(random_source: random.Random) -> None:

@@ -265,9 +265,14 @@ class Site:
     """A cluster in one process."""
 
     def __init__(
-        self, directory: Path, nodes: int = 1, links: int = 1, services: dict[str, Any] | None = None
+        self,
+        directory: Path,
+        nodes: int = 1,
+        links: int = 1,
+        services: dict[str, Any] | None = None,
+        record: str = "",
     ) -> None:
-        self.directory = directory
+        self.directory, self.record = directory, record
         self.credentials = Credentials(directory, CLUSTER)
         self.store = Store(CLUSTER)
         rows = {f"n{i + 1}": {"links": free_addresses(links)} for i in range(nodes)}
@@ -285,7 +290,7 @@ class Site:
         return Boot(
             node=node, directory=str(self.directory / node), ledger="memory://test", links=links,
             cluster_key=str(key), authority=str(files.authority), certificate=str(files.certificate),
-            private_key=str(files.key), stop_grace_s=5.0, sources={},
+            private_key=str(files.key), stop_grace_s=5.0, sources={}, record=self.record,
         )  # fmt: skip
 
     def add(self, node: str) -> Running:

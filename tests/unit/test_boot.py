@@ -65,6 +65,7 @@ def test_every_parameter_is_taken_from_every_place(tmp_path: Path) -> None:
         "cluster_key": "/k", "authority": "a", "certificate": "c", "private_key": "p", "stop_grace_s": "2.5",
         "halt_command": "/sbin/halt -p", "reboot_command": "sh -c 'reboot now'", "os_commands": "print",
         "watchdog": "/dev/watchdog1", "watchdog_timeout_s": "15", "watchdog_silence_s": "3.5",
+        "record": "kept", "record_mb": "64",
     }  # fmt: skip
     assert list(values) == [each.name for each in PARAMETERS]
     file = tmp_path / "all.toml"
@@ -79,7 +80,7 @@ def test_every_parameter_is_taken_from_every_place(tmp_path: Path) -> None:
     wanted = Boot(
         "n.1", values["dir"], "etcd://h:1,h:2", (Link("::1", 1), Link("10.0.0.1", 7300)),
         "/k", values["dir"] + "/a", values["dir"] + "/c", values["dir"] + "/p", 2.5, {},
-        "/sbin/halt -p", "sh -c 'reboot now'", "print", "/dev/watchdog1", 15, 3.5,
+        "/sbin/halt -p", "sh -c 'reboot now'", "print", "/dev/watchdog1", 15, 3.5, values["dir"] + "/kept", 64,
     )  # fmt: skip
     assert [way._replace(sources={}) for way in ways] == [wanted] * 4
 

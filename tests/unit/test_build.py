@@ -35,7 +35,7 @@ def _table(**changed: object) -> parts.Table:
 def test_the_monitor_knows_what_a_cold_start_may_do(durability: str, cold_start: str) -> None:
     services = {"s": {"python": "a:B", "durability": durability}}
     table = _table(services=services, cluster={"cold_start": cold_start, "profile": "carrier"})
-    monitor = parts.monitor(ME, "c", table, table.entries(), 5)
+    monitor = parts.beginning(ME, "c", table, table.entries(), 5).monitor()
     assert (monitor.volatile, monitor.availability) == (durability == "memory", cold_start == "availability")
     assert (monitor.timing, monitor.started_ns, monitor.cluster) == (PROFILES["carrier"], 5, "c")
 
@@ -49,7 +49,7 @@ def test_a_node_stands_where_its_record_says(eligible: int, available: int, rung
         msgspec.structs.replace(e, eligible=bool(eligible), available=bool(available))
         for e in table.entries()
     )
-    coordinator = parts.coordinator(ME, table, entries, 0)
+    coordinator = parts.beginning(ME, "c", table, entries, 0).coordinator()
     assert coordinator.ladder.rung == rung
     assert [s.service for s in coordinator.servers.centralized] == ["naming", "stock"]
     assert [s.service for s in coordinator.servers.local] == ["door"]
@@ -61,7 +61,7 @@ def test_what_the_table_registers_for_a_service_reaches_its_server() -> None:
     row = {"function": "failover", "name": "warm_up", "level": 7, "timeout_s": 2.0}
     row |= {"on_failure": "retry", "retries": 3}
     table = _table(services={"stock": {"python": "stock.py:Stock", "callbacks": [row]}})
-    coordinator = parts.coordinator(ME, table, table.entries(), 0)
+    coordinator = parts.beginning(ME, "c", table, table.entries(), 0).coordinator()
     [registered] = coordinator.servers.by_service["stock"].row.callbacks
     assert registered == Callback("failover", 7, "warm_up", 2.0, "retry", 3, 0.0)
 
@@ -77,7 +77,7 @@ def test_the_recovery_of_a_service_reaches_its_server() -> None:
     }
     own = {"python": "a:B", "restart_in_place": True, "recovery": recovery}
     table = _table(services={"own": own, "stock": SERVICES["stock"]})
-    servers = parts.coordinator(ME, table, table.entries(), 0).servers.by_service
+    servers = parts.beginning(ME, "c", table, table.entries(), 0).coordinator().servers.by_service
     assert servers["own"].row.limits == Limits(2, 30 * 10**9, 1, 5 * 10**8, 9 * 10**9, 7)
     assert servers["stock"].row.limits == Limits(restarts=UNLIMITED)
     assert servers["naming"].row.limits == Limits()

@@ -58,7 +58,7 @@ async def test_only_an_echo_of_a_beat_that_was_sent_after_the_question_answers_i
     rig.ask()
     assert rig.told == [], "the lease is held, by an echo of an earlier beat"
     cluster.effects["n1"].clear()
-    cluster.give("n1", m.Tick(now_ns=cluster.now_ns))
+    cluster.give("n1", m.EchoWanted(now_ns=cluster.now_ns))
     sent = [e.message for e in cluster.took("n1", m.Send) if isinstance(e.message, Beat) and e.node == "n2"]
     assert [b.sent_ns for b in sent] == [cluster.now_ns], "the next beat goes out at once"
     rig.confirming.answer()

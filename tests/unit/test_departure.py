@@ -7,9 +7,9 @@ import pytest
 from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
-from primacy.machines.departure import LEAVE_NS_MAX
+from primacy.machines.departure import HAND_ON_NS_MAX, LEAVE_NS_MAX
 from primacy.machines.events_node import NodeStopped
-from primacy.machines.peer_wire import EndNode, Leave, Then
+from primacy.machines.peer_wire import EndNode, FunctionDone, Leave, Then
 from primacy.machines.swap import Outcome, Purpose
 from tests.unit.ssc_tools import N1, N2, N3, Rig, record
 
@@ -213,3 +213,97 @@ def test_the_last_node_does_it_to_its_machine() -> None:
     rig.ask("shutdown", rig.facts(vice="", vice_ready=False, members=("n1",)), node="n1", then="halt")
     rig.cmm(m.Closed(Purpose.STOP, Outcome.DONE))
     assert _exits(rig).then == "halt"
+
+
+# ---- where it meets others ----
+
+
+def _pair() -> Rig:
+    rig = Rig()
+    rig.pair()
+    return rig
+
+
+def _terminate(rig: Rig) -> None:
+    rig.give(c.Terminate(now_ns=rig.now_ns, reason="stopped", facts=rig.facts()))
+
+
+def _quiesced(rig: Rig) -> None:
+    for service in ("naming", "stock"):
+        rig.say(service, h.Quiesced(1, 7, 1))
+
+
+def test_a_later_life_of_the_node_that_was_to_leave_stays() -> None:
+    rig = _member()
+    order = EndNode("by hand", False, "halt", "op-1", "an earlier life")
+    rig.give(c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation="x", message=order))
+    assert rig.ssc.departure.phase == ""
+    assert c.TellNode("n2", FunctionDone("op-1", "done")) in rig.effects
+    order = EndNode("by hand", False, "", "op-1", N1.incarnation)
+    rig.give(c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation="x", message=order))
+    assert rig.ssc.departure.phase
+
+
+def test_the_switchover_that_is_in_progress_is_the_one_that_a_leaving_master_needs() -> None:
+    rig = _pair()
+    rig.quiesces = False
+    rig.ask("switchover")
+    _terminate(rig)
+    assert len(rig.told("stock", h.Quiesce)) == 1
+    _quiesced(rig)
+    assert len(rig.fed(m.HandOver)) == 1
+    assert not rig.fed(m.StopCluster)
+    rig.become("vice", "switchover", record(2, N2, N1, ready=True, appointment=3), clean=True)
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.DONE))
+    rig.cmm(m.Served(2))
+    assert rig.ssc.departure.phase == "leaving"
+
+
+def test_when_that_switchover_is_undone_the_leaving_master_has_its_own() -> None:
+    rig = _pair()
+    rig.ask("switchover")
+    _terminate(rig)
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    assert len(rig.fed(m.HandOver)) == 2
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    assert rig.fed(m.StopCluster)  # its own did not succeed either
+
+
+def test_a_master_that_restarts_a_server_just_now_serves_before_it_leaves() -> None:
+    rig = _pair()
+    rig.exit("stock")
+    _terminate(rig)
+    assert rig.ssc.departure.phase == "waiting"
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    rig.become("master", "restart", record(2, N1, appointment=2))
+    rig.say("stock", h.Opened("stock", [], 1, 9))
+    assert rig.ssc.serving.serves
+    rig.cmm(m.Adopted(4, record(2, N1, N2, ready=True, appointment=3)))
+    assert rig.ssc.departure.phase == "switching"
+    assert rig.fed(m.HandOver)[-1].in_step
+
+
+def test_a_node_that_becomes_master_while_it_leaves_waits_for_a_vice_but_not_for_ever() -> None:
+    rig = Rig()
+    rig.open_hosts()
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    rig.cmm(m.Served(1))
+    rig.become("vice", "appointment", record(1, N2, N1, ready=True))
+    _end(rig)
+    rig.become("master", "failover", record(2, N1, appointment=2))
+    rig.run(50)
+    assert rig.ssc.serving.serves
+    assert "before it hands over" in rig.ssc.departure.waits()[0].what
+    rig.run(HAND_ON_NS_MAX / 1e6)
+    assert rig.fed(m.StopCluster)
+
+
+def test_when_all_leave_a_switchover_that_has_only_begun_is_left_alone() -> None:
+    rig = _pair()
+    rig.quiesces = False
+    rig.ask("switchover")
+    rig.ask("shutdown")
+    _quiesced(rig)
+    assert rig.fed(m.StopCluster)
+    assert not rig.fed(m.HandOver)
+    assert rig.operations.ended[-1].reasons == ("the cluster is shut down",)

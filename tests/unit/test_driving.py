@@ -7,6 +7,7 @@ import pytest
 from primacy.machines import coordination as c
 from primacy.machines import membership as m
 from primacy.machines.driving import LEAVE_NS_MAX, REPLACE_NS_MAX, SETTLE_NS
+from primacy.machines.host_wire import Quiesce, Quiesced, Unhealthy
 from primacy.machines.membership import NodeEntry
 from primacy.machines.peer_wire import Do, EndNode, FunctionDone
 from primacy.machines.records import NodeRecord, Operation, Operations, decode_node, encode
@@ -224,3 +225,89 @@ def test_a_switchover_that_its_master_did_not_live_to_tell(to: str, outcome: str
     rig.pair()
     rig.run(5)
     assert rig.answers()[-1].kind == outcome
+
+
+# ---- where it meets others ----
+
+
+def test_a_shutdown_is_about_one_life_of_the_node() -> None:
+    rig = master()
+    rig.ask("shutdown", node="n3", life="one")
+    assert orders(rig, EndNode) == [("n3", EndNode("asked for by an operator", False, "", "op-1", "one"))]
+    rig.run(1100)
+    assert len(orders(rig, EndNode)) == 2  # nobody knows whether it was heard
+    reply(rig, "n3")  # a later life says that the one that was meant is over
+    assert (rig.answers()[-1].kind, rig.answers()[-1].result) == ("done", {"stopped": "n3"})
+
+
+def test_a_later_life_that_is_master_by_now_is_not_shut_down() -> None:
+    rig = master()
+    intent = Operation("op-1", "shutdown", "n1", "why", "n3", 0, {"life": "an earlier one", "then": "halt"})
+    rig.write("operation", encode(Operations(intent)))
+    rig.run(100)
+    assert rig.answers()[-1].kind == "done"
+    assert rig.ssc.departure.phase == ""
+    assert not rig.fed(m.HandOver)
+
+
+def test_a_node_that_has_not_left_may_be_vice_again() -> None:
+    rig = master()
+    rig.ask("remove", node="n3")
+    reply(rig, "n3")
+    rig.run(LEAVE_NS_MAX / 1e6 + 100)
+    assert rig.answers()[-1].kind == "failed"
+    assert [(k.node, k.why) for k in rig.fed(m.KeepBack)][-1] == ("n3", "")
+
+
+def test_a_table_that_cannot_do_without_the_node_ends_its_removal() -> None:
+    rig = master()
+    rig.ask("remove", node="n3")
+    reply(rig, "n3")
+    members(rig, "n1", "n2")
+    rig.run(LEAVE_NS_MAX / 1e6 + 1_100)
+    assert rig.answers()[-1].kind == "failed"
+    assert "the table cannot do without it" in rig.answers()[-1].reasons[0]
+
+
+def test_what_is_about_a_node_that_has_left_the_table_writes_no_record_of_it() -> None:
+    rig = master()
+    rig.ask("demote", node="n3")
+    rig.give(c.NodesChanged(now_ns=rig.now_ns, nodes=NODES[:2]))
+    rig.run(5)
+    assert rig.answers()[-1].kind == "failed"
+    assert kept(rig, "n3") is None
+
+
+def test_a_function_waits_for_a_hand_over_that_is_in_progress() -> None:
+    rig = master()
+    rig.quiesces = False
+    rig.say("stock", Unhealthy(1, 3, "sick"))
+    rig.ask("demote", node="n1")
+    assert len(rig.told("stock", Quiesce)) == 1
+    for service in ("naming", "stock"):
+        rig.say(service, Quiesced(1, 7, 1))
+    assert len(rig.fed(m.HandOver)) == 1
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))  # that one failed: the function has its own
+    assert rig.operations.current is not None
+    rig.exit("stock")
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.DONE))
+    rig.become("member", "deposed", record(2, N2, appointment=3))
+    assert rig.operations.current is not None  # and the next master goes on
+
+
+def test_nobody_waits_for_a_vice_that_is_in_maintenance() -> None:
+    rig = master()
+    rig.give(c.Maintained(now_ns=rig.now_ns, nodes=frozenset({"n3"})))
+    rig.ask("demote", node="n2")
+    rig.cmm(m.Adopted(3, record(1, N1, appointment=2)))
+    assert len(orders(rig, Do)) == 1
+
+
+def test_what_another_master_has_ended_keeps_nobody_back() -> None:
+    rig = master()
+    intent = Operations(Operation("op-1", "demote", "n2", "why", "n3", 0))
+    rig.write("operation", encode(intent))
+    rig.run(5)
+    assert rig.fed(m.KeepBack)[-1].why
+    rig.write("operation", encode(intent.with_outcome("done", (), {"node": "n2"})))
+    assert not rig.fed(m.KeepBack)[-1].why

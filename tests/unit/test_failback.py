@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from primacy.machines.coordination import Facts
-from primacy.machines.failback import AGAIN_NS, SETTLE_NS, Failback, preferred
-from primacy.machines.ids import SECOND
+from primacy.machines.failback import AGAIN_NS, SETTLE_NS, Failback, gave_up, preferred
+from primacy.machines.ids import SECOND, Member
 from primacy.machines.membership import NodeEntry
+from tests.unit.ssc_tools import N1, N2, N3, record
 
 NODES = (NodeEntry("n1", priority=10), NodeEntry("n2", priority=0), NodeEntry("n3", priority=0))
 
@@ -66,3 +67,18 @@ def test_what_did_not_succeed_is_tried_again_much_later() -> None:
     assert rule.due(facts(), SETTLE_NS, **ask) == "n1"
     assert rule.due(facts(), SETTLE_NS + AGAIN_NS - 1, **ask) == ""
     assert rule.due(facts(), SETTLE_NS + AGAIN_NS, **ask) == "n1"
+
+
+def test_it_does_not_go_back_to_the_life_that_handed_over_itself() -> None:
+    rule = Failback()
+    for second in range(20):
+        assert rule.due(facts(), second * SECOND, maintained=frozenset(), held=False, gave_up=True) == ""
+
+
+def test_who_handed_over_is_known_by_its_life() -> None:
+    handed, claimed = record(2, N2, N1, by=N1), record(2, N2, by=N2)
+    assert gave_up(handed, record(2, N2, N1, ready=True, by=N2))
+    assert not gave_up(handed, record(2, N2, N3, by=N2))
+    assert not gave_up(handed, record(2, N2, Member("n1", "a later life"), by=N2))
+    assert not gave_up(claimed, record(2, N2, N1, by=N2))
+    assert not gave_up(None, None)

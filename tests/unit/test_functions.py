@@ -183,3 +183,16 @@ def test_what_runs_for_an_operation_names_it() -> None:
     assert [(e.function, e.operation) for e in rig.events(FunctionBegan)][-1] == ("switchover", "op-1")
     assert rig.events(FunctionEnded)[-1].operation == "op-1"
     assert (rig.ssc.functions.named("failover"), rig.ssc.functions.named("switchover")) == ("", "op-1")
+
+
+def test_a_spare_in_maintenance_is_not_promoted_and_a_vice_in_maintenance_is_none() -> None:
+    rig = Rig(nodes=(NodeEntry("n1"), NodeEntry("n2"), NodeEntry("n3", True, False)))
+    rig.master()
+    rig.give(c.MembersChanged(now_ns=rig.now_ns, nodes=("n1", "n2", "n3")))
+    rig.give(c.Maintained(now_ns=rig.now_ns, nodes=frozenset({"n2", "n3"})))
+    rig.run(2 * AUTO_NS / 1e6)
+    assert rig.operations.current is None
+    rig.give(c.Maintained(now_ns=rig.now_ns, nodes=frozenset({"n2"})))
+    rig.run(AUTO_NS / 1e6 + 50)
+    assert rig.operations.current is not None
+    assert rig.operations.current.node == "n3"

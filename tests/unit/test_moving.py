@@ -78,5 +78,6 @@ async def test_the_others_find_a_node_at_its_new_place(site: Site) -> None:
             other.own_addresses[0], None,
         ]  # fmt: skip
     await until(lambda: moved in master.node.members, "it is a member")
+    assert moving.links_up(master.node, moved) == {0}, "its second one leads nowhere yet"
     (entry,) = [n for n in master.control.topology().nodes if n.id == moved]
     assert entry.agent == wanted.agent_addresses(moved)

@@ -323,3 +323,58 @@ def test_its_host_may_die_while_it_is_handed_over_in_order() -> None:
     rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.DONE))
     rig.become("member", "deposed", record(2, N2, appointment=3, by=N1))
     assert [step[0] for step in _steps(rig)] == [1]
+
+
+# ---- where it meets others ----
+
+
+def _held(rig: Rig, why: str = "the cluster is in maintenance") -> None:
+    rig.give(c.Maintained(now_ns=rig.now_ns, cluster=why))
+
+
+def test_in_maintenance_neither_a_failing_server_nor_an_unhealthy_one_moves_mastership() -> None:
+    rig = _master(Limits(restarts=1, node_out=4), vice=True)
+    _held(rig)
+    for _ in range(4):
+        rig.say("stock", h.Unhealthy(rig.ssc.term, 3, "sick"))
+        assert not rig.told("naming", h.Quiesce)
+        rig.exit("stock")
+        _renewed(rig)
+        rig.run(10_000)
+        _opens(rig)
+        if rig.ssc.rescue.lost:  # it was kept back, and is up again
+            _renewed(rig)
+    assert not rig.fed(m.HandOver)
+    assert not any(isinstance(e, c.Abandon) for e in rig.effects)
+    assert [recommended for _, recommended, _ in _steps(rig)] == [
+        "restart",
+        "switchover",
+        "switchover",
+        "node out",
+    ]
+    _held(rig, "")
+    rig.exit("stock")
+    assert rig.fed(m.HandOver)  # none of the hand-overs was used up
+
+
+def test_in_maintenance_a_switchover_that_cannot_be_completed_goes_back() -> None:
+    rig = _rig(callbacks={"stock": [h.Callback("switchover", 1, "take_over")]})
+    rig.hold = {"take_over"}
+    rig.open_hosts()
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    rig.cmm(m.Served(1))
+    _held(rig)
+    rig.become("master", "switchover", record(2, N1, N2, ready=True, appointment=3, by=N2), clean=True)
+    assert not rig.ssc.serving.serves
+    rig.exit("stock")
+    assert [e.in_step for e in rig.fed(m.HandOver)] == [False]
+
+
+def test_a_service_that_is_taken_out_of_the_table_is_recovered_no_more() -> None:
+    rig = _master(vice=True)
+    rig.exit("stock")
+    assert rig.fed(m.HandOver)
+    rig.give(c.ServicesGone(now_ns=rig.now_ns, services=("stock",)))
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    _renewed(rig)
+    assert rig.ssc.serving.own_term == 2

@@ -12,6 +12,7 @@ from primacy.machines.membership import NodeEntry
 from primacy.machines.rolling import (
     AGAIN_NS,
     BACK_NS_MAX,
+    LATE_NS,
     Renew,
     Report,
     Rest,
@@ -55,7 +56,6 @@ WAITS = [
     ({"serving": False}, "not in service"),
     ({"busy": "promote n3 is in progress"}, "promote n3"),
     ({"vice_ready": False}, "no vice is ready"),
-    ({"able": ("n2",)}, "n3 initializes its servers"),
     ({"members": ("n1", "n2", "n4")}, "n3 is eligible and does not run"),
     ({"revision": 8}, "n1, n2, n3, n4: the new table is not known there yet"),
     ({"reports": {}}, "not known there yet"),
@@ -107,6 +107,38 @@ def test_the_next_node_waits_until_the_last_is_back_with_the_new_table() -> None
     back = _view("n1 n2", now_ns=2 * SECOND)
     back.reports["n3"] = Report("2", 7)
     assert rolling.decide(back) == Renew("n2", "the table has changed: service stock added")
+
+
+def test_it_is_not_over_before_the_last_node_is_initialized() -> None:
+    rolling = Rolling()
+    assert rolling.decide(_view("n3")) == Renew("n3", "the table has changed: service stock added")
+    back = _view(now_ns=SECOND, able=("n2",))
+    back.reports["n3"] = Report("2", 7)
+    assert rolling.decide(back) == Wait("n3 initializes its servers")
+    rolling = Rolling()
+    rolling.decide(_view("n3"))
+    assert rolling.decide(msgspec.structs.replace(back, able=("n2", "n3"))) == Rest()
+
+
+def test_a_node_that_cannot_be_initialized_restarts_with_the_corrected_table() -> None:
+    order = Renew("n3", "the table has changed: service stock added")
+    failing = _view("n1 n2 n3 n4", able=("n2",))
+    assert Rolling().decide(failing) == order, "it first: it takes nothing away"
+    assert Rolling().decide(_view("n1 n2 n4", able=("n2",))) == Wait("n3 initializes its servers")
+    rolling = Rolling()
+    alone = msgspec.structs.replace(failing, vice="", vice_ready=False, able=("n2",))
+    assert isinstance(rolling.decide(alone), Wait), "perhaps a new master has only not heard of it yet"
+    assert rolling.decide(msgspec.structs.replace(alone, now_ns=LATE_NS)) == order
+    assert isinstance(Rolling().decide(msgspec.structs.replace(failing, busy="promote n4")), Wait)
+
+
+def test_nobody_waits_for_a_node_that_is_gone_and_shall_be() -> None:
+    gone = _view("n2 n4", members=("n1", "n2", "n4"), able=("n2",))
+    assert isinstance(Rolling().decide(gone), Wait)
+    leaving = msgspec.structs.replace(gone, leaving=("n3",))
+    assert Rolling().decide(leaving) == Renew("n4", "the table has changed: service stock added")
+    alone = _view(members=("n1",), vice="", vice_ready=False, leaving=("n2", "n3"))
+    assert Rolling.against(alone) == "", "nobody else could be vice"
 
 
 def test_a_node_that_does_not_come_back_stops_the_going_on() -> None:

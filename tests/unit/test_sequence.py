@@ -335,3 +335,13 @@ def test_whatever_happens_the_rules_hold_and_there_is_one_end(
     elif abortable:
         assert not aborted or not driver.undone
     assert driver.machine.next_ns() is None
+
+
+def test_what_a_run_that_has_ended_had_completed_is_taken_back_from_its_last_level_on() -> None:
+    steps = [Step("a", Callback(FUNCTION, level, f"at {level}")) for level in (1, 2)]
+    machine = Sequence(FUNCTION, steps, itertools.count(1), descending=True, abortable=True)
+    [first] = machine.take_back(0)
+    assert (first.step.callback.level, first.undo) == (1, True)
+    [second] = machine.ran(first.id, "done", "", 1)
+    assert (second.step.callback.level, second.undo) == (2, True)
+    assert machine.ran(second.id, "refused", "not now", 2)[-1] == Undone(())

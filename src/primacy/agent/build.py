@@ -1,4 +1,4 @@
-"""The machines of a node, and the opening words to its hosts, made from the configuration table."""
+"""What the machines of a node begin with, and the opening words to its hosts, made from the configuration table."""
 
 from __future__ import annotations
 
@@ -6,39 +6,33 @@ from pathlib import Path
 
 from primacy.boot import Boot
 from primacy.config import Service, Table
+from primacy.machines.beginning import Beginning
 from primacy.machines.coordination import Facts, ServiceEntry, facts_from
-from primacy.machines.coordinator import Coordinator
 from primacy.machines.host_wire import Callback, Open
 from primacy.machines.ids import Member
 from primacy.machines.mastership import Monitor
 from primacy.machines.membership import NodeEntry
 
 
-def monitor(me: Member, cluster: str, table: Table, entries: tuple[NodeEntry, ...], now_ns: int) -> Monitor:
-    """Return the membership monitor of this life of the node."""
-    return Monitor(
-        me,
-        cluster,
-        table.times,
-        entries,
-        now_ns,
-        volatile=any(table.service(s).durability == "memory" for s in table.centralized()),
-        availability=table.cluster.cold_start == "availability",
-    )
-
-
-def coordinator(
+def beginning(
     me: Member,
+    cluster: str,
     table: Table,
     entries: tuple[NodeEntry, ...],
     now_ns: int,
     failures: dict[str, tuple[int, int]] | None = None,
-) -> Coordinator:
-    """Return the services coordinator of this life of the node. failures: what the last life has told of servers."""
+) -> Beginning:
+    """Return what the machines of this life of the node begin with. failures: what the last one told of servers."""
     local = [s for s, row in table.services.items() if row.local]
-    return Coordinator(
-        me,
-        tuple(
+    return Beginning(
+        me=me,
+        cluster=cluster,
+        now_ns=now_ns,
+        timing=table.times,
+        nodes=entries,
+        volatile=any(table.service(s).durability == "memory" for s in table.centralized()),
+        availability=table.cluster.cold_start == "availability",
+        services=tuple(
             ServiceEntry(
                 s,
                 row.local,
@@ -49,11 +43,9 @@ def coordinator(
             )
             for s, row in ((s, table.service(s)) for s in [*table.centralized(), *local])
         ),
-        addresses(table),
-        now_ns,
-        nodes=entries,
+        addresses=addresses(table),
         auto_promote=table.cluster.auto_promote,
-        failures=failures,
+        failures=failures or {},
     )
 
 

@@ -269,10 +269,10 @@ def take_table(node: Node, table: Table, gone: tuple[str, ...]) -> None:
     node.links.retime(table.times.silence_ns)
     node.clock.retime(table.times.beat_ns)
     moving.readdress(node)
-    node.coordinator.addresses.update(build.addresses(table))
-    node.coordinator.functions.auto_promote = table.cluster.auto_promote
-    node.monitor.availability = table.cluster.cold_start == "availability"
-    node.post(membership.Retimed(now_ns=now_ns(), timing=table.times))
+    addresses, auto_promote = build.addresses(table), table.cluster.auto_promote
+    node.post(coordination.SettingsChanged(now_ns=now_ns(), addresses=addresses, auto_promote=auto_promote))
+    availability = table.cluster.cold_start == "availability"
+    node.post(membership.Retimed(now_ns=now_ns(), timing=table.times, availability=availability))
     if gone:
         node.post(coordination.ServicesGone(now_ns=now_ns(), services=gone))
     node.watch_links()

@@ -23,9 +23,8 @@ class Confirming:
         self._waiting: list[tuple[int, str, int, int]] = []  # (asked_ns, service, id, term)
 
     def asked(self, service: str, number: int, now_ns: int) -> None:
-        """A primary asks; the next beat goes out at once."""
+        """A primary asks; the caller has the monitor send the next beat at once."""
         self._waiting.append((now_ns, service, number, self._monitor.term))
-        self._monitor.master.beat_now()
 
     def answer(self) -> None:
         """Something was heard, or time has passed: answer what can be answered."""

@@ -14,6 +14,8 @@ import msgspec
 from primacy import config_links
 from primacy.agent import build
 from primacy.config import Node as Row
+from primacy.lease_page import now_ns
+from primacy.machines import coordination
 
 if TYPE_CHECKING:
     from primacy.agent.node import Node
@@ -34,7 +36,8 @@ def settled(node: Node, peer: str) -> None:
     placed = _placed(row, _where(node, peer))
     if placed != node.table.nodes.get(peer):
         node.table = msgspec.structs.replace(node.table, nodes=node.table.nodes | {peer: placed})
-        node.coordinator.addresses.update(build.addresses(node.table))
+        addresses = build.addresses(node.table)
+        node.post(coordination.SettingsChanged(now_ns=now_ns(), addresses=addresses))
         node.on_change()
 
 
@@ -53,6 +56,14 @@ def readdress(node: Node) -> None:
         theirs = _where(node, peer)
         if peer != node.me.node and theirs:
             node.port.readdress(peer, counterparts(node, peer, theirs))
+
+
+def links_up(node: Node, peer: str) -> set[int]:
+    """Return which links of another node are up, by their places in its row: ours may have others meanwhile."""
+    theirs = _where(node, peer) or node.table.agent_addresses(peer)
+    leads_to = counterparts(node, peer, theirs)
+    heard = [leads_to[link] for link in node.links.up(peer) if link < len(leads_to)]
+    return {theirs.index(address) for address in heard if address in theirs}
 
 
 def hello_addresses(node: Node, nodes: tuple[str, ...]) -> list[list[Address]]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from primacy.agent import build, failure_file, moving
+from primacy.agent import build, failure_file, moving, recording
 from primacy.agent.clock import Clock
 from primacy.agent.confirming import Confirming
 from primacy.agent.eventlog import EventLog
@@ -73,12 +73,12 @@ class Node:
         self.hosts = Hosts(guardian, cluster, boot.directory, self._host_said, self._host_exited)
         self.ledger = LedgerLine(ledger, self._ledger_changed)
         self.records = Records(table, entries, self.ledger, self.post)
-        self.monitor = build.monitor(self.me, cluster, table, entries, self.started_ns)
+        failures = failure_file.take(Path(boot.directory))
+        beginning = build.beginning(self.me, cluster, table, entries, self.started_ns, failures)
+        self.recorder = recording.begin(boot, beginning, self.publish)
+        self.monitor, self.coordinator = beginning.monitor(), beginning.coordinator()
         self.confirming = Confirming(
             self.monitor, self.ledger, lambda service, answer: self.hosts.tell(service, answer, None)
-        )
-        self.coordinator = build.coordinator(
-            self.me, table, entries, self.started_ns, failure_file.take(Path(boot.directory))
         )
         addresses = {n: table.agent_addresses(n) for n in table.nodes}
         self.port = DatagramPort(
@@ -141,12 +141,13 @@ class Node:
             while self._queue:
                 item = self._queue.popleft()
                 if isinstance(item, membership.Input):
-                    for order in self.monitor.step(item):
+                    for order in self.recorder.kept(item, self.monitor.step(item)):
                         self._obey_monitor(order)
                 else:
-                    for effect in self.coordinator.step(item):
+                    for effect in self.recorder.kept(item, self.coordinator.step(item)):
                         self._obey_coordinator(effect)
         except Exception as error:  # a machine that broke off is in no state to go on: the agent ends
+            self.recorder.broke_off(item, error, LAST_EVENTS_S)
             self._loop.call_exception_handler({"message": "a step broke off", "exception": error})
             raise
         finally:
@@ -242,6 +243,7 @@ class Node:
             case coordination.Abandon(reason=reason):
                 sys.stderr.write(f"agent: this life of the node ends: {reason}\n")
                 failure_file.keep(Path(self.boot.directory), self.coordinator.recovery.counts())
+                self.recorder.close(f"this life ended: {reason}", LAST_EVENTS_S)
                 self.events.close(LAST_EVENTS_S)
                 os._exit(EXIT_ABANDONED)
             case coordination.End(reason=reason, then=then):
@@ -253,7 +255,7 @@ class Node:
     def _host_said(self, service: str, message: host_wire.ToAgent) -> None:
         if isinstance(message, host_wire.Confirm):
             self.confirming.asked(service, message.id, now_ns())
-            self.post(membership.Tick(now_ns=now_ns()))
+            self.post(membership.EchoWanted(now_ns=now_ns()))
             self.confirming.answer()
         else:
             if isinstance(message, host_wire.Progress):
@@ -389,6 +391,7 @@ class Node:
         self.hosts.close()
         await self.peers.close()
         await self.ledger.close()
+        self.recorder.close("the agent ended in order")
         self.events.close()
 
 

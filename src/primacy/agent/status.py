@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from primacy.agent import waits
+from primacy.agent import moving, waits
 from primacy.agent.node import Node
 from primacy.config_plan import restarts
 from primacy.lease_page import now_ns
@@ -69,7 +69,7 @@ def whole(node: Node, locals_: dict[str, dict[str, Any]]) -> dict[str, Any]:
         entry["role"] = _role(node, entry["id"])
         others = [o for o in facts.members if o != entry["id"]]
         if entry["id"] != node.me.node and others:
-            ups = node.links.up(entry["id"])
+            ups = moving.links_up(node, entry["id"])
             for index, link in enumerate(entry["links"]):
                 link["up"] = link["up"] and index in ups
     return {

@@ -52,6 +52,7 @@ COMMANDS = {
     "explain": Command("primacy.cli.why:explain", "Why a node became master; decide it again."),
     "what-if": Command("primacy.cli.why:what_if", "What would happen, or every reason against it."),
     "bench": Command("primacy.cli.bench:bench", "Measure failover, switchover and throughput."),
+    "sim": Command("primacy.cli.sim:sim", "Whole clusters in virtual time, with faults; planted bugs."),
     "demo": Command("primacy.cli.demo:demo", "A cluster of three nodes, and faults to watch."),
 }
 

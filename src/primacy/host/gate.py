@@ -15,23 +15,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from primacy.lease_page import LeasePage, now_ns
+from primacy.machines.watching import Sink as Sink
 
 BURST = 256
 """So many leave on one look at the page."""
 LOOK_AGAIN_S = 0.002
-
-
-class Sink(Protocol):
-    """Where a reply goes."""
-
-    def send(self, frame: bytes) -> None:
-        """Take one frame."""
-
-    def flush(self) -> None:
-        """Let what was sent leave now."""
 
 
 class Gate:

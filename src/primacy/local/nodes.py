@@ -27,7 +27,11 @@ GUARDIAN_ARGV = (sys.executable, "-m", "primacy.guardian")
 STOP_LIMIT_S = 15.0
 KNOWN_LIMIT_S = 5.0
 _LOOK_AGAIN_S = 0.01
-_KEPT_PARAMETERS = ("stop_grace_s",)  # of the environment's boot parameters only these hold for every node
+_KEPT_PARAMETERS = (
+    "stop_grace_s",
+    "record",
+    "record_mb",
+)  # of the environment's boot parameters only these hold for every node
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Inputs and effects of the system services coordinator (SSC), the machine in `coordinator.py`.
 
 The driver feeds one input at a time and obeys the effects in their order. `Feed` effects go to the membership monitor
-of the same node; the monitor's effects that concern services come back as `Membership` inputs.
+of the same node; the monitor's effects that concern services come back as `Membership` inputs. Each is a tagged array
+to msgspec, so that a record of what a machine was given and answered can be read again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from primacy.machines.records import Mastership
 from primacy.machines.rungs import UNLIMITED, Limits
 
 
-class Input(Struct, frozen=True, kw_only=True):
+class Input(Struct, frozen=True, kw_only=True, array_like=True, tag=True):
     """Base: `now_ns` is the reading of the local boot-time clock."""
 
     now_ns: int
@@ -77,6 +78,13 @@ class NodesChanged(Input, frozen=True, kw_only=True):
     """The nodes of the configuration table with their records, this one included."""
 
     nodes: tuple[membership.NodeEntry, ...]
+
+
+class SettingsChanged(Input, frozen=True, kw_only=True):
+    """What the configuration table says changed: where each node's hosts listen, and `auto_promote` (None: not)."""
+
+    addresses: dict[str, dict[str, list[tuple[str, int]]]]
+    auto_promote: bool | None = None
 
 
 class RecordChanged(Input, frozen=True, kw_only=True):
@@ -197,19 +205,23 @@ class ServiceEntry(Struct, frozen=True):
 # ---- effects ----
 
 
-class Spawn(Struct, frozen=True):
+class Order(Struct, frozen=True, array_like=True, tag=True):
+    """Base of all effects."""
+
+
+class Spawn(Order, frozen=True):
     """Start the host process of this service and send it `Open`."""
 
     service: str
 
 
-class KillHost(Struct, frozen=True):
+class KillHost(Order, frozen=True):
     """Kill the host process (its exit is reported, and is expected)."""
 
     service: str
 
 
-class ToHost(Struct, frozen=True):
+class ToHost(Order, frozen=True):
     """Send a message to a host; with `page_term` the lease page of (service, term) goes along."""
 
     service: str
@@ -217,7 +229,7 @@ class ToHost(Struct, frozen=True):
     page_term: int | None = None
 
 
-class SwapKey(Struct, frozen=True):
+class SwapKey(Order, frozen=True):
     """Swap a record of the ledger other than the mastership (value None deletes it); answered by one `KeySwapped`."""
 
     token: int
@@ -226,32 +238,32 @@ class SwapKey(Struct, frozen=True):
     value: bytes | None
 
 
-class EditTable(Struct, frozen=True):
+class EditTable(Order, frozen=True):
     """Take this node out of the configuration table; what comes of it is told as `NodesChanged`."""
 
     remove: str
 
 
-class Feed(Struct, frozen=True):
+class Feed(Order, frozen=True):
     """Give this input to the membership monitor."""
 
     input: membership.Input
 
 
-class TellNode(Struct, frozen=True):
+class TellNode(Order, frozen=True):
     """Send to a node's coordinator (None: to all). A `Progress` to all is sent again to every node that joins."""
 
     node: str | None
     message: peer_wire.ToCoordinator
 
 
-class Publish(Struct, frozen=True):
+class Publish(Order, frozen=True):
     """An event for operators."""
 
     event: Event
 
 
-class Answer(Struct, frozen=True):
+class Answer(Order, frozen=True):
     """The outcome of an `Asked`: done (result) | refused (all reasons) | failed (reasons)."""
 
     id: int
@@ -260,20 +272,20 @@ class Answer(Struct, frozen=True):
     reasons: tuple[str, ...] = ()
 
 
-class End(Struct, frozen=True):
+class End(Order, frozen=True):
     """Every service has ended: end this agent in order, and then halt or reboot the machine (`then`), or not."""
 
     reason: str
     then: peer_wire.Then = ""
 
 
-class Abandon(Struct, frozen=True):
+class Abandon(Order, frozen=True):
     """End this life of the node at once, as if its processes had died: nobody here may go on."""
 
     reason: str
 
 
-class Wake(Struct, frozen=True):
+class Wake(Order, frozen=True):
     """Give a `Tick` at this instant at the latest."""
 
     at_ns: int

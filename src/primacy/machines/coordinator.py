@@ -27,6 +27,7 @@ from primacy.machines.coordination import (
     RecordChanged,
     ServiceEntry,
     ServicesGone,
+    SettingsChanged,
     Started,
     Terminate,
     Tick,
@@ -134,6 +135,10 @@ class Coordinator:
                 self.held, self.maintained = held, nodes
             case ServicesGone(services=services):
                 self._gone(services)
+            case SettingsChanged(addresses=addresses, auto_promote=auto_promote):
+                self.addresses.update(addresses)
+                if auto_promote is not None:
+                    self.functions.auto_promote = auto_promote
             case Started() | Tick():
                 pass
         self._settle()

@@ -188,7 +188,8 @@ class Departure:
         """Give this node's role up: to the vice, to another one, or by an orderly stop. last: wait for nothing more."""
         ssc = self._ssc
         restarts = ssc.serving.own_term and not ssc.serving.serves  # it goes on in a new term just now
-        settling = restarts or (ssc.rescue.lost and not ssc.rescue.stays) or self.phase == "waiting"
+        recovers = ssc.switchover.busy and not ssc.rescue.stays
+        settling = restarts or recovers or self.phase == "waiting"
         if ssc.role != "master":
             self._leave()
         elif ssc.switchover.phase:
@@ -221,7 +222,7 @@ class Departure:
             self._ssc.emit(Answer(self._request, "failed", {}, (f"the switchover before it failed: {why}",)))
         elif self._ssc.role != "master":
             self._leave()
-        elif self._joined or self._ssc.rescue.lost or not self._ssc.serving.serves:
+        elif self._joined or self._ssc.switchover.busy or not self._ssc.serving.serves:
             self._joined = False  # it was not its own, or something came between: one of its own may succeed
             self._hand_on(facts_of(self._ssc))
         else:

@@ -63,6 +63,12 @@ class Drive:
         if node == self.operation.node and message.operation == self.operation.id:
             self._done = message
 
+    def leave(self) -> None:
+        """It has ended: nothing more is done for it, and nobody is kept back for it any more."""
+        self._step = "ended"
+        if self._kept_back:
+            self._keep_back(False)
+
     def proceed(self) -> None:
         """Take the next step, if it can be taken now."""
         ssc, function = self._ssc, self.operation.function
@@ -103,9 +109,13 @@ class Drive:
         if operation.term == ssc.term:
             self._begin_switchover(operation.reason, 0)
         elif ssc.node == operation.options.get("to"):
-            self._end("done", (), {"from": operation.node, "to": ssc.node, "term": ssc.term})
+            place = ssc.place
+            other = place is not None and not place.clean  # a server or the master itself was lost meanwhile
+            notes = (f"it was no orderly hand-over: {place.record.cause}",) if place and other else ()
+            self._end("done", notes, {"from": operation.node, "to": ssc.node, "term": ssc.term})
         else:
-            self._end("failed", (f"it was interrupted; {ssc.node} is master of term {ssc.term}",))
+            why = f" ({ssc.place.record.cause})" if ssc.place is not None else ""
+            self._end("failed", (f"it was interrupted{why}; {ssc.node} is master of term {ssc.term}",))
 
     def _begin_switchover(self, reason: str, patience_ns: int) -> None:
         """Hand mastership over; when that is done the new master finds the intent and goes on. patience_ns: for so
@@ -130,8 +140,8 @@ class Drive:
         ssc = self._ssc
         if done or ssc.role != "master":
             return  # the new master goes on
-        if ssc.rescue.lost or not ssc.serving.serves:
-            self._step = ""  # a server died meanwhile: what becomes of that comes first
+        if ssc.switchover.busy or not ssc.serving.serves:
+            self._step = ""  # a server ended meanwhile: what becomes of that comes first
         else:
             self._end("failed", (why,))
 
@@ -278,9 +288,7 @@ class Drive:
     def _end(
         self, outcome: str, reasons: tuple[str, ...] = (), result: dict[str, str | int | float] | None = None
     ) -> None:
-        self._step = "ended"
-        if self._kept_back:
-            self._keep_back(False)
+        self.leave()
         self._end_with(outcome, reasons, result)
 
 

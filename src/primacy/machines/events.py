@@ -17,6 +17,7 @@ from primacy.machines.events_node import (
     LedgerChanged,
     NodeStarted,
     NodeStopped,
+    RecordEnded,
     RestartAsked,
     SchedulingGap,
     TableTaken,
@@ -332,7 +333,7 @@ Event = (
     MasterElected | MasterDeposed | ViceAppointed | ViceInStep | ViceDropped | ClaimBegan | FormationWaits
     | LeaseLapsed | ObituaryHeard | LinkChanged | NodeChanged | LevelCompleted | FunctionBegan | FunctionEnded
     | OperationBegan | OperationEnded | CallbackFailed | ServerChanged | ServerDied | RecoveryStep | InService
-    | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | Decided
+    | ServiceNote | NodeStarted | NodeStopped | SchedulingGap | LedgerChanged | RecordEnded | Decided
     | TableTaken | RestartAsked | MasterForced | ClaimHeld | MaintenanceBegan | MaintenanceEndsSoon | MaintenanceEnded
     | ChangeBegan | ChangeStepEnded | ChangeEnded
 )  # fmt: skip

@@ -76,3 +76,14 @@ class RestartAsked(Base, frozen=True, kw_only=True):
     def sentence(self) -> str:
         """Return the event in words."""
         return f"{self.by} tells {self.node} to restart: {self.reason}"
+
+
+class RecordEnded(Base, frozen=True, kw_only=True):
+    """The record of an agent's inputs (boot parameter `record`) ends before the agent does, which goes on without."""
+
+    node: str
+    reason: str
+
+    def sentence(self) -> str:
+        """Return the event in words."""
+        return f"{self.node} records its inputs no more: {self.reason}"

@@ -125,6 +125,8 @@ class Functions:
             return
         current = self.operations.current
         if current is None:
+            if self.drive is not None:
+                self.drive.leave()  # another master has written how it ended
             self.drive, self._outcome = None, None
             self._promote_a_spare()
         elif self._outcome is not None:

@@ -125,8 +125,9 @@ class Ladder:
     # ---- phases ----
 
     def _follow(self) -> None:
-        """Go where the record says, one function at a time, unless a function about this node is in progress; a node
-        that has a role all the same (formation, force) comes up for it: its successor takes it down again.
+        """Go where the record says, one function at a time, unless a function about this node is in progress.
+
+        A node that has a role all the same (formation, force) comes up for it; its successor takes it down again.
         """
         leads = self._ssc.role != "member"  # its role came to it while a function about it was taking it down
         if self.rung == self._wanted or (leads and self._wanted != AVAILABLE):

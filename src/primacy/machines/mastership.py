@@ -29,10 +29,10 @@ from primacy.machines.forming import MemberDuty
 from primacy.machines.ids import NEVER_NS, Member
 from primacy.machines.master import MasterDuty
 from primacy.machines.membership import (
-    Adopted, Became, Closed, Effect, Force, Gap, Grant, HandOver, Health, Input, Joined, KeepBack, Learned, Leaving,
-    Linked, Maintenance, NodeEntry, Publish, Read, ReadFailed, Received, Renew, Retimed, Send, Serving, Stalled,
-    StopCluster,
-    SwapAnswer, Swapped, SwapRecord, TableChanged, Tick, Wake,
+    Adopted, Became, Closed, EchoWanted, Effect, Force, Gap, Grant, HandOver, Health, Input, Joined, KeepBack,
+    Learned, Leaving, Linked, Maintenance, NodeEntry, Publish, Read, ReadFailed, Received, Renew, Retimed, Send,
+    Serving, Stalled, StopCluster,
+    SwapAnswer, Swapped, SwapRecord, TableChanged, Wake,
 )  # fmt: skip
 from primacy.machines.peers import Peers
 from primacy.machines.records import Mastership, brief
@@ -122,8 +122,8 @@ class Monitor:
         match event:
             case Received(sender=sender, message=message):
                 self._receive(sender, message)
-            case Tick():
-                pass
+            case EchoWanted():
+                self.master.beat_now()
             case Learned(revision=revision, record=record, asked_ns=asked_ns):
                 self._learned(revision, record, asked_ns)
             case ReadFailed():
@@ -138,8 +138,9 @@ class Monitor:
                 self.positions = event.positions or self.positions if event.complete else None
             case TableChanged(nodes=nodes):
                 self.peers.replace(nodes)
-            case Retimed(timing=timing):
+            case Retimed(timing=timing, availability=availability):
                 self.timing = timing
+                self.availability = self.availability if availability is None else availability
                 self.master.retimed()
                 self.vice.retimed()
             case Joined(term=term, appointment=appointment):

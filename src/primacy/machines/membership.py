@@ -2,6 +2,8 @@
 
 The driver feeds one input at a time, with the local boot-time clock's reading in it, and obeys the effects in the
 order in which they stand: in particular a page is written (`Grant`, `Seal`) before the swap that follows it is sent.
+
+Each is a tagged array to msgspec, so that a record of what a machine was given and answered can be read again.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class NodeEntry(Struct, frozen=True):
 # ---- inputs ----
 
 
-class Input(Struct, frozen=True, kw_only=True):
+class Input(Struct, frozen=True, kw_only=True, array_like=True, tag=True):
     """Base: `now_ns` is the reading of the local boot-time clock."""
 
     now_ns: int
@@ -94,9 +96,17 @@ class TableChanged(Input, frozen=True, kw_only=True):
 
 
 class Retimed(Input, frozen=True, kw_only=True):
-    """The times of the configuration table changed; each step agrees with the one before (see `timing.between`)."""
+    """The times of the configuration table changed; each step agrees with the one before (see `timing.between`).
+
+    availability: its `cold_start`, where that may have changed too.
+    """
 
     timing: Timing
+    availability: bool | None = None
+
+
+class EchoWanted(Input, frozen=True, kw_only=True):
+    """A reader waits for an echo of a beat that is sent after now: the vice's next beat goes out at once."""
 
 
 class Health(Input, frozen=True, kw_only=True):
@@ -207,25 +217,29 @@ class StopCluster(Input, frozen=True, kw_only=True):
 # ---- effects ----
 
 
-class Send(Struct, frozen=True):
+class Order(Struct, frozen=True, array_like=True, tag=True):
+    """Base of all effects."""
+
+
+class Send(Order, frozen=True):
     """Send to the present incarnation of a node, on every link."""
 
     node: str
     message: messages.Message
 
 
-class Greet(Struct, frozen=True):
+class Greet(Order, frozen=True):
     """Say hello to these nodes."""
 
     nodes: tuple[str, ...]
     message: messages.Hello
 
 
-class Read(Struct, frozen=True):
+class Read(Order, frozen=True):
     """Read the record; answered by `Learned` with asked_ns, or `ReadFailed`."""
 
 
-class SwapRecord(Struct, frozen=True):
+class SwapRecord(Order, frozen=True):
     """Swap the record; answered by exactly one `Swapped`."""
 
     expect: int
@@ -233,33 +247,33 @@ class SwapRecord(Struct, frozen=True):
     token: int
 
 
-class Grant(Struct, frozen=True):
+class Grant(Order, frozen=True):
     """Write `valid_until_ns` into the lease pages of this node's primaries of this term."""
 
     term: int
     until_ns: int
 
 
-class Acknowledge(Struct, frozen=True):
+class Acknowledge(Order, frozen=True):
     """Write `ack_term` into the lease pages of this node's secondaries of this term: they may acknowledge."""
 
     term: int
 
 
-class Seal(Struct, frozen=True):
+class Seal(Order, frozen=True):
     """Zero `ack_term` in all pages: nothing of this term is acknowledged any more."""
 
     term: int
 
 
-class Adopted(Struct, frozen=True):
+class Adopted(Order, frozen=True):
     """A newer record is known; what it means for this node's own place follows as `Became` and its like."""
 
     revision: int
     record: Mastership
 
 
-class Became(Struct, frozen=True):
+class Became(Order, frozen=True):
     """This node's place in the record changed. role: master | vice | member.
 
     how: formation | failover | switchover | restart | appointment | dropped | deposed.
@@ -273,7 +287,7 @@ class Became(Struct, frozen=True):
     clean: bool
 
 
-class Appointed(Struct, frozen=True):
+class Appointed(Order, frozen=True):
     """This master's record names a vice that has to join every mirror."""
 
     term: int
@@ -281,33 +295,33 @@ class Appointed(Struct, frozen=True):
     vice: Member
 
 
-class ViceReady(Struct, frozen=True):
+class ViceReady(Order, frozen=True):
     """`ready` is settled: tell the primaries."""
 
     term: int
     appointment: int
 
 
-class Alone(Struct, frozen=True):
+class Alone(Order, frozen=True):
     """It is settled that no vice is named: the primaries go on alone."""
 
     term: int
 
 
-class Served(Struct, frozen=True):
+class Served(Order, frozen=True):
     """The master of this term announced that every primary serves (told to all other nodes)."""
 
     term: int
 
 
-class Closed(Struct, frozen=True):
+class Closed(Order, frozen=True):
     """A swap was settled (or surely not written)."""
 
     purpose: Purpose
     outcome: Outcome
 
 
-class ForceAnswered(Struct, frozen=True):
+class ForceAnswered(Order, frozen=True):
     """The answer to a `Force`. kind: refused (all reasons; nothing was changed) | possible (a dry run) | done.
 
     term: the one known now, after `done` this node's own. may_lose: what force costs, in words.
@@ -320,13 +334,13 @@ class ForceAnswered(Struct, frozen=True):
     may_lose: str = ""
 
 
-class Wake(Struct, frozen=True):
+class Wake(Order, frozen=True):
     """Give a `Tick` at this instant at the latest."""
 
     at_ns: int
 
 
-class Publish(Struct, frozen=True):
+class Publish(Order, frozen=True):
     """An event for operators."""
 
     event: Event

@@ -7,7 +7,8 @@ is remembered than which node was told last: so a new master just goes on.
     a node is told to restart only when  the cluster is in service, no function is in progress, every member knows the
     table, every eligible node is a member and initialized, and (where two can lead) a vice is ready
 
-Nobody waits for a node that is gone and that the change takes away anyhow (`View.leaving`).
+Nobody waits for a node that is gone and that the change takes away anyhow (`View.leaving`). A node that is behind, and
+cannot initialize its servers, restarts before all others: it takes nothing away, and may be well with the other table.
 
 A node that does not come back ends the going on, not the service: what is missing is told, and the rest stays as it
 is.  Pure; time comes in.
@@ -22,6 +23,7 @@ from primacy.machines.membership import NodeEntry
 
 BACK_NS_MAX = 60 * SECOND
 AGAIN_NS = 20 * SECOND
+LATE_NS = 5 * SECOND
 
 
 class Report(Struct, frozen=True):
@@ -58,6 +60,12 @@ class View(Struct, frozen=True):
     def awaited(self) -> tuple[NodeEntry, ...]:
         """The nodes that count: all but those that are gone and shall be."""
         return tuple(n for n in self.nodes if n.id in self.members or n.id not in self.leaving)
+
+    @property
+    def late(self) -> list[str]:
+        """The nodes that may lead and are not known to be initialized."""
+        lead = [n.id for n in self.awaited if n.may_lead]
+        return [n for n in lead if n not in (self.me, self.vice, *self.able)]
 
 
 class Rest(Struct, frozen=True):
@@ -99,6 +107,7 @@ class Rolling:
     def __init__(self) -> None:
         self._told: tuple[str, str] | None = None  # node, incarnation
         self._told_ns = 0
+        self._late_ns: dict[str, int] = {}  # since when these are not initialized
 
     def decide(self, view: View) -> Decision:
         """Return what to do next; asked again whenever something has changed, and at least every second."""
@@ -109,14 +118,22 @@ class Rolling:
             return Wait(f"{', '.join(late)}: the new table is not known there yet")
         if view.mixing:
             return Settle(view.revision)
+        self._late_ns = {n: self._late_ns.get(n, view.now_ns) for n in view.late}
         away = self._away(view)
         if away is not None:
             return away
         behind = [m for m in view.members if view.reports[m].behind]
         if not behind:
             return Rest()
+        failing = [m for m in behind if m in view.late and (view.vice_ready or self._late_for_long(view, m))]
+        if failing and not view.busy:
+            return self._renew(view, failing[0])
         against = self.against(view)
         return Wait(against) if against else self._next(view, behind)
+
+    def _late_for_long(self, view: View, node: str) -> bool:
+        """Whether it is not only that a new master has not heard yet that it is initialized."""
+        return view.now_ns - self._late_ns[node] >= LATE_NS
 
     @staticmethod
     def against(view: View) -> str:
@@ -127,10 +144,9 @@ class Rolling:
         absent = [n for n in lead if n not in view.members]
         if absent:
             return f"{', '.join(absent)} is eligible and does not run: the others stay as they are; start or remove it"
+        if view.late:
+            return f"{', '.join(view.late)} initializes its servers"
         lead = [n.id for n in view.awaited if n.may_lead]
-        late = [n for n in lead if n not in (view.me, view.vice, *view.able)]
-        if late:
-            return f"{', '.join(late)} initializes its servers"
         if len(lead) > 1 and not view.vice_ready:
             return "no vice is ready: it is catching up"
         return ""
@@ -142,6 +158,8 @@ class Rolling:
         node, life = self._told
         report = view.reports.get(node)
         back = node in view.members and report is not None and report.incarnation != life
+        if back and report is not None and not report.behind and node in view.late:
+            return Wait(f"{node} initializes its servers")
         if back or all(n.id != node for n in view.awaited):
             self._told = None
             return None
@@ -159,9 +177,7 @@ class Rolling:
         others = [n for n in view.nodes if n.id in behind and n.id != view.me]
         if others:
             node = min(others, key=lambda n: (n.id == view.vice, n.may_lead, n.eligible, n.id)).id
-            report = view.reports[node]
-            self._told, self._told_ns = (node, report.incarnation), view.now_ns
-            return Renew(node, _why(report))
+            return self._renew(view, node)
         why = _why(view.reports[view.me])
         if not view.vice_ready:
             return Wait(
@@ -169,6 +185,11 @@ class Rolling:
                 f"stop the cluster and start it again ({why})"
             )
         return Yield(view.vice, why)
+
+    def _renew(self, view: View, node: str) -> Renew:
+        report = view.reports[node]
+        self._told, self._told_ns = (node, report.incarnation), view.now_ns
+        return Renew(node, _why(report))
 
 
 def _knows(view: View, member: str) -> bool:

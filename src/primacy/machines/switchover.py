@@ -61,8 +61,10 @@ class Switchover:
         """What is in progress, in words; empty when nothing is."""
         if self.phase:
             return f"a switchover is in progress ({self.phase})"
-        lost = self._ssc.rescue.lost
-        return f"a server is being recovered: {lost}" if lost else ""
+        if self._ssc.rescue.lost:
+            return f"a server is being recovered: {self._ssc.rescue.lost}"
+        ended = [s.service for s in self._ssc.servers.present() if s.process != "open"]
+        return f"the server of {', '.join(ended)} has ended a moment ago" if ended else ""
 
     def reasons(self, facts: Facts) -> tuple[str, ...]:
         """Every reason against a switchover now."""

@@ -3,7 +3,7 @@
 The last ten thousand events are part of the replicated state, each with a position. A watch goes on behind a
 position on whichever server is primary; when that position is no longer kept the client is told so (`lost`)
 and lists again. Events leave like replies do: when the entry that published them is committed and the lease
-page allows it; the driver, who reads the page, says when.
+page allows it.  Pure: the caller says what is committed, right after it has read the page.
 """
 
 from __future__ import annotations
@@ -18,16 +18,20 @@ ITEMS_BYTES_MAX = 512 << 10
 LIMIT_WATCHES = 64
 
 
-class Watcher(Protocol):
-    """A client with its watches."""
-
-    watches: dict[int, Watching]
+class Sink(Protocol):
+    """Where a reply or an event goes."""
 
     def send(self, frame: bytes) -> None:
         """Take one frame."""
 
     def flush(self) -> None:
         """Let what was sent leave now."""
+
+
+class Watcher(Sink, Protocol):
+    """A client with its watches."""
+
+    watches: dict[int, Watching]
 
 
 class Watching:

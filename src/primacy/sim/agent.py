@@ -171,6 +171,7 @@ class Agent(Process):
         self.feed(ssc.MembersChanged(now_ns=self.clock.now_ns, nodes=self.links.members))
 
     def publish(self, event: Event) -> None:
+        """Tell operators of an event."""
         self.place.published(self, event)
 
     def page(self, term: int) -> Page:

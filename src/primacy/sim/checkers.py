@@ -8,8 +8,11 @@ S4  replies are linearizable, and each operation is in the state once.
 S6  a claim comes from the ready vice, from formation, by force, or was handed over; within a term only its master
     writes. By force only when the recorded master is dead, or was declared dead by word: towards such a one, and only
     towards it, S1, S2 and S3 need not hold.
+R4  a vice acknowledges nothing that is mirrored while a claim of its own is sent and not settled.
 R6  no master makes a vice ready that never gives it a lease (it would be silent for nothing).
 S7  one incarnation never acts on the rights of another.
+W1  a watch tells what was published, in order and without a gap, whoever serves.
+C1  a datagram reaches its receiver's machines by its first copy, and by no other.
 S5 and S8, and that every request has one true outcome, are in levels.py and truth.py.
 
 The checkers see everything (true time, every node, the ledger itself) and change nothing.
@@ -22,13 +25,14 @@ from dataclasses import dataclass
 
 from primacy.machines import membership as cmm
 from primacy.machines.call_wire import ToClient
-from primacy.machines.events import Event
+from primacy.machines.events import Event, FunctionEnded
 from primacy.machines.events_decision import Decided
 from primacy.machines.history import Batch
 from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 from primacy.machines.swap import Purpose
+from primacy.sim.client import NamingClient
 from primacy.sim.host import Host
 from primacy.sim.host_process import HostProcess
 from primacy.sim.levels import Levels
@@ -36,8 +40,9 @@ from primacy.sim.line import Ledger
 from primacy.sim.linearizability import Model, Record, Verdict, check
 from primacy.sim.logbook import Logbook
 from primacy.sim.node import Node
-from primacy.sim.plan import Plan
+from primacy.sim.plan import HEAL_MS, Plan
 from primacy.sim.scheduler import Scheduler
+from primacy.sim.settings import NAMING
 from primacy.sim.truth import Truth
 
 EVENTS_MAX = 1_500_000
@@ -74,18 +79,21 @@ class Checkers:
         self._leaseless: set[tuple[int, int]] = set()  # (term, appointment) ready before any lease was held
         self._scheduler, self._nodes, self._ledger = scheduler, nodes, ledger
         self._plan = plan
+        self._events_max = EVENTS_MAX * max(1, plan.heal_ms // HEAL_MS)
         self._first_reply_ns: dict[int, int] = {}
         self._acknowledged: dict[str, int] = {}  # name -> the term that acknowledged it first
         self._alone: set[str] = set()  # names acknowledged while the record named no ready vice
         self._serving: dict[str, list[Host]] = {}  # service -> hosts that were told to serve and are not gone
         self._latest: Host | None = None  # the logbook's primary that serves the highest term
         self.forgiven = False  # a formation by availability has lost acknowledged operations: it may
+        self._ledger_term = 0
+        self._claims: dict[Member, int] = {}  # the last claim that each life has sent: the token of its swap
         self._forced: dict[
             tuple[int, Member], bool
         ] = {}  # (term, who) asked by force: on the operator's word?
         self.declared: set[Member] = set()  # declared dead by word while they lived
         self._digests: dict[tuple[str, int, int], bytes] = {}
-        self.levels = Levels(self.fail, ledger)
+        self.levels = Levels(self.fail, nodes)
         self.truth = Truth(self.fail, lambda sentence: self.note("ledger", sentence), ledger, table)
         ledger.written, ledger.changed = self.written, self.truth.changed
 
@@ -111,12 +119,22 @@ class Checkers:
         """Check S1; return whether the run is over."""
         scheduler = self._scheduler
         self.fingerprint = (self.fingerprint * 1_000_003 ^ scheduler.now_ns) & _MASK
-        if scheduler.count > EVENTS_MAX:
-            self.fail("L1", f"{EVENTS_MAX} events: something spins")
+        if scheduler.count > self._events_max:
+            self.fail("L1", f"{self._events_max} events: something spins")
         for hosts in self._serving.values():
             if len(hosts) > 1:
                 self._one_of(hosts)
+            for host in hosts:
+                if host.term < self._ledger_term and host.holds() and host.member not in self.declared:
+                    self._outlived(host)
         return self.violation is not None
+
+    def _outlived(self, host: Host) -> None:
+        self.fail(
+            "S1",
+            f"{host.member} may answer in term {host.term} {self._validity(host)}; "
+            f"the record is of term {self._ledger_term}",
+        )
 
     def _one_of(self, hosts: list[Host]) -> None:
         """S1: of all that were told to serve one at most may answer."""
@@ -128,6 +146,10 @@ class Checkers:
         """An agent has published an event."""
         if not isinstance(event, Decided):
             self.note(node, event.sentence())
+        if isinstance(event, FunctionEnded) and event.function == "initialize":
+            member = self._nodes[node].member
+            if member is not None:
+                self.levels.initialized(member)
 
     def gone(self, host: HostProcess) -> None:
         """A host process is no more."""
@@ -156,6 +178,7 @@ class Checkers:
             f"revision {revision}: term {new.term}, master {new.master}, {vice}, by {new.by}: {new.cause}"
         )
         self.note("ledger", sentence)
+        self._ledger_term = new.term
         if old is not None and old.ready_vice is not None and (old.term, old.appointment) in self._leaseless:
             self.fail(
                 "R6",
@@ -228,6 +251,8 @@ class Checkers:
         record, known = effect.record, self._ledger.record
         if purpose is Purpose.FORCE:
             self._forced[record.term, member] = "declared" in record.cause
+        if purpose in (Purpose.CLAIM, Purpose.FORCE):
+            self._claims[member] = effect.token
         forms = purpose is Purpose.FORM
         if known is not None and forms and effect.expect == self._ledger.revision and known.master == member:
             self.fail("S6", f"{member} forms although the record names it as master")
@@ -242,10 +267,26 @@ class Checkers:
             self._leaseless = {
                 (term, appointment) for term, appointment in self._leaseless if term != effect.term
             }
+        if page_valid and effect.term < self._ledger_term and member not in self.declared:
+            self.fail(
+                "S1", f"{member} grants itself term {effect.term}; the record is of term {self._ledger_term}"
+            )
         if page_valid and not any(
             r.term == effect.term and r.master == member for _, r in self._ledger.history
         ):
             self.fail("S7", f"{member} grants itself term {effect.term}, of which it was never master")
+
+    def acknowledged(self, host: Host, term: int) -> None:
+        """R4: the seal holds for the mirror, too."""
+        agent = self._nodes[host.member.node].agent
+        if agent is None or agent.member != host.member or agent.monitor.swap is None:
+            return
+        swap = agent.monitor.swap
+        if swap.record.term > term and swap.token == self._claims.get(host.member):
+            self.fail(
+                "R4",
+                f"{host.member} acknowledges in term {term}, and has sent a claim of term {swap.record.term}",
+            )
 
     def acknowledging(self, member: Member, effect: cmm.Acknowledge) -> None:
         """S7: only the member that the record named as vice in this term may acknowledge."""
@@ -312,11 +353,8 @@ class Checkers:
             )
         self._once(host)
 
-    def applied(self, host: Host, batch: Batch) -> None:
+    def applied(self, host: Host, batch: Batch | None) -> None:
         """Nothing more is asked of each batch here; who runs an author's service asks more."""
-
-    def restored(self, host: Host) -> None:
-        """As `applied`."""
 
     def _once(self, host: Host) -> None:
         service = host.object
@@ -324,6 +362,22 @@ class Checkers:
             self.fail("S4", f"{service.doubled[0]} is in the state of {host.member} twice")
 
     # ---- the end ----
+
+    def watched(self, clients: list[NamingClient]) -> None:
+        """W1: what a client that watches was told is what the service has published, nothing missed, nothing else."""
+        if self.forgiven or self.declared:
+            return
+        primaries = [host for host in self._serving.get(NAMING, []) if host.holds()]
+        for client in clients:
+            if client.gap:
+                self.fail("W1", client.gap)
+            for host in primaries:
+                told = {event.position: (event.topic, event.payload) for event in host.replica.events}
+                other = [position for position, event in client.told.items() if told.get(position) != event]
+                if other:
+                    self.fail(
+                        "W1", f"{client.name} was told another event {min(other)} than {host.member} keeps"
+                    )
 
     def finish(self, histories: list[tuple[list[Record], Model]]) -> None:
         """S4 for the whole history of each service, S3 for the last primary, and the truth of every outcome."""

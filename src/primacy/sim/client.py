@@ -15,7 +15,7 @@ import msgspec
 
 from primacy.machines.call_wire import DONE, RAISED, Answer, Reply
 from primacy.machines.client_calls import Pending
-from primacy.machines.client_session import Effect
+from primacy.machines.client_session import Effect, Pushed, Watching
 from primacy.machines.ids import FOREVER_NS, MS
 from primacy.machines.naming import Listed
 from primacy.sim import logbook
@@ -150,10 +150,31 @@ class Client(Conversation):
 
 
 class NamingClient(Client):
-    """A client of the naming service: what a name is bound to is a register."""
+    """A client of the naming service: what a name is bound to is a register. It watches all names.
+
+    told: what it was told by position; gap: the first sentence about what is missing.
+    """
 
     service = NAMING
     change, look = "write", "read"
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.told: dict[int, tuple[str, bytes]] = {}
+        self.gap = ""
+        self._position = 0
+        self.obey(self.session.watch(Watching(None, "", 0)))
+
+    def pushed(self, push: Pushed) -> None:
+        """Each position follows the one before; the first one may be any."""
+        if push.lost and self._position and not self.gap:
+            self.gap = f"{self.name} was told that events after {self._position} are lost"
+        for position, topic, payload in push.items:
+            if self._position and position != self._position + 1 and not self.gap:
+                self.gap = f"{self.name} was told of event {position} after event {self._position}"
+            self._position = position
+            self.told[position] = (topic, payload)
+        self._position = max(self._position, push.watching.position)
 
     def _packed(self, key: str, argument: str | None) -> tuple[str, bytes]:
         """Return the method of the service and its arguments."""

@@ -24,10 +24,9 @@ from primacy.service import Service, ServiceModel
 from primacy.sim.callbacks import OwnCall, TimerContext, Timers
 from primacy.sim.disk import Journal, Writer
 from primacy.sim.host_calls import Waiting, take
-from primacy.sim.host_mirror import Mirroring, TakeSnapshot
+from primacy.sim.host_mirror import Mirroring, TakeSnapshot, primary_of, secondary_of
 from primacy.sim.host_process import Around, HostProcess
-from primacy.sim.host_progress import Progress
-from primacy.sim.host_watches import HostWatches
+from primacy.sim.host_watches import Pushing
 from primacy.sim.network import Stream
 from primacy.sim.page import Page
 from primacy.sim.scheduler import Clock, Scheduler
@@ -37,6 +36,7 @@ TURN_NS = 60_000
 LEAVE_NS = 40_000
 POLL_NS = 5 * MS
 TICK_NS = 200 * MS
+PROGRESS_NS = SECOND
 HELD_MAX = 1_000
 
 
@@ -64,7 +64,7 @@ class Host(HostProcess):
         self.page = Page(0)
         self.machine: Primary | Secondary | None = None
         self.mirroring = Mirroring(self)
-        self.watches = HostWatches(self)
+        self.pushing = Pushing(self)
         self.serving = False
         self.quiesced = False
         self.clients: list[Stream] = []
@@ -73,8 +73,8 @@ class Host(HostProcess):
         self._arrivals: deque[tuple[Stream | OwnCall, ToHost, int]] = deque()
         self._waiting: deque[Waiting] = deque()
         self._turn_due = self._leave_due = self._interrupted = False
-        self._tick_due = False
-        self._progress = Progress(self)
+        self._tick_due = self._progress_due = False
+        self._told: host_wire.Progress | None = None
         self._drained: mirror_effects.Quiesced | None = None  # to be told when every answer has left
         self._timers: tuple[Timers, TimerContext] | None = None
         self._started_ns = clock.now_ns
@@ -82,8 +82,6 @@ class Host(HostProcess):
     def position(self) -> tuple[int, int]:
         """The journal's last (term, sequence)."""
         return self.writer.journal.position
-
-    # ---- what the agent says ----
 
     def hear(self, message: host_wire.ToHost, page: Page | None) -> None:
         """Obey one message of the agent."""
@@ -111,7 +109,7 @@ class Host(HostProcess):
                 self.obey(machine.ready(appointment))
             case host_wire.Alone():
                 self.obey(machine.alone())
-                self._progress.want()
+                self._want_progress()
             case host_wire.Serve():
                 self._serve()
             case host_wire.Quiesce():
@@ -134,17 +132,10 @@ class Host(HostProcess):
             self._become_primary(assign)
         else:
             assert assign.peer is not None
-            self.machine = Secondary(
-                assign.term,
-                assign.appointment,
-                self.writer.runs,
-                kept=self.writer.journal.snapshot.sequence,
-                loaded=assign.in_step,
-                journaled=self.mirroring.kept_upto(),
-            )
+            self.machine = secondary_of(self, assign)
             self.mirroring.begin_secondary(assign.peer.member)
         self.tell_clients()
-        self._progress.want()
+        self._want_progress()
 
     def _become_primary(self, assign: host_wire.Assign) -> None:
         last_term, _ = last_of(self.writer.runs)
@@ -154,21 +145,14 @@ class Host(HostProcess):
         self.load()
         self._began_ns, self.heard = self.clock.now_ns, {}
         self._started_ns = self.clock.now_ns - self.replica.uptime_ns
-        journal = self.writer.journal
-        self.machine = Primary(
-            assign.term,
-            self.writer.runs,
-            durability=self.durability,
-            synced=journal.synced_upto,
-            kept=journal.snapshot.sequence,
-            appointment=assign.appointment if assign.peer is not None else 0,
-        )
+        self.machine = primary_of(self, assign)
+        self.pushing.begin()
         self.mirroring.begin_primary()
 
     def _end_role(self) -> None:
         self.serving = self.quiesced = False
         self._waiting.clear()
-        self.watches.end()
+        self.pushing.end()
         self._drained = None
         if self._timers is not None:
             self._timers[0].close()
@@ -180,7 +164,6 @@ class Host(HostProcess):
         self.serving = True
         context = TimerContext(self)
         self._timers = Timers(self, self.description.timers, context), context
-        self.watches.begin()
         self.observer.served(self)
         self.tell_clients()
         self._want_turn()
@@ -202,7 +185,7 @@ class Host(HostProcess):
         """A client's connection ended."""
         if stream in self.clients:
             self.clients.remove(stream)
-            self.watches.gone(stream)
+            self.pushing.forget(stream)
 
     def client_sent(self, stream: Stream | OwnCall, message: ToHost, sent_ns: int) -> None:
         """A client's message is here."""
@@ -228,7 +211,7 @@ class Host(HostProcess):
         self.send(stream, HostRole(self.service, self.member.node, self.term, self.serving, ""))
 
     def send(self, stream: Stream | OwnCall, message: ToClient) -> None:
-        """Send a message to a client, or hand the service its own call's reply."""
+        """Let a client have a message."""
         if isinstance(stream, OwnCall):
             assert isinstance(message, Reply)
             stream.answered(message)
@@ -270,7 +253,7 @@ class Host(HostProcess):
     def _append(self, machine: Primary, first: int, batch: list[Entry], times: tuple[int, int]) -> None:
         payload = entries.encode(entries.Entries(*times, batch))
         appended = Batch(self.term, first, self.replica.sequence, payload)
-        self.watches.collect()
+        self.pushing.collect()
         self.observer.applied(self, appended)
         self.obey(machine.append(appended))
 
@@ -311,7 +294,7 @@ class Host(HostProcess):
             self.tell(host_wire.Quiesced(effect.term, effect.sequence, entry_term))
 
     def _want_leave(self, after_ns: int = LEAVE_NS) -> None:
-        if not self._leave_due and (self._waiting or not self.watches.idle):
+        if not self._leave_due and (self._waiting or not self.pushing.idle):
             self._leave_due = True
             self.timer(self.scheduler.now_ns + after_ns, self.leave)
 
@@ -328,12 +311,12 @@ class Host(HostProcess):
             waiting = self._waiting.popleft()
             self.observer.answered(self, waiting.sent_ns, waiting.message, waiting.names)
             self.send(waiting.stream, waiting.message)
-        if not self.watches.idle:
-            if not self.answers():
-                self._want_leave(POLL_NS)
-                return
-            self.watches.push(machine.committed)
         self._tell_drained()
+        if not self.pushing.idle:
+            if self.answers():
+                self.pushing.push(machine.committed)
+            else:
+                self._want_leave(POLL_NS)
 
     def answers(self) -> bool:
         """Whether the lease page of this primary's term allows an answer at this instant."""
@@ -350,7 +333,7 @@ class Host(HostProcess):
         journal = self.writer.journal
         if self.replica.sequence < journal.snapshot.sequence:
             self.replica.restore(journal.snapshot.data)
-            self.observer.restored(self)
+            self.observer.applied(self, None)
         for batch in self.writer.batches:
             if self.replica.sequence < batch.first and (upto is None or batch.last <= upto):
                 self.replica.apply(batch.term, batch.first, batch.last, batch.payload)
@@ -373,7 +356,7 @@ class Host(HostProcess):
             if machine.held and machine.acknowledged_upto < machine.sequence:
                 self._want_tick()
             elif not machine.held:
-                self._progress.want()
+                self._want_progress()
 
     def resumed(self) -> None:
         """Finish the step that a freeze has interrupted."""
@@ -397,3 +380,21 @@ class Host(HostProcess):
         self._tick_due = False
         if isinstance(self.machine, Primary):
             self.obey(self.machine.tick(self.clock.now_ns))
+
+    def _want_progress(self) -> None:
+        """The agent counts on what a primary that is alone has on disk; of others it only shows how far they are."""
+        if not self._progress_due:
+            self._progress_due = True
+            self.timer(self.scheduler.now_ns + PROGRESS_NS, self._tell_progress)
+
+    def _tell_progress(self) -> None:
+        self._progress_due = False
+        machine = self.machine
+        if not isinstance(machine, Primary):
+            return
+        journal = self.writer.journal
+        upto = machine.sequence, machine.acknowledged_upto, journal.synced_upto
+        progress = host_wire.Progress(self.term, *upto)
+        if progress != self._told:
+            self._told = progress
+            self.tell(progress)

@@ -84,7 +84,7 @@ def take(host: Host, stream: Sink, message: ToHost, sent_ns: int, times: tuple[i
                 return touched
         case Watch() | Unwatch():
             assert isinstance(stream, Stream)
-            host.watches.take(stream, message)
+            host.pushing.take(stream, message)
     return None
 
 

@@ -184,6 +184,7 @@ class Mirroring:
                     host.checkpoint()
             case effects.Acknowledge(term=term, appointment=appointment, upto=upto):
                 if host.page.ack_term == term:
+                    host.observer.acknowledged(host, term)
                     self._send(wire.Acknowledged(term, appointment, upto))
             case effects.Join(term=term, appointment=appointment, runs=runs, kept=kept):
                 self._send(wire.JoinMirror(term, appointment, host.member, runs, kept))
@@ -202,7 +203,7 @@ class Mirroring:
             case effects.Restore(sequence=sequence, runs=runs):
                 host.writer.flush()
                 host.replica.restore(self._snapshot)
-                host.observer.restored(host)
+                host.observer.applied(host, None)
                 host.writer.journal.replace(Snapshot(sequence, runs, self._snapshot))
             case TakeSnapshot():
                 host.checkpoint()
@@ -286,3 +287,28 @@ def _append(term: int, appointment: int, batch: Batch) -> wire.Append:
 
 def _closed(end: Process, stream: Stream) -> None:
     end.mirroring.stream_closed(stream)  # type: ignore[attr-defined]
+
+
+def primary_of(host: Host, assign: host_wire.Assign) -> Primary:
+    """Return the machine of a primary whose state is loaded."""
+    journal = host.writer.journal
+    return Primary(
+        assign.term,
+        host.writer.runs,
+        durability=host.durability,
+        synced=journal.synced_upto,
+        kept=journal.snapshot.sequence,
+        appointment=assign.appointment if assign.peer is not None else 0,
+    )
+
+
+def secondary_of(host: Host, assign: host_wire.Assign) -> Secondary:
+    """Return the machine of a secondary."""
+    return Secondary(
+        assign.term,
+        assign.appointment,
+        host.writer.runs,
+        kept=host.writer.journal.snapshot.sequence,
+        loaded=assign.in_step,
+        journaled=host.mirroring.kept_upto(),
+    )

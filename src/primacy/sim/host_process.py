@@ -32,14 +32,14 @@ class Observer(Protocol):
     def bug(self, process: str, error: Exception) -> None:
         """A process has found a bug in its own code, and ends."""
 
+    def acknowledged(self, host: Any, term: int) -> None:
+        """A secondary acknowledges entries of this term."""
+
     def checkpointed(self, host: Any, term: int, sequence: int, digest: bytes) -> None:
         """A replica came to a checkpoint."""
 
-    def applied(self, host: Any, batch: Batch) -> None:
-        """A replica has applied a batch: as primary, as secondary, or from its own log."""
-
-    def restored(self, host: Any) -> None:
-        """A replica was restored from a snapshot."""
+    def applied(self, host: Any, batch: Batch | None) -> None:
+        """A replica has applied a batch: as primary, secondary, or from its own log; None: was restored whole."""
 
 
 @dataclass(frozen=True, slots=True)

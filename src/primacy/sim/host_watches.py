@@ -1,4 +1,4 @@
-"""The watches of a simulated primary's clients: the real host's `Watches`, with streams in virtual time."""
+"""The watches of a simulated primary's clients: what the service publishes is pushed as the real host pushes it."""
 
 from __future__ import annotations
 
@@ -12,40 +12,56 @@ if TYPE_CHECKING:
     from primacy.sim.host import Host
 
 
-class HostWatches:
-    """All of it is of the term in which the host serves."""
+class Follower:
+    """A client as the watches see it: where frames go, and what it watches."""
+
+    def __init__(self, host: Host, stream: Stream) -> None:
+        self._host, self._stream = host, stream
+        self.watches: dict[int, Watching] = {}
+
+    def send(self, frame: bytes) -> None:
+        """Take one frame."""
+        self._host.send(self._stream, decode_to_client(frame))
+
+    def flush(self) -> None:
+        """It has left already."""
+
+
+class Pushing:
+    """The watches of one term on one host."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
         self._watches: Watches | None = None
-        self._watchers: dict[Stream, _Watcher] = {}
+        self._followers: dict[Stream, Follower] = {}
 
     def begin(self) -> None:
-        """The host serves."""
-        self._watches, self._watchers = Watches(self._host.replica), {}
+        """This host is primary of a new term."""
+        self._watches = Watches(self._host.replica)
 
     def end(self) -> None:
-        """It does no longer: clients begin their watches anew where the next primary is."""
+        """The term has ended here; clients watch where the next primary is."""
         self._watches = None
+        self._followers.clear()
 
     def take(self, stream: Stream, message: Watch | Unwatch) -> None:
-        """Begin or end a watch."""
+        """A client begins a watch, or ends it."""
         if self._watches is None:
             return
-        watcher = self._watchers.setdefault(stream, _Watcher(self._host, stream))
+        follower = self._followers.setdefault(stream, Follower(self._host, stream))
         if isinstance(message, Watch):
-            self._watches.add(watcher, message)
+            self._watches.add(follower, message)
         else:
-            self._watches.remove(watcher, message.request)
+            self._watches.remove(follower, message.request)
 
-    def gone(self, stream: Stream) -> None:
-        """A client is gone."""
-        watcher = self._watchers.pop(stream, None)
-        if watcher is not None and self._watches is not None:
-            self._watches.forget(watcher)
+    def forget(self, stream: Stream) -> None:
+        """The client is gone."""
+        follower = self._followers.pop(stream, None)
+        if follower is not None and self._watches is not None:
+            self._watches.forget(follower)
 
     def collect(self) -> None:
-        """Note what this turn's operations have published."""
+        """Note what the operations of this turn have published, before it can be committed."""
         if self._watches is not None:
             self._watches.collect()
 
@@ -58,18 +74,3 @@ class HostWatches:
         """Send what is committed; the lease page has just been read."""
         if self._watches is not None:
             self._watches.push(committed)
-
-
-class _Watcher:
-    """One client's stream, as the watches see it."""
-
-    def __init__(self, host: Host, stream: Stream) -> None:
-        self._host, self._stream = host, stream
-        self.watches: dict[int, Watching] = {}
-
-    def send(self, frame: bytes) -> None:
-        """Send a frame."""
-        self._host.send(self._stream, decode_to_client(frame))
-
-    def flush(self) -> None:
-        """Every message leaves at once."""

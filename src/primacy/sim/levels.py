@@ -9,35 +9,40 @@ reconnect sequence of a term.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from primacy.machines import host_wire
 from primacy.machines.host_wire import Context
 from primacy.machines.ids import Member
+from primacy.machines.sequence import EVERY_LEVEL
 from primacy.sim.host_process import HostProcess
-from primacy.sim.line import Ledger
+
+if TYPE_CHECKING:
+    from primacy.sim.node import Node
 
 _UNDONE = "undone: "
 _OF_THE_NODE = "the node starts"
-_OF_ONE_HOST = "its host was started again"
+_OF_A_HOST = "its host was started again"  # a sequence of that service alone
 _TAKING_OVER = ("failover", "switchover")
 
 
 class _Key(NamedTuple):
-    """One sequence of a life of a node; alone: the service that it is about, when it is about one host."""
+    """One sequence: of a life of a node."""
 
     member: Member
     function: str
     cause: str
     new_state: str
-    alone: str
 
 
 class Levels:
     """fail(clause, text): something is not true."""
 
-    def __init__(self, fail: Callable[[str, str], None], ledger: Ledger) -> None:
-        self._fail, self._ledger = fail, ledger
+    def __init__(self, fail: Callable[[str, str], None], nodes: dict[str, Node]) -> None:
+        self._fail, self._nodes = fail, nodes
+        self._known: dict[
+            _Key, dict[Member, int]
+        ] = {}  # the masters that a node knew while it initialized: terms
         self._running: dict[_Key, dict[tuple[HostProcess, int], int]] = {}
         self._where: dict[tuple[HostProcess, int], _Key] = {}
         self._levels: dict[_Key, list[int]] = {}  # the levels that were begun, in their order
@@ -60,6 +65,10 @@ class Levels:
         if isinstance(message, host_wire.Ran):
             self._ended(host, message.id)
 
+    def initialized(self, member: Member) -> None:
+        """A node has ended its sequence, with all the levels that a service that was lost did not come to."""
+        self._completed[member] = EVERY_LEVEL
+
     def exited(self, host: HostProcess) -> None:
         """A coordinator hears that a host is gone."""
         for each in [each for each in self._where if each[0] is host]:
@@ -69,8 +78,8 @@ class Levels:
     # ---- the rules ----
 
     def _began(self, host: HostProcess, id: int, name: str, context: Context) -> None:
-        alone = host.service if context.cause == _OF_ONE_HOST else ""
-        key = _Key(host.member, context.function, context.cause, context.new_state, alone)
+        alone = f" ({host.service})" if context.cause == _OF_A_HOST else ""
+        key = _Key(host.member, context.function, context.cause + alone, context.new_state)
         level = context.level
         running = self._running.setdefault(key, {})
         what = f"{host.service}.{name} ({context.function}, level {level}) begins on {host.member}"
@@ -79,7 +88,7 @@ class Levels:
             self._fail("S5", f"{what} while level {others[0]} is not complete")
         self._in_order(host, key, level, what)
         if context.function == "initialize" and context.cause == _OF_THE_NODE:
-            self._after_the_master(host.member, level, what)
+            self._after_the_master(host, key, level, what)
         if context.function == "reconnect" and context.term not in self._serving:
             self._fail("S5", f"{what} before term {context.term} serves")
         running[host, id], self._where[host, id] = level, key
@@ -105,11 +114,17 @@ class Levels:
             if each.function == key.function and earlier and (key, each.level, each.name) not in before:
                 self._fail("S5", f"{what}, but {each.name} of level {each.level} has not been run")
 
-    def _after_the_master(self, member: Member, level: int, what: str) -> None:
-        masters = {record.master for _, record in self._ledger.history}
-        behind = all(self._completed.get(master, 0) < level for master in masters)
-        if member not in masters and behind and not self._serving:
-            self._fail("S5", f"{what} before a master has completed that level")
+    def _after_the_master(self, host: HostProcess, key: _Key, level: int, what: str) -> None:
+        """Some life that this node knew as master since its sequence began has completed the level, or served."""
+        agent = self._nodes[host.member.node].agent
+        record = agent.monitor.record if agent is not None and agent.member == host.member else None
+        known = self._known.setdefault(key, {})
+        if record is not None:
+            known[record.master] = record.term
+        for master, term in known.items():
+            if master == host.member or self._completed.get(master, 0) >= level or term in self._serving:
+                return
+        self._fail("S5", f"{what} before a master has completed that level")
 
     def _ended(self, host: HostProcess, id: int) -> None:
         key = self._where.pop((host, id), None)

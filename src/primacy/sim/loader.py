@@ -1,9 +1,9 @@
-"""Loads modules of the project with some of their source rewritten: for planted bugs.
+"""Loads modules of the project with some of their source rewritten: for planted bugs, and for coverage.
 
 So real code has no switches for them.
 
 `install` must run before the modules are imported; each snippet must stand in its module's source exactly
-once. Rewritten modules are compiled anew and leave no cache behind.
+once. Such modules are compiled anew and leave no cache behind.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from types import CodeType, ModuleType
 from typing import Any, NamedTuple
 
 from primacy.errors import ConfigError
+from primacy.sim.coverage import MACHINES, PACKAGE, Probes
 
 
 class Edit(NamedTuple):
@@ -40,18 +41,25 @@ def rewrite(source: str, edits: Iterable[Edit]) -> str:
     return source
 
 
-def install(edits: Iterable[Edit]) -> None:
-    """Let every import of the edited modules, from now on, load the rewritten source."""
+def install(edits: Iterable[Edit], probes: Probes | None = None) -> None:
+    """Let every import of the edited modules, from now on, load the rewritten source.
+
+    probes: put probes on the edges of all machines, too.
+    """
     by_module: dict[str, list[Edit]] = {}
     for edit in edits:
-        assert edit.module not in sys.modules, f"{edit.module} is imported already"
         by_module.setdefault(edit.module, []).append(edit)
-    sys.meta_path.insert(0, _Finder(by_module))
+    if probes is not None:
+        for name in MACHINES:
+            by_module.setdefault(f"{PACKAGE}.{name}", [])
+    for module in by_module:
+        assert module not in sys.modules, f"{module} is imported already"
+    sys.meta_path.insert(0, _Finder(by_module, probes))
 
 
 class _Finder(MetaPathFinder):
-    def __init__(self, by_module: dict[str, list[Edit]]) -> None:
-        self._by_module = by_module
+    def __init__(self, by_module: dict[str, list[Edit]], probes: Probes | None) -> None:
+        self._by_module, self._probes = by_module, probes
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -61,14 +69,15 @@ class _Finder(MetaPathFinder):
             return None
         spec = PathFinder.find_spec(fullname, path, target)
         assert spec is not None and spec.origin is not None, fullname
-        spec.loader = _Loader(fullname, spec.origin, self._by_module[fullname])
+        probes = self._probes if fullname.startswith(f"{PACKAGE}.") else None
+        spec.loader = _Loader(fullname, spec.origin, self._by_module[fullname], probes)
         return spec
 
 
 class _Loader(SourceFileLoader):
-    def __init__(self, fullname: str, path: str, edits: list[Edit]) -> None:
+    def __init__(self, fullname: str, path: str, edits: list[Edit], probes: Probes | None) -> None:
         super().__init__(fullname, path)
-        self._edits = edits
+        self._edits, self._probes = edits, probes
 
     def path_stats(self, path: str) -> Any:
         """Pretend that the source's age is unknown: no cached code is read or written."""
@@ -79,4 +88,16 @@ class _Loader(SourceFileLoader):
     ) -> CodeType:
         """Compile the rewritten source."""
         text = rewrite(bytes(data).decode("utf-8"), self._edits)
-        return super().source_to_code(text.encode("utf-8"), path)
+        if self._probes is None:
+            return super().source_to_code(text.encode("utf-8"), path)
+        return super().source_to_code(self._probes.instrument(self.name, text), path)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module, with what its probes write to."""
+        if self._probes is None:
+            super().exec_module(module)
+            return
+        code = self.get_code(self.name)  # numbers its edges
+        assert code is not None, self.name
+        vars(module).update(self._probes.namespace(self.name))
+        exec(code, vars(module))

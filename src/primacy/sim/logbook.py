@@ -63,6 +63,15 @@ class Logbook(Service[Logs]):
     async def first(self, ctx: Context) -> None:
         """Take part in every function's first level."""
 
+    @on("switchover", level=2, timeout=CALLBACK_S)
+    @on("qualify", level=2, timeout=CALLBACK_S)
+    @on("promote", level=2, timeout=CALLBACK_S)
+    @on("demote", level=2, timeout=CALLBACK_S)
+    @on("disqualify", level=2, timeout=CALLBACK_S)
+    @on("remove", level=2, timeout=CALLBACK_S)
+    async def middle(self, ctx: Context) -> None:
+        """Take part in between, so that two levels are complete when the last one refuses."""
+
     @on("initialize", level=3, timeout=CALLBACK_S)
     @on("failover", level=3, timeout=CALLBACK_S)
     @on("switchover", level=3, timeout=CALLBACK_S, on_failure="retry", retries=1, delay=0.1)

@@ -1,8 +1,8 @@
 """The network between nodes and clients: two links per pair, each direction with faults of its own.
 
 *Datagrams* go out on every link as separate copies, each of which may be late, lost, duplicated or overtaken;
-the receiver's duplicate window lets the first copy through. They are sealed for one incarnation and reach no
-other.
+the receiver's duplicate window (`machines/dedup.py`, one for each pair of lives) lets the first copy through. They are
+sealed for one incarnation and reach no other.
 
 A *channel* is one direction of a stream between two processes: in order, nothing lost while both live. It
 uses the fastest open link; when all are cut it waits. When a process ends, the other end learns of it (if a
@@ -17,12 +17,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from primacy.machines.dedup import Window
 from primacy.machines.ids import MS
 from primacy.sim.process import Process
 from primacy.sim.scheduler import Scheduler
 
 LINKS = 2
 RETRANSMISSION_NS = 200 * MS
+REPEATED_NS = 20 * MS
+"""A copy that comes so soon after the first one is left out: that repetitions are known is shown by the later ones."""
+OVERTAKEN_MAX = 1_000
+"""A datagram that was overtaken by no more than so many later ones is delivered by its first copy, and by no other."""
 
 
 @dataclass(slots=True)
@@ -50,14 +55,28 @@ class Route:
         return any(not wire.cuts for wire in self.wires)
 
 
+@dataclass(slots=True)
+class Pair:
+    """What one life of a node sends to one life of another: their numbers, the window, and what has truly arrived."""
+
+    sent: int = 0
+    window: Window = field(default_factory=Window)
+    arrived: set[int] = field(default_factory=set)
+
+
 class Network:
-    """All routes by (source, target); places are ids of nodes and clients."""
+    """All routes by (source, target); places are ids of nodes and clients.
+
+    misjudged: told when a window takes a first copy for a repetition, or a repetition for a first copy.
+    """
 
     def __init__(self, scheduler: Scheduler, source: random.Random, delay_ns: tuple[int, int]) -> None:
         self.scheduler = scheduler
         self._random = source
         self._delay_ns = delay_ns
         self._routes: dict[tuple[str, str], Route] = {}
+        self._pairs: dict[tuple[str, str], Pair] = {}
+        self.misjudged: Callable[[str], None] = lambda text: None
 
     def route(self, source: str, target: str) -> Route:
         """The links from `source` to `target`."""
@@ -66,9 +85,23 @@ class Network:
             self._routes[key] = Route([Wire(self._delay_ns) for _ in range(LINKS)])
         return self._routes[key]
 
-    def datagram(self, source: str, target: str, action: Callable[..., None], *arguments: Any) -> None:
-        """Send one datagram on every link; `action` is called once, when the first copy arrives (if any does)."""
-        first_ns, route = -1, self.route(source, target)
+    def datagram(
+        self,
+        source: str,
+        target: str,
+        lives: tuple[str, str],
+        action: Callable[..., None],
+        *arguments: Any,
+        sealed: bool = False,
+    ) -> None:
+        """Send one datagram on every link; `action` is called once, when the first copy arrives (if any does).
+
+        lives: the incarnations of sender and receiver. sealed: in advance, with the number 0 (an obituary).
+        """
+        pair, route = self._pairs.setdefault(lives, Pair()), self.route(source, target)
+        pair.sent += not sealed
+        number = 0 if sealed else pair.sent
+        delays_ns: list[int] = []
         for wire in route.wires:
             if wire.cuts or route.filters:
                 continue
@@ -76,10 +109,25 @@ class Network:
             for _ in range(copies):
                 if wire.loss and self._random.random() < wire.loss:
                     continue
-                delay_ns = self._delay(wire)
-                first_ns = delay_ns if first_ns < 0 else min(first_ns, delay_ns)
-        if first_ns >= 0:
-            self.scheduler.after(first_ns, action, *arguments)
+                delays_ns.append(self._delay(wire))
+        first_ns = min(delays_ns, default=0)
+        for delay_ns in delays_ns:
+            if delay_ns == first_ns or delay_ns - first_ns > REPEATED_NS:
+                self.scheduler.after(delay_ns, self._arrive, pair, number, action, arguments)
+
+    def _arrive(
+        self, pair: Pair, number: int, action: Callable[..., None], arguments: tuple[Any, ...]
+    ) -> None:
+        """Let the receiver's window judge a copy; what it takes for new is delivered."""
+        first = number not in pair.arrived
+        new = pair.window.accept(number)
+        if new != first and (not number or pair.sent - number <= OVERTAKEN_MAX):
+            self.misjudged(
+                f"{'a repetition' if new else 'the first copy'} of datagram {number} of {pair.sent}"
+            )
+        pair.arrived.add(number)
+        if new:
+            action(*arguments)
 
     def delay_ns(self, route: Route) -> int:
         """Return the time that a segment of a stream takes; lost ones are sent again."""

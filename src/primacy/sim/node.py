@@ -287,7 +287,10 @@ class Node:
 
     def _datagram(self, sender: Member, node: str, incarnation: str, message: Message) -> None:
         target = self.cluster.nodes[node]
-        self.cluster.network.datagram(self.id, node, target.arrived, sender, incarnation, message)
+        lives, sealed = (sender.incarnation, incarnation), isinstance(message, Obituary)
+        self.cluster.network.datagram(
+            self.id, node, lives, target.arrived, sender, incarnation, message, sealed=sealed
+        )
 
     def arrived(self, sender: Member, incarnation: str, message: Message) -> None:
         """A datagram for one life of this node is here."""
@@ -298,7 +301,8 @@ class Node:
     def greet(self, agent: Agent, node: str, message: Message) -> None:
         """Say hello; it needs no keys. The receiver then exchanges keys with this node's present life."""
         target = self.cluster.nodes[node]
-        self.cluster.network.datagram(self.id, node, target.hello, agent.member, message)
+        lives = (agent.member.incarnation, f"hello {node}")  # any life of that node
+        self.cluster.network.datagram(self.id, node, lives, target.hello, agent.member, message)
 
     def hello(self, sender: Member, message: Message) -> None:
         """A hello is here."""

@@ -81,10 +81,10 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.offsets_ms[index] if index < len(self.offsets_ms) else 1_000 * (index + 1)
 
 
-def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
-    """Return the run that this seed means. nodes: 0 lets the seed decide."""
+def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool = True) -> Plan:
+    """Return the run that this seed means. nodes: 0 lets the seed decide; minutes: how long until it heals, 0: 8 s."""
     source = random.Random(f"plan {seed}")
-    count = nodes or source.choice((2, 2, 3, 3, 3, 3, 3, 4, 5))
+    count = nodes or source.choice((2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 5, 6, 7))
     profile: Literal["carrier", "lan", "steep"] = source.choice(
         ("carrier", "lan", "lan", "lan", "lan", "steep")
     )
@@ -106,22 +106,27 @@ def from_seed(seed: int, *, nodes: int = 0, faults: bool = True) -> Plan:
         think_ms=source.choice(((20, 150), (5, 60), (80, 400))),
         reads=source.choice((0.2, 0.5, 0.9)),
         snapshot_every=source.choice((15, 40, 1_000)),
+        heal_ms=max(HEAL_MS, int(minutes * 60_000)),
     )
     if not faults:
         return plan
-    drawn = draw(source, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
+    drawn: list[Fault] = []
     forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
-    if forced.random() < 0.2:
-        drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
     operated = random.Random(f"operators {seed}")
-    if operated.random() < 0.6:
-        rungs = operated.choice(((), (), ("spare",), ("spare", "ineligible"), ("ineligible",)))
-        plan = msgspec.structs.replace(
-            plan, rungs=rungs[: max(count - 2, 0)], auto_promote=operated.random() < 0.7
-        )
-        drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, BEGIN_MS, plan.heal_ms - 500)
-    drawn = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
-    return msgspec.structs.replace(plan, faults=drawn)
+    table = random.Random(f"table {seed}")
+    if table.random() < 0.4:
+        rungs = table.choice(((), ("spare",), ("spare", "ineligible"), ("ineligible",)))
+        kept = rungs[: max(count - 2, 0)]
+        plan = msgspec.structs.replace(plan, rungs=kept, auto_promote=table.random() < 0.6)
+    for begin_ms in range(0, plan.heal_ms - HEAL_MS // 2, HEAL_MS):  # in each 8 s as many as in the usual run
+        span_ms = (begin_ms + BEGIN_MS, min(begin_ms + HEAL_MS, plan.heal_ms) - 500)
+        drawn += draw(source, plan.ids, plan.timing.grace_ms, *span_ms)
+        if forced.random() < 0.2:
+            drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, *span_ms)
+        if operated.random() < 0.6:
+            drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, *span_ms)
+    ordered = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
+    return msgspec.structs.replace(plan, faults=ordered)
 
 
 def _network(source: random.Random) -> Literal["fast", "usual", "slow"]:

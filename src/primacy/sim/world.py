@@ -69,6 +69,7 @@ class World:
         self.checkers = self._checkers()
         self.ledger.put(CONFIG, encode_table(plan.ids))
         cluster = Cluster(self.scheduler, self.network, self.ledger, self.checkers, self.settings, self.nodes)
+        self.network.misjudged = lambda text: self.checkers.fail("C1", text)
         for index, id in enumerate(plan.ids):
             clock = Clock(self.scheduler, plan.rate_ppm(index), plan.offset_ms(index) * MS)
             self.nodes[id] = Node(id, cluster, clock, self._source(id))
@@ -137,6 +138,7 @@ class World:
         if self.checkers.violation is None and not waits:
             logs = [client for client in self.clients if not isinstance(client, NamingClient)]
             names = [client for client in self.clients if isinstance(client, NamingClient)]
+            self.checkers.watched(names)
             self.checkers.finish(
                 [
                     ([record for client in logs for record in client.history()], Log()),

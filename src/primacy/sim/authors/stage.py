@@ -46,13 +46,12 @@ class StageCheckers(Checkers):
         self.events.append((self._scheduler.now_ns, node, event))
         super().published(node, event)
 
-    def applied(self, host: Host, batch: Batch) -> None:
-        """A replica has applied a batch."""
-        self.determinism.applied(host, batch)
-
-    def restored(self, host: Host) -> None:
-        """A replica was restored from a snapshot."""
-        self.determinism.restored(host)
+    def applied(self, host: Host, batch: Batch | None) -> None:
+        """A replica has applied a batch, or was restored from a snapshot."""
+        if batch is not None:
+            self.determinism.applied(host, batch)
+        else:
+            self.determinism.restored(host)
 
     def served(self, host: Host) -> None:
         """A primary begins to serve."""

@@ -1,0 +1,74 @@
+"""Planted bugs in what makes a repeated call, and a repeated datagram, harmless."""
+
+from __future__ import annotations
+
+from primacy.sim.loader import Edit
+from primacy.sim.planted.mutant import MACHINES, REPLICA, SESSION, Mutant
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "no-reply-table",
+        "sessions",
+        "no reply table in the replicated state: an operation is in the log twice",
+        (
+            Edit(
+                SESSION,
+                "    if number in session.replies:\n        return Verdict.CACHED\n",
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "reply-cache-lost-on-failover",
+        "section 6, exactly once",
+        "the replies are forgotten when a new primary begins: a repeat is executed again",
+        (
+            Edit(
+                REPLICA,
+                "        self.term = term\n        self.time_ns = max(",
+                "        if term != self.term:\n"
+                "            for session in self.sessions.sessions.values():\n"
+                "                session.replies.clear()\n"
+                "        self.term = term\n"
+                "        self.time_ns = max(",
+            ),
+        ),
+    ),
+    Mutant(
+        "snapshot-without-session-table",
+        "section 6, sessions are state",
+        "a joiner that was given a snapshot knows no session: repeats are refused, or executed again",
+        (
+            Edit(
+                REPLICA,
+                "            self.sessions.sessions,\n            self.sessions.swept_ns,\n",
+                "            {},\n            self.sessions.swept_ns,\n",
+            ),
+        ),
+        {"nodes": 3, "think_ms": (80, 400), "snapshot_every": 40},
+    ),
+    Mutant(
+        "session-twice",
+        "R9, sessions",
+        "entries lost by force come again with the same numbers: two clients have one session",
+        (
+            Edit(
+                REPLICA,
+                "            return self.sessions.open(entry.id or self.sequence, self.uptime_ns)\n",
+                "            return self.sessions.open(self.sequence, self.uptime_ns)\n",
+            ),
+            Edit(
+                REPLICA,
+                "        return SessionBegun(self.term << _SEQUENCE_BITS | self.sequence + 1)\n",
+                "        return SessionBegun(self.sequence + 1)\n",
+            ),
+        ),
+        scenario="late-clients",
+    ),
+    Mutant(
+        "duplicate-window-too-small",
+        "section 3, the window against duplicates",
+        "a datagram that was overtaken is taken for a repetition, or a repetition for a new one",
+        (Edit(f"{MACHINES}.dedup", "WIDTH = 1024\n", "WIDTH = 8\n"),),
+    ),
+)
