@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +26,7 @@ from primacy.sim import Cluster, Fault, Violated
 from tests.sim.author_services import Reluctant, Sound, Ticking, Waiting
 
 Make = Callable[..., Cluster]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -337,6 +342,32 @@ def test_the_same_seed_is_the_same_run(seed: int) -> None:
     assert one.timeline() == other.timeline()
     assert one.stage.checkers.fingerprint == other.stage.checkers.fingerprint
     assert chaotic(seed + 1).timeline() != one.timeline()
+
+
+PRINT = """
+import sys
+from tests.sim.test_authors_cluster import chaotic
+cluster = chaotic(int(sys.argv[1]))
+print(cluster.stage.checkers.fingerprint, cluster.timeline()[-1])
+"""
+
+
+def test_the_same_seed_is_the_same_run_in_any_process(seed: int) -> None:
+    told = set()
+    for hashes in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hashes, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+        done = subprocess.run(
+            [sys.executable, "-c", PRINT, str(seed)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        told.add(done.stdout)
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize("part", range(3))
