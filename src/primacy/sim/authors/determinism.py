@@ -73,7 +73,9 @@ class Determinism:
         self._models: dict[str, ServiceModel] = {}
 
     def applied(self, host: Host, batch: Batch) -> None:
-        """A replica has applied a batch."""
+        """A replica has applied a batch; one that was killed in the middle of its turn counts no more."""
+        if not host.alive:
+            return
         self.logs.setdefault(host.service, Log()).add(batch)
         if host.service not in self._services:
             return
