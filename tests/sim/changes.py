@@ -114,7 +114,7 @@ class ChangingWorld(World):
         if node.monitor.role == "master":
             self._look(node)
         else:
-            self.follower(node).rolling = Rolling()
+            self.follower(node).rolling.resigned()
         self.scheduler.after(LOOK_NS, self._look_again, node, life)
 
     def _look(self, node: Node) -> None:

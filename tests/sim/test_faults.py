@@ -87,6 +87,7 @@ def test_times_are_rounded_as_far_as_they_do_not_matter() -> None:
 PLAN = Plan(
     7,
     nodes=5,
+    rungs=("ineligible", "spare", "spare"),
     rates_ppm=(1, 2, 3, 4, 5),
     offsets_ms=(1, 2, 3, 4, 5),
     clients=3,
@@ -103,8 +104,14 @@ def test_a_plan_loses_faults_nodes_and_clients_that_do_not_matter() -> None:
     small = reducer.reduce(PLAN)
     assert (small.nodes, small.clients, small.seed) == (3, 2, 7)
     assert [fault.kind for fault in small.faults] == ["cut"]
-    assert small.rates_ppm == small.offsets_ms == ()
+    assert small.rungs == small.rates_ppm == small.offsets_ms == ()
     assert small.heal_ms < PLAN.heal_ms
+
+
+def test_nodes_that_stay_keep_their_rungs() -> None:
+    reducer = Reducer(lambda plan: len(plan.table) >= 4 and not plan.table[2].eligible)
+    small = reducer.reduce(PLAN)
+    assert (small.nodes, small.rungs) == (4, ("ineligible", "spare"))
 
 
 def test_what_matters_stays_as_it_was() -> None:

@@ -13,7 +13,7 @@ import pytest
 from primacy.agent.maintenance import FILE, Keeper
 from primacy.errors import Unavailable
 from primacy.ledger.memory import MemoryLedger, Store
-from primacy.machines import membership
+from primacy.machines import coordination, membership
 from primacy.machines.events import Event
 from primacy.machines.ids import SECOND
 from primacy.machines.maintenance import CLUSTER, Notice, encode
@@ -44,9 +44,13 @@ class Place:
         self.revision += 1
         asyncio.get_running_loop().call_soon(answer, self.answer, self.revision)
 
-    def _post(self, given: membership.Input) -> None:
-        assert isinstance(given, membership.Maintenance)
-        self.inputs.append(given)
+    def _post(self, given: membership.Input | coordination.Input) -> None:
+        if isinstance(given, coordination.Maintained):
+            told = self.inputs[-1]
+            assert (given.now_ns, given.cluster, given.nodes) == (told.now_ns, told.cluster, told.nodes)
+        else:
+            assert isinstance(given, membership.Maintenance)
+            self.inputs.append(given)
 
     def named(self, kind: str) -> list[Event]:
         """The events of a kind."""

@@ -43,6 +43,20 @@ def test_what_was_written_is_found_again(journal: Journal) -> None:
     again.close()
 
 
+def test_a_host_that_died_while_it_opened_its_journal_has_damaged_nothing(journal: Journal) -> None:
+    """Killed between the two halves of making the log file large."""
+    journal.write(batch(1, 1, 3))
+    journal.sync()
+    journal.close()
+    with sqlite3.connect(journal.path) as database:
+        database.execute("CREATE TABLE fill (content BLOB)")
+        database.execute("INSERT INTO fill VALUES (zeroblob(100))")
+    database.close()
+    again = Journal.open(journal.directory, "inventory")
+    assert again.read(0) == [batch(1, 1, 3)]
+    again.close()
+
+
 def test_reading_goes_in_pieces(journal: Journal) -> None:
     for first in range(1, 6):
         journal.write(batch(1, first, size=1_000))

@@ -13,6 +13,7 @@ from primacy.machines.rolling import (
     AGAIN_NS,
     BACK_NS_MAX,
     LATE_NS,
+    YIELD_NS,
     Renew,
     Report,
     Rest,
@@ -130,6 +131,20 @@ def test_a_node_that_cannot_be_initialized_restarts_with_the_corrected_table() -
     assert isinstance(rolling.decide(alone), Wait), "perhaps a new master has only not heard of it yet"
     assert rolling.decide(msgspec.structs.replace(alone, now_ns=LATE_NS)) == order
     assert isinstance(Rolling().decide(msgspec.structs.replace(failing, busy="promote n4")), Wait)
+
+
+def test_a_master_that_gets_mastership_back_does_not_swing() -> None:
+    rolling = Rolling()
+    assert isinstance(rolling.decide(_view("n1")), Yield)
+    assert isinstance(rolling.decide(_view("n1", now_ns=SECOND)), Yield), "the switchover was refused: again"
+    rolling.resigned()
+    waits = rolling.decide(_view("n1", now_ns=2 * SECOND))
+    assert isinstance(waits, Wait)
+    assert "got it back" in waits.reason
+    assert isinstance(rolling.decide(_view("n1", now_ns=SECOND + YIELD_NS)), Yield)
+    rolling = Rolling()
+    rolling.resigned()
+    assert isinstance(rolling.decide(_view("n1")), Yield), "it has given nothing away"
 
 
 def test_nobody_waits_for_a_node_that_is_gone_and_shall_be() -> None:

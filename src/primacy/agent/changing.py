@@ -124,7 +124,8 @@ class Changing:
             await self._pause()
             if self._node.monitor.role != "master":
                 self._reports.clear()
-                self._rolling, self._node.records.change = Rolling(), ""
+                self._rolling.resigned()
+                self._node.records.change = ""
                 continue
             await self._collect()
             self._act()

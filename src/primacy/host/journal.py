@@ -121,6 +121,7 @@ class Journal:
         """Let the WAL have its size from the start: to overwrite is synced in half the time that growing takes."""
         database = self._database
         database.execute("BEGIN")
+        database.execute("DROP TABLE IF EXISTS fill")  # of a life that was killed right here
         database.execute("CREATE TABLE fill (content BLOB)")
         database.execute("INSERT INTO fill VALUES (zeroblob(?))", (WAL_FILL_BYTES,))
         database.execute("COMMIT")

@@ -24,6 +24,7 @@ from primacy.machines.membership import NodeEntry
 BACK_NS_MAX = 60 * SECOND
 AGAIN_NS = 20 * SECOND
 LATE_NS = 5 * SECOND
+YIELD_NS = 60 * SECOND
 
 
 class Report(Struct, frozen=True):
@@ -108,6 +109,13 @@ class Rolling:
         self._told: tuple[str, str] | None = None  # node, incarnation
         self._told_ns = 0
         self._late_ns: dict[str, int] = {}  # since when these are not initialized
+        self._yield_ns: int | None = None  # when this node gave mastership away
+        self._resigned = False  # and it was not master any more
+
+    def resigned(self) -> None:
+        """This node is not master: the one that is goes on. Should it come back soon, this life remembers."""
+        self._told, self._late_ns = None, {}
+        self._resigned = self._yield_ns is not None
 
     def decide(self, view: View) -> Decision:
         """Return what to do next; asked again whenever something has changed, and at least every second."""
@@ -184,6 +192,12 @@ class Rolling:
                 f"{view.me} alone can lead, so it cannot restart without an outage: qualify or start another node, or "
                 f"stop the cluster and start it again ({why})"
             )
+        if self._resigned and self._yield_ns is not None and view.now_ns - self._yield_ns < YIELD_NS:
+            return Wait(
+                f"{view.me} gave mastership away in order to restart, and got it back: `primacy explain` tells why; it "
+                "tries again in a minute"
+            )
+        self._yield_ns, self._resigned = view.now_ns, False
         return Yield(view.vice, why)
 
     def _renew(self, view: View, node: str) -> Renew:

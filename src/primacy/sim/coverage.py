@@ -25,7 +25,7 @@ MACHINES = (
     "formation", "forming", "functions", "history", "initialization", "key_writer", "ladder", "last_resort", "lease",
     "link_watch", "links", "maintenance", "master", "mastership", "mirror", "naming", "peers", "preconditions",
     "recovery", "replica", "rescue", "rulings", "rungs", "runs", "sequence", "servers", "serving", "session", "swap",
-    "switchover", "vice",
+    "switchover", "vice", "watching",
 )  # fmt: skip
 """The modules that decide, and take part in a simulated cluster."""
 
@@ -45,7 +45,7 @@ OTHERS: dict[str, str] = {
         ),
         _WORDS: ("accounts", "deciding", "description", "explaining", "methods", "outline", "story", "timeline"),
         _LIVE: ("applying", "change_record", "events_change", "retiring", "rolling"),
-        _ASIDE: ("failback", "foresight", "naming_files"),
+        _ASIDE: ("beginning", "failback", "foresight", "naming_files", "recorded"),
     }.items()
     for name in names
 }  # fmt: skip

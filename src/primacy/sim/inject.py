@@ -46,10 +46,17 @@ class Injector:
             node.guardian.deliver(node.start)
 
     def tend(self) -> None:
-        """After the end of all faults somebody looks after the nodes: those that have left are started again."""
-        for node in self._world.nodes.values():
+        """After the end of all faults somebody looks after the cluster: nodes that have left are started again, and
+        maintenance that was written only after it had been ended (a late swap) is ended once more."""
+        world = self._world
+        for node in world.nodes.values():
             if node.agent is None:
                 node.guardian.deliver(node.start)
+        for key, value in world.ledger.values.items():
+            scope = key.removeprefix(PREFIX)
+            if key.startswith(PREFIX) and decode(value, scope).on:
+                for node in world.nodes.values():
+                    maintain(node, scope, on=False, for_ms=0)
 
     def _begin(self, fault: Fault) -> None:
         if self._healed:

@@ -148,7 +148,9 @@ class Keeper:
         return PREFIX + scope, self._revisions.get(scope, 0), encode(notice)
 
     def _changed(self, events: list[Event]) -> None:
-        self._post(self._machine.as_input(self._clock.now_ns))
+        told = self._machine.as_input(self._clock.now_ns)
+        self._post(told)
+        self._post(coordination.Maintained(now_ns=told.now_ns, cluster=told.cluster, nodes=told.nodes))
         for event in events:
             self._publish(event)
         wake_ns = self._machine.wake_ns

@@ -95,7 +95,7 @@ class Reducer:
         faults = shrinker.shrink(plan.faults)
         self.runs = shrinker.runs
         plan = _faulted(plan, faults)
-        for smaller in (_fewer_nodes, _fewer_clients, _plain_clocks, _sooner):
+        for smaller in (_fewer_nodes, _fewer_clients, _plain_rungs, _plain_clocks, _sooner):
             for candidate in smaller(plan):
                 if self.runs >= self._runs_max:
                     return plan
@@ -120,7 +120,11 @@ def _fewer_nodes(plan: Plan) -> Iterator[Plan]:
     named = {name for fault in plan.faults for name in (fault.node, fault.peer) if name not in _NAMED}
     for count in range(1, plan.nodes):
         smaller = msgspec.structs.replace(
-            plan, nodes=count, rates_ppm=plan.rates_ppm[:count], offsets_ms=plan.offsets_ms[:count]
+            plan,
+            nodes=count,
+            rungs=plan.rungs[: max(count - plan.nodes + len(plan.rungs), 0)],
+            rates_ppm=plan.rates_ppm[:count],
+            offsets_ms=plan.offsets_ms[:count],
         )
         if not (named & set(plan.ids)) - set(smaller.ids):
             yield smaller
@@ -129,6 +133,12 @@ def _fewer_nodes(plan: Plan) -> Iterator[Plan]:
 def _fewer_clients(plan: Plan) -> Iterator[Plan]:
     for count in range(1, plan.clients):
         yield msgspec.structs.replace(plan, clients=count)
+
+
+def _plain_rungs(plan: Plan) -> Iterator[Plan]:
+    """All nodes available at first."""
+    if plan.rungs:
+        yield msgspec.structs.replace(plan, rungs=())
 
 
 def _plain_clocks(plan: Plan) -> Iterator[Plan]:
