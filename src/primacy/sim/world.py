@@ -25,7 +25,7 @@ from primacy.sim.node import Node
 from primacy.sim.plan import Plan
 from primacy.sim.records import encode_table
 from primacy.sim.scheduler import Clock, Scheduler
-from primacy.sim.settings import Settings, rows
+from primacy.sim.settings import Row, Settings, rows
 
 LIVENESS_MS = 30_000
 STEP_NS = 100 * MS
@@ -57,10 +57,10 @@ class Outcome:
 
 
 class World:
-    """One cluster."""
+    """One cluster. services: of a user's classes, beside those that every world has."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, services: tuple[Row, ...] = ()) -> None:
+        self.plan, self._services = plan, services
         self.scheduler = Scheduler()
         self.network = Network(self.scheduler, self._source("network"), plan.delay_ns)
         self.ledger = Ledger(self.scheduler, self._source("ledger"))
@@ -84,7 +84,7 @@ class World:
     # ---- what is in it ----
 
     def _settings(self) -> Settings:
-        plan, services = self.plan, rows(self.plan.durability)
+        plan, services = self.plan, rows(self.plan.durability) + self._services
         return Settings(
             plan.timing, services, plan.snapshot_every, plan.table, plan.availability, plan.auto_promote
         )

@@ -98,10 +98,9 @@ class Stage(World):
     injector: Hand
 
     def __init__(self, plan: Plan, services: tuple[Row, ...]) -> None:
-        self._services = services
         self.talks: list[Talk] = []
         self._runs = False
-        super().__init__(plan)
+        super().__init__(plan, services)
         self.injector = Hand(self)
         self.injector.schedule(plan.faults)
 
