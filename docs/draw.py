@@ -9,6 +9,7 @@ memory, and what they say to each other is written down.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -35,6 +36,11 @@ from primacy.machines.policies import TABLE  # noqa: E402
 from primacy.machines.story import DETAILS  # noqa: E402
 from primacy.machines.swap import Purpose  # noqa: E402
 from primacy.machines.timing import PROFILES, Timing  # noqa: E402
+from primacy.sim.authors import client as simulated_client  # noqa: E402
+from primacy.sim.authors.cluster import Cluster as SimulatedCluster  # noqa: E402
+from primacy.sim.authors.faults import Faults  # noqa: E402
+from primacy.sim.authors.names import Names  # noqa: E402
+from primacy.sim.authors.operators import Function, Operators  # noqa: E402
 from primacy.sim.coverage import unreached  # noqa: E402
 from primacy.sim.mutants import MUTANTS  # noqa: E402
 from tests.unit.cmm_tools import N1, N2, N3, Cluster  # noqa: E402
@@ -47,8 +53,20 @@ PAGES = (
     "docs/reference/commands.md",
     "docs/reference/configuration.md",
     "docs/reference/events.md",
+    "docs/reference/simulator.md",
     "docs/reference/why.md",
 )
+
+
+SIMULATED: dict[str, tuple[type, ...]] = {
+    "`Cluster`: time, clients, what there is to see, the verdict": (SimulatedCluster,),
+    "`Cluster`: faults": (Faults,),
+    "`Cluster`: operators": (Operators,),
+    "A client": (simulated_client.Client,),
+    "A call that was begun": (simulated_client.Started,),
+    "A function that was asked for": (Function,),
+    "Names": (Names,),
+}
 
 
 class Recording(Cluster):
@@ -297,6 +315,34 @@ def _help(command: click.Command, parent: click.Context, name: str) -> list[str]
     return lines
 
 
+def _simulator() -> str:
+    """The public methods of the simulated cluster and of its clients, by group, with what their docstrings say."""
+    parts = []
+    for title, kinds in SIMULATED.items():
+        parts += [f"### {title}", "", "| | |", "| --- | --- |"]
+        for kind in kinds:
+            for name, member in vars(kind).items():
+                if name.startswith("_") or not (inspect.isfunction(member) or isinstance(member, property)):
+                    continue
+                function = member.fget if isinstance(member, property) else member
+                text = inspect.getdoc(function)
+                shown = name if isinstance(member, property) else f"{name}{_signature(function)}"
+                words = " ".join((text or "").split()).replace("|", "\\|")
+                parts.append(f"| `{shown}` | {words} |")
+        parts.append("")
+    return "\n".join(parts).rstrip()
+
+
+def _signature(function: Callable[..., object]) -> str:
+    """The parameters without their types: what one writes in a call."""
+    parameters = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "self"
+    ]
+    return str(inspect.Signature(parameters))
+
+
 def _block(lines: list[str]) -> str:
     return "\n".join(["```text", *lines, "```"])
 
@@ -316,6 +362,7 @@ DRAWN: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "commands": _commands,
     "details": _details,
+    "simulator": _simulator,
     "planted": _planted,
     "unreached": _unreached,
 }

@@ -16,8 +16,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from primacy.sim import pytest_plugin
+
 _TESTS = Path(__file__).parent
 _SEED_BITS = 32
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Have the package's own fixture also where the package is on the path only, and not installed."""
+    if not pluginmanager.has_plugin("primacy"):
+        pluginmanager.register(pytest_plugin, "primacy")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.users_tests import let_pytest_find_the_fixture
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(python|console)\n(.*?)```", TEXT, re.DOTALL)
@@ -18,6 +20,7 @@ BLOCKS = re.findall(r"```(python|console)\n(.*?)```", TEXT, re.DOTALL)
 def _run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     words = command.split()
     argv = [sys.executable, "-m", "primacy.cli.main", *words[1:]] if words[0] == "primacy" else words
+    argv = [sys.executable, *words[1:]] if words[0] == "python" else argv
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -26,6 +29,10 @@ def test_the_tutorial_from_its_first_line_to_the_last(tmp_path: Path) -> None:
     sources = [text for kind, text in BLOCKS if kind == "python"]
     (tmp_path / "votes.py").write_text(sources[0], encoding="utf-8")
     (tmp_path / "program.py").write_text(sources[1], encoding="utf-8")
+    (tmp_path / "test_votes.py").write_text(
+        next(text for text in sources if "def test_" in text), encoding="utf-8"
+    )
+    let_pytest_find_the_fixture(tmp_path)
     outputs: dict[str, str] = {}
     try:
         for kind, text in BLOCKS:

@@ -10,7 +10,16 @@ import pytest
 
 import primacy
 from primacy.errors import ConfigError
-from primacy.machines.description import Health, Marks, Timer, coroutines, described, mark_kind, marks_of
+from primacy.machines.description import (
+    Health,
+    Marks,
+    Timer,
+    coroutines,
+    described,
+    mark_kind,
+    marks_of,
+    service_name,
+)
 from primacy.machines.host_wire import Callback
 from primacy.service import LocalService, Service, describe
 
@@ -266,3 +275,10 @@ def test_what_is_wrong_has_its_own_words(make: Callable[[], type], words: str) -
 
 def test_described_is_what_describe_uses() -> None:
     assert described(Counter, reserved=set(), local=False).confirmed == {"surely"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kebab"), [("Inventory", "inventory"), ("KeyValue", "key-value"), ("HTTPDoor2", "http-door2")]
+)
+def test_a_service_is_named_after_its_class(name: str, kebab: str) -> None:
+    assert service_name(name) == kebab

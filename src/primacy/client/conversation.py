@@ -20,14 +20,19 @@ import msgspec
 from primacy.cgtp.stream import Address, Identity, Stream
 from primacy.client.kept import Kept
 from primacy.client.subscription import Subscription
-from primacy.errors import Busy, CallError, OperationFailed, Refused, StreamClosed, WireError
-from primacy.machines.call_wire import BUSY, DONE, RAISED, Answer, Reply, decode_to_client, encode
-from primacy.machines.client_calls import WATCHES_MAX, Pending, too_many
+from primacy.errors import CallError, StreamClosed, WireError
+from primacy.machines.call_wire import DONE, Answer, Reply, decode_to_client, encode
+from primacy.machines.client_calls import (
+    ARGUMENTS_BYTES_MAX,
+    WATCHES_MAX,
+    Pending,
+    failure_of,
+    too_large,
+    too_many,
+)
 from primacy.machines.client_session import Effect, Failed, Finished, Send, ServiceSession, Watching
 from primacy.machines.ids import FOREVER_NS, SECOND
 
-ARGUMENTS_BYTES_MAX = 256 << 10
-"""The limit of an operation's arguments."""
 TIMER_SLACK_S = 0.001
 
 encode_value = msgspec.msgpack.Encoder().encode
@@ -118,8 +123,7 @@ class Conversation:
         self._check_open()
         encoded = encode_value(arguments)
         if len(encoded) > ARGUMENTS_BYTES_MAX:
-            limit = f"at most {ARGUMENTS_BYTES_MAX} are allowed; nothing was sent"
-            raise Refused([f"{self.service}.{operation}: {len(encoded)} bytes of arguments; {limit}"])
+            raise too_large(f"{self.service}.{operation}", len(encoded))
         now_ns = _now_ns()
         future = self._loop.create_future()
         return Pending(future, operation, encoded, now_ns, now_ns + int(deadline_s * SECOND))
@@ -136,19 +140,7 @@ class Conversation:
             raise
         if reply.outcome == DONE:
             return decode_value(reply.payload)
-        raise self._error(pending, reply)
-
-    def _error(self, pending: Pending, reply: Reply | Answer) -> CallError:
-        """Return the error that a reply stands for."""
-        name = f"{self.service}.{pending.operation}"
-        told: Any = decode_value(reply.payload) if reply.payload else ""
-        if reply.outcome == RAISED:
-            kind, message = told
-            return OperationFailed(kind, message)
-        if reply.outcome == BUSY:
-            told = told or "a limit of the service is reached"
-            return Busy(f"{name}: {told}; nothing was done, try again later")
-        return Refused([f"{name}: {told}"])
+        raise failure_of(f"{self.service}.{pending.operation}", reply)
 
     async def _recorded(self, pending: Pending, arguments: dict[str, Any], *, query: bool) -> Any:
         """Wait like `_result`, and tell `on_call` how it ended."""

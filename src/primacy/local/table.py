@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from primacy import config
 from primacy.config import PORTS, Cluster, Node, Service, Table
 from primacy.errors import ConfigError
 from primacy.local.ports import free_base
+from primacy.machines.description import service_name
 
 LINKS = ("127.0.0.1", "127.0.0.2")
 NODES_MAX = 64
@@ -65,7 +65,7 @@ def service_of(word: str) -> tuple[str, Service]:
     file, colon, name = word.rpartition(":")
     if not colon or not file or not name.isidentifier():
         raise ConfigError("--service", repr(word), "want FILE.py:Class")
-    kebab = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).replace("_", "-").lower()
+    kebab = service_name(name)
     if not file.endswith(".py"):
         return kebab, Service(python=word, path=str(Path.cwd()))
     path = Path(file).absolute()

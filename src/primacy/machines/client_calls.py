@@ -9,9 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
-from primacy.errors import Busy, CallError, Deadline, NoPrimary, SessionExpired
+from primacy.errors import (
+    Busy,
+    CallError,
+    Deadline,
+    NoPrimary,
+    OperationFailed,
+    Refused,
+    SessionExpired,
+)
+from primacy.machines.call_wire import BUSY, RAISED, Answer, Reply
 from primacy.machines.ids import FOREVER_NS
 
 OUTSTANDING_MAX = 1024
@@ -20,8 +30,14 @@ OUTSTANDING_MAX = 1024
 It is the size of a session's reply cache at the host.
 """
 
+ARGUMENTS_BYTES_MAX = 256 << 10
+"""The limit of an operation's arguments."""
+
 WATCHES_MAX = 64
 """Watches of one client on one service; a host takes no more."""
+
+
+_decode = msgspec.msgpack.Decoder().decode
 
 
 class Pending(Struct):
@@ -99,6 +115,24 @@ def too_late(name: str, pending: Pending, *, changes: bool, target: str, known: 
         f"{name}: no primary was found before the deadline ({known or 'no host of the service answers'}); "
         "nothing was sent; `primacy status` tells more"
     )
+
+
+def too_large(name: str, size: int) -> Refused:
+    """Return how a call ends whose arguments are more than a message takes."""
+    limit = f"at most {ARGUMENTS_BYTES_MAX} are allowed; nothing was sent"
+    return Refused([f"{name}: {size} bytes of arguments; {limit}"])
+
+
+def failure_of(name: str, reply: Reply | Answer) -> CallError:
+    """Return the error that a reply stands for which is not `DONE`."""
+    text: Any = _decode(reply.payload) if reply.payload else ""
+    if reply.outcome == RAISED:
+        kind, message = text
+        return OperationFailed(kind, message)
+    if reply.outcome == BUSY:
+        text = text or "a limit of the service is reached"
+        return Busy(f"{name}: {text}; nothing was done, try again later")
+    return Refused([f"{name}: {text}"])
 
 
 def too_many(service: str, what: str, limit: int = OUTSTANDING_MAX) -> Busy:

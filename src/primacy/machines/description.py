@@ -7,6 +7,7 @@ never later.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,14 @@ from primacy.machines.methods import Method, is_coroutine, is_generator
 
 MARK = "__primacy__"
 """Where the decorators leave what they were told: a `Marks` on the function."""
+
+
+_HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def service_name(name: str) -> str:
+    """Return the name of a service whose class has this name: `KeyValue` is `key-value`."""
+    return _HUMPS.sub("-", name).replace("_", "-").lower()
 
 
 class Marks(msgspec.Struct):

@@ -48,8 +48,8 @@ def unfinished(world: World) -> str:
         if host is None or not host.holds():
             return f"the primary of {service} on {record.master.node} does not serve"
     for client in world.clients:
-        if client.failed and not world.checkers.forgiven:
-            return f"{client.name}: {client.failed[0]}"
+        if client.failures and not world.checkers.forgiven:
+            return f"{client.name}: {client.failures[0]}"
     return _unanswered(world)
 
 

@@ -1,4 +1,4 @@
-"""A simulated client: the real client's machine (client_session.py) with streams to hosts and a workload.
+"""A simulated client with a workload (conversation.py has its machine and its streams).
 
 It makes calls and queries of one service, one at a time or several, and repeats whatever it was not answered; what
 it invoked and what it learned, with the virtual times, is the history that linearizability is checked on. Clients of
@@ -13,22 +13,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from primacy.machines.call_wire import DONE, RAISED, ToClient
+from primacy.machines.call_wire import DONE, RAISED, Answer, Reply
 from primacy.machines.client_calls import Pending
-from primacy.machines.client_session import Effect, Failed, Finished, Pushed, Send, ServiceSession, Watching
+from primacy.machines.client_session import Effect, Pushed, Watching
 from primacy.machines.ids import FOREVER_NS, MS
 from primacy.machines.naming import Listed
 from primacy.sim import logbook
-from primacy.sim.host import Host
+from primacy.sim.conversation import Conversation
 from primacy.sim.linearizability import Record
-from primacy.sim.network import Network, Stream
+from primacy.sim.network import Network
 from primacy.sim.node import Node
-from primacy.sim.process import Process
 from primacy.sim.scheduler import Scheduler
 from primacy.sim.settings import LOGBOOK, NAMING
 
-CONNECT_NS = (MS, 20 * MS)
-RECONNECT_NS = 50 * MS
 KEYS = ("x", "y", "z")
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -54,7 +51,7 @@ class Load(NamedTuple):
     reads: float
 
 
-class Client(Process):
+class Client(Conversation):
     """One client of one service."""
 
     service = LOGBOOK
@@ -69,18 +66,14 @@ class Client(Process):
         source: random.Random,
         load: Load,
     ) -> None:
-        super().__init__(name, scheduler)
-        self.network, self.nodes, self.random = network, nodes, source
+        super().__init__(name, self.service, scheduler, network, nodes, source)
         self.load = load
-        self.session = ServiceSession(self.service)
         self.operations: list[Operation] = []
         self._open: dict[int, Operation] = {}
         self.keys = KEYS
-        self.failed: list[str] = []
-        self._streams: dict[str, Stream] = {}
+        self.failures: list[str] = []
         self._names = 0
         self._stopped = False
-        self._tick_ns = FOREVER_NS
         self.timer(int(source.uniform(0, 200 * MS)), self._next)
 
     @property
@@ -128,7 +121,7 @@ class Client(Process):
         begin: Callable[[Pending, int], list[Effect]] = self.session.call
         if argument is None:
             begin = self.session.query
-        self._obey(begin(pending, now_ns))
+        self.obey(begin(pending, now_ns))
 
     def _packed(self, key: str, argument: str | None) -> tuple[str, bytes]:
         """Return the method of the service and its arguments."""
@@ -141,74 +134,25 @@ class Client(Process):
         assert outcome == DONE, (operation.name, outcome, payload)
         return logbook.decode(payload)
 
-    def _pushed(self, pushed: Pushed) -> None:
-        """Events of a watch are here."""
+    # ---- ends ----
 
-    # ---- streams ----
+    def finished(self, pending: Pending, reply: Reply | Answer) -> None:
+        """Note what was learned."""
+        operation: Operation = pending.token
+        operation.completed_ns = self.scheduler.now_ns
+        operation.result = self._learned(operation, reply.outcome, reply.payload)
+        del self._open[id(operation)]
 
-    def host_came(self, host: Host) -> None:
-        """A host has begun to listen."""
-        if host.service == self.service:
-            self.timer(self.scheduler.now_ns + int(self.random.uniform(*CONNECT_NS)), self._connect, host)
-
-    def _connect(self, host: Host) -> None:
-        node = host.member.node
-        if not host.alive:
-            return
-        there, back = self.network.route(self.name, node), self.network.route(node, self.name)
-        if node in self._streams or not there.open or not back.open:
-            self.timer(self.scheduler.now_ns + RECONNECT_NS, self._connect, host)
-            return
-        stream = Stream(self.network, (self, host), (self.name, node), _closed)
-        self._streams[node] = stream
-        stream.send(self, host.client_came, stream)
-
-    def stream_closed(self, stream: Stream) -> None:
-        """A host is gone."""
-        for node, known in list(self._streams.items()):
-            if known is stream:
-                del self._streams[node]
-                self._obey(self.session.gone(node, self.scheduler.now_ns))
-
-    def received(self, node: str, message: ToClient) -> None:
-        """A host's message is here."""
-        self._obey(self.session.receive(node, [message], self.scheduler.now_ns))
-
-    # ---- the machine ----
-
-    def _obey(self, effects: list[Effect]) -> None:
-        now_ns = self.scheduler.now_ns
-        for effect in effects:
-            match effect:
-                case Send(node=node, message=message) if node in self._streams:
-                    stream = self._streams[node]
-                    host = stream.ends[1]
-                    assert isinstance(host, Host)
-                    stream.send(self, host.client_sent, stream, message, now_ns)
-                case Finished(pending=pending, reply=reply):
-                    operation: Operation = pending.token
-                    operation.completed_ns = now_ns
-                    operation.result = self._learned(operation, reply.outcome, reply.payload)
-                    del self._open[id(operation)]
-                case Pushed():
-                    self._pushed(effect)
-                case Failed(pending=pending, error=error):
-                    del self._open[id(pending.token)]
-                    self.failed.append(f"{pending.operation}: {error}")
-        if self.session.wake_ns < self._tick_ns:
-            self._tick_ns = self.session.wake_ns
-            self.timer(self._tick_ns, self._tick, self._tick_ns)
-
-    def _tick(self, at_ns: int) -> None:
-        if at_ns == self._tick_ns:
-            self._tick_ns = FOREVER_NS
-            self._obey(self.session.tick(self.scheduler.now_ns))
+    def failed(self, pending: Pending, error: Exception) -> None:
+        """Nothing was learned."""
+        del self._open[id(pending.token)]
+        self.failures.append(f"{pending.operation}: {error}")
 
 
 class NamingClient(Client):
     """A client of the naming service: what a name is bound to is a register. It watches all names.
 
-    pushed: what it was told by position; gap: the first sentence about what is missing.
+    told: what it was told by position; gap: the first sentence about what is missing.
     """
 
     service = NAMING
@@ -216,21 +160,21 @@ class NamingClient(Client):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.pushed: dict[int, tuple[str, bytes]] = {}
+        self.told: dict[int, tuple[str, bytes]] = {}
         self.gap = ""
         self._position = 0
-        self._obey(self.session.watch(Watching(None, "", 0)))
+        self.obey(self.session.watch(Watching(None, "", 0)))
 
-    def _pushed(self, pushed: Pushed) -> None:
+    def pushed(self, push: Pushed) -> None:
         """Each position follows the one before; the first one may be any."""
-        if pushed.lost and self._position and not self.gap:
+        if push.lost and self._position and not self.gap:
             self.gap = f"{self.name} was told that events after {self._position} are lost"
-        for position, topic, payload in pushed.items:
+        for position, topic, payload in push.items:
             if self._position and position != self._position + 1 and not self.gap:
                 self.gap = f"{self.name} was told of event {position} after event {self._position}"
             self._position = position
-            self.pushed[position] = (topic, payload)
-        self._position = max(self._position, pushed.watching.position)
+            self.told[position] = (topic, payload)
+        self._position = max(self._position, push.watching.position)
 
     def _packed(self, key: str, argument: str | None) -> tuple[str, bytes]:
         """Return the method of the service and its arguments."""
@@ -247,10 +191,3 @@ class NamingClient(Client):
         if outcome == RAISED:
             return None  # it is bound to nothing
         return _listed.decode(payload).endpoint
-
-
-def _closed(end: Process, stream: Stream) -> None:
-    if isinstance(end, Host):
-        end.client_gone(stream)
-    elif isinstance(end, Client):
-        end.stream_closed(stream)

@@ -1,8 +1,9 @@
 """Faults as data: a list that can be printed, stored, replayed and made shorter (draw.py draws one).
 
 A fault is drawn for a time, begins then, and ends by itself `for_ms` later, at the latest when the cluster
-heals. Where a node is meant, `master`, `vice` and `other` name whoever is that when the fault begins; a fault
-that means nobody then does nothing. All randomness is in the drawing: the list says everything.
+heals (then only, when `for_ms` is negative). Where a node is meant, `master`, `vice` and `other` name whoever is that
+when the fault begins; a fault that means nobody then does nothing. All randomness is in the drawing: the list says
+everything.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 return f"from {self.at_ms} ms on: {self.then} of {self.node}, {once}"
             case "kill":
                 return (
-                    f"at {self.at_ms} ms: the host of {self.what or 'the logbook'} on {self.node} is killed"
+                    f"at {self.at_ms} ms: the host of {self.what or 'the service'} on {self.node} is killed"
                 )
             case "cut":
                 text = f"cut {way}"
@@ -97,7 +98,8 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 text = f"callbacks of {self.peer} on {self.node}: {self.what}"
             case _:
                 text = self.kind
-        return f"at {self.at_ms} ms, for {self.for_ms} ms: {text}"
+        lasts = f"for {self.for_ms} ms" if self.for_ms >= 0 else "until all heals"
+        return f"at {self.at_ms} ms, {lasts}: {text}"
 
 
 Faults = tuple[Fault, ...]

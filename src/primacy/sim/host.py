@@ -252,8 +252,10 @@ class Host(HostProcess):
 
     def _append(self, machine: Primary, first: int, batch: list[Entry], times: tuple[int, int]) -> None:
         payload = entries.encode(entries.Entries(*times, batch))
+        appended = Batch(self.term, first, self.replica.sequence, payload)
         self.pushing.collect()
-        self.obey(machine.append(Batch(self.term, first, self.replica.sequence, payload)))
+        self.observer.applied(self, appended)
+        self.obey(machine.append(appended))
 
     def _checkpoint(self, machine: Primary, times: tuple[int, int]) -> None:
         first = self.replica.sequence + 1
@@ -331,9 +333,11 @@ class Host(HostProcess):
         journal = self.writer.journal
         if self.replica.sequence < journal.snapshot.sequence:
             self.replica.restore(journal.snapshot.data)
+            self.observer.applied(self, None)
         for batch in self.writer.batches:
             if self.replica.sequence < batch.first and (upto is None or batch.last <= upto):
                 self.replica.apply(batch.term, batch.first, batch.last, batch.payload)
+                self.observer.applied(self, batch)
 
     def progressed(self) -> None:
         """The journal has written or synced something."""

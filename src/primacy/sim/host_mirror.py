@@ -178,7 +178,9 @@ class Mirroring:
             case effects.Ship(term=term, appointment=appointment, batch=batch):
                 self._send(_append(term, appointment, batch))
             case effects.Apply(batch=batch):
-                if host.replica.apply(batch.term, batch.first, batch.last, batch.payload):
+                checkpoint = host.replica.apply(batch.term, batch.first, batch.last, batch.payload)
+                host.observer.applied(host, batch)
+                if checkpoint:
                     host.checkpoint()
             case effects.Acknowledge(term=term, appointment=appointment, upto=upto):
                 if host.page.ack_term == term:
@@ -201,6 +203,7 @@ class Mirroring:
             case effects.Restore(sequence=sequence, runs=runs):
                 host.writer.flush()
                 host.replica.restore(self._snapshot)
+                host.observer.applied(host, None)
                 host.writer.journal.replace(Snapshot(sequence, runs, self._snapshot))
             case TakeSnapshot():
                 host.checkpoint()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from primacy.machines import host_wire
 from primacy.machines.call_wire import ToClient
+from primacy.machines.history import Batch
 from primacy.machines.ids import Member
 from primacy.service import LocalService, describe
 from primacy.sim.callbacks import Callbacks
@@ -37,6 +38,9 @@ class Observer(Protocol):
 
     def checkpointed(self, host: Any, term: int, sequence: int, digest: bytes) -> None:
         """A replica came to a checkpoint."""
+
+    def applied(self, host: Any, batch: Batch | None) -> None:
+        """A replica has applied a batch: as primary, secondary, or from its own log; None: was restored whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from primacy.sim.network import LINKS, Network, Wire
 from primacy.sim.node import Node
 from primacy.sim.operator import AGAIN_MS, Request, ask_force, maintain
 from primacy.sim.process import Process
-from primacy.sim.settings import LOGBOOK
 from primacy.sim.truth import Asked
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class Injector:
         if undo is None:
             return
         self._world.checkers.note("fault", fault.sentence())
-        self._hold(undo, None if fault.kind == "stop" else fault.for_ms)
+        self._hold(undo, None if fault.kind == "stop" or fault.for_ms < 0 else fault.for_ms)
 
     def _hold(self, undo: Undo, for_ms: int | None) -> None:
         """Undo it when its time is over; None: when everything heals."""
@@ -111,7 +110,7 @@ class Injector:
             case "stop":
                 return self._stop(node, fault)
             case "kill":
-                host = node.host(fault.what or LOGBOOK)
+                host = node.host(fault.what)
                 if host is not None:
                     node.host_crash(host)
             case "mood":
@@ -174,7 +173,7 @@ class Injector:
         return lambda: process.disarm(effect)
 
     def _mood(self, node: Node, fault: Fault) -> Undo:
-        moods = node.moods.setdefault(fault.peer or LOGBOOK, [])
+        moods = node.moods.setdefault(fault.peer or self._world.settings.subject, [])
         moods.append(fault.what)
         return lambda: moods.remove(fault.what)
 

@@ -27,7 +27,7 @@ from primacy.sim.network import Stream
 from primacy.sim.process import Pipe, Process
 from primacy.sim.records import Keeper, Records, entries_in
 from primacy.sim.scheduler import Clock
-from primacy.sim.settings import CLUSTER, LOGBOOK
+from primacy.sim.settings import CLUSTER
 
 KILL_NS = (0, 3 * MS)
 SPAWN_NS = (2 * MS, 12 * MS)
@@ -62,8 +62,9 @@ class Node:
         """The present life, if there is one."""
         return self.agent.member if self.agent is not None else None
 
-    def host(self, service: str = LOGBOOK) -> HostProcess | None:
-        """The present host process of a service, if one runs."""
+    def host(self, service: str = "") -> HostProcess | None:
+        """The present host process of a service (or of the one that faults mean), if one runs."""
+        service = service or self.cluster.settings.subject
         return next((h for h in reversed(self.hosts) if h.alive and h.service == service), None)
 
     def primary(self, service: str) -> Host | None:
@@ -72,10 +73,10 @@ class Node:
         return host if isinstance(host, Host) else None
 
     def processes(self, what: str) -> list[Process]:
-        """What a freeze is about: `node`, `agent` or `host` (the logbook's)."""
+        """What a freeze is about: `node`, `agent` or `host` (of the service that faults mean)."""
         agent: list[Process] = [self.agent] if self.agent is not None else []
         hosts: list[Process] = [host for host in self.hosts if host.alive]
-        one: list[Process] = [host for host in self.hosts if host.alive and host.service == LOGBOOK]
+        one: list[Process] = [host for host in self.hosts if host.alive and host is self.host()]
         return {"node": [self.guardian, *agent, *hosts], "agent": agent, "host": one}[what]
 
     # ---- lives ----

@@ -50,6 +50,7 @@ class Settings:
     table: tuple[NodeEntry, ...]
     availability: bool
     auto_promote: bool = True
+    subject: str = LOGBOOK  # the service that a fault means when it names none
 
     @property
     def volatile(self) -> bool:

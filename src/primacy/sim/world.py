@@ -60,34 +60,41 @@ class World:
     """One cluster. services: of a user's classes, beside those that every world has."""
 
     def __init__(self, plan: Plan, services: tuple[Row, ...] = ()) -> None:
-        self.plan = plan
+        self.plan, self._services = plan, services
         self.scheduler = Scheduler()
         self.network = Network(self.scheduler, self._source("network"), plan.delay_ns)
         self.ledger = Ledger(self.scheduler, self._source("ledger"))
         self.nodes: dict[str, Node] = {}
-        self.settings = Settings(
-            plan.timing,
-            rows(plan.durability) + services,
-            plan.snapshot_every,
-            plan.table,
-            plan.availability,
-            plan.auto_promote,
-        )
-        self.checkers = Checkers(self.scheduler, self.nodes, self.ledger, plan, self.settings.table)
+        self.settings = self._settings()
+        self.checkers = self._checkers()
         self.ledger.put(CONFIG, encode_table(plan.ids))
         cluster = Cluster(self.scheduler, self.network, self.ledger, self.checkers, self.settings, self.nodes)
         self.network.misjudged = lambda text: self.checkers.fail("C1", text)
         for index, id in enumerate(plan.ids):
             clock = Clock(self.scheduler, plan.rate_ppm(index), plan.offset_ms(index) * MS)
             self.nodes[id] = Node(id, cluster, clock, self._source(id))
-        self.clients = [self._client(number) for number in range(1, plan.clients + 1)]
-        self.clients.append(self._make(NamingClient, "d1", NAMING_LOAD))
+        self.clients = self._clients()
         for node in self.nodes.values():
             node.host_came = self._host_came
             self.scheduler.at(int(node.random.uniform(0, 100 * MS)), node.start)
         self.injector = Injector(self)
         self.injector.schedule(plan.faults)
         self._waits = 0
+
+    # ---- what is in it ----
+
+    def _settings(self) -> Settings:
+        plan, services = self.plan, rows(self.plan.durability) + self._services
+        return Settings(
+            plan.timing, services, plan.snapshot_every, plan.table, plan.availability, plan.auto_promote
+        )
+
+    def _checkers(self) -> Checkers:
+        return Checkers(self.scheduler, self.nodes, self.ledger, self.plan, self.settings.table)
+
+    def _clients(self) -> list[Client]:
+        clients = [self._client(number) for number in range(1, self.plan.clients + 1)]
+        return [*clients, self._make(NamingClient, "d1", NAMING_LOAD)]
 
     def _source(self, name: str) -> random.Random:
         return random.Random(f"{self.plan.seed} {name}")

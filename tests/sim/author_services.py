@@ -1,0 +1,203 @@
+"""Services for the tests of the authors' simulator: a sound one, and others that break a rule each."""
+
+from __future__ import annotations
+
+import datetime
+import random
+import time
+import uuid
+from typing import Any
+
+import msgspec
+
+import primacy
+from primacy.service import Context, OperationContext, TimerContext
+
+
+class Things(msgspec.Struct):
+    """The state of all of them."""
+
+    numbers: dict[str, float] = {}
+    tags: set[str] = set()
+    last: str = ""
+
+
+class Sound(primacy.Service[Things]):
+    """Obeys all rules."""
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> float:
+        """Count one more."""
+        self.state.numbers[key] = self.state.numbers.get(key, 0) + 1
+        self.state.tags.add(key)
+        ctx.publish(f"key/{key}", self.state.numbers[key])
+        return self.state.numbers[key]
+
+    @primacy.operation
+    def stamp(self, ctx: OperationContext, key: str) -> int:
+        """Return what only `ctx` knows."""
+        self.state.last = f"{key} {ctx.time_ns} {ctx.random.random()}"
+        return ctx.sequence
+
+    @primacy.operation
+    def fail(self, ctx: OperationContext, key: str) -> None:
+        """Raise."""
+        raise KeyError(key)
+
+    @primacy.query
+    def read(self, key: str) -> float:
+        """Return the count."""
+        return self.state.numbers.get(key, 0)
+
+    @primacy.query
+    def tags(self) -> set[str]:
+        """Return a set."""
+        return self.state.tags
+
+
+class Ticking(Sound):
+    """Counts by itself."""
+
+    @primacy.timer(0.5)
+    async def tick(self, ctx: TimerContext) -> None:
+        """Count."""
+        await ctx.call("add", key="tick")
+
+
+class Reluctant(Sound):
+    """Never gives the mastership away."""
+
+    @primacy.on("switchover", level=1)
+    async def never(self, ctx: Context) -> None:
+        """Refuse."""
+        if ctx.old_state == "primary":
+            raise primacy.Refused(["not today"])
+
+
+class Waiting(Sound):
+    """Waits in a callback for what virtual time has not."""
+
+    @primacy.on("promote", level=1)
+    async def wait(self, ctx: Context) -> None:
+        """Wait for a loop."""
+
+        class Foreign:
+            def __await__(self) -> Any:
+                yield self
+
+        await Foreign()
+
+
+# ---- what breaks the rules ----
+
+
+class Chance(Sound):
+    """Draws from the process's own source."""
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> float:
+        """Draw."""
+        self.state.numbers[key] = random.random()
+        return 1.0
+
+
+class WallClock(Sound):
+    """Reads the clock."""
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> float:
+        """Read it."""
+        self.state.numbers[key] = time.time()
+        return 1.0
+
+
+class Calendar(Sound):
+    """Reads the clock in whole days: two executions nearly always come to the same."""
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> float:
+        """Read it."""
+        self.state.numbers[key] = float(datetime.date.today().toordinal())
+        return 1.0
+
+
+class Unique(Sound):
+    """Makes an id of its own."""
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> float:
+        """Make it."""
+        self.state.last = str(uuid.uuid4())
+        return 1.0
+
+
+class SetOrder(Sound):
+    """Takes the first of a set."""
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> float:
+        """Take it."""
+        self.state.tags.add(key)
+        self.state.last = next(iter(self.state.tags))
+        return 1.0
+
+
+class SetInResult(Sound):
+    """Returns a text in a set's order."""
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> str:
+        """Join."""
+        self.state.tags.add(key)
+        return ",".join(self.state.tags)
+
+
+class SharedDefault(Sound):
+    """Changes a default that all calls share."""
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> float:
+        """Append in place."""
+        return self._count(key)
+
+    def _count(self, key: str, seen: list[str] = []) -> float:  # noqa: B006 (the very mistake)
+        seen.append(key)
+        self.state.numbers[key] = len(seen)
+        return 1.0
+
+
+class BesideTheState(Sound):
+    """Keeps something beside the state, and counts on it."""
+
+    count = 0
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> float:
+        """Count on it."""
+        self.count += 1
+        self.state.numbers[key] = self.count
+        return 1.0
+
+
+class NodeInState(Sound):
+    """Knows its node by a callback, and writes it into the state."""
+
+    @primacy.on("initialize", level=1)
+    async def where(self, ctx: Context) -> None:
+        """Note the node."""
+        self.node = ctx.node
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> float:
+        """Write it."""
+        self.state.last = self.node
+        return 1.0
+
+
+class Forgetful(Sound):
+    """Its snapshot leaves something out."""
+
+    def restore(self, snapshot: bytes) -> None:
+        """Restore, and forget."""
+        super().restore(snapshot)
+        self.state.numbers.pop("b", None)
