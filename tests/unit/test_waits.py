@@ -9,7 +9,7 @@ from primacy.machines import membership as m
 from primacy.machines.ids import SECOND
 from primacy.machines.peer_wire import Do
 from primacy.machines.sequence import Wait
-from tests.unit.ssc_tools import N2, Rig, record
+from tests.unit.ssc_tools import N1, N2, Rig, record
 
 CALLBACKS = {"stock": [h.Callback("initialize", 2, "count"), h.Callback("switchover", 1, "close")]}
 
@@ -89,3 +89,15 @@ def test_times_are_told_from_now() -> None:
         {"for": "a", "function": "failover", "level": 2, "since_s": 3.0, "until_s": 4.0},
         {"for": "b", "function": "", "level": None, "since_s": None, "until_s": None},
     ]
+
+
+def test_a_master_that_waits_for_the_end_of_maintenance_says_so_and_runs_no_function() -> None:
+    rig = Rig(services=(c.ServiceEntry("naming"), c.ServiceEntry("stock", volatile=True)))
+    rig.master()
+    rig.cmm(m.Adopted(9, record(1, N1, N2, ready=True, appointment=2)))
+    rig.give(c.Maintained(now_ns=rig.now_ns, cluster="the cluster is in maintenance"))
+    rig.exit("stock")
+    assert any("`primacy maintenance off`" in wait.what for wait in waits.waits(rig.ssc))
+    rig.run(1_000)
+    rig.say("stock", h.Opened("stock", [], 0, 0))
+    assert waits.function(rig.ssc) == (None, None)

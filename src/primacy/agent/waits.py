@@ -30,7 +30,7 @@ def function(coordinator: Coordinator) -> tuple[str | None, int | None]:
     progress = coordinator.runs.progress()
     if progress is not None:
         return progress[0], progress[1]
-    others = [wait.function for wait in waits(coordinator)]
+    others = [wait.function for wait in waits(coordinator) if wait.function]
     return (others[0] if others else None), None
 
 
