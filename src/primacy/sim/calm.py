@@ -28,7 +28,7 @@ def unfinished(world: World) -> str:
     record = world.ledger.record
     if record is None:
         return "there is no record"
-    lives = {node.member for node in world.nodes.values()}
+    lives = {node.member for node in world.nodes.values() if node.member is not None}
     if needs_operator(world, record, lives):
         return WAITS
     if record.master not in lives:
@@ -53,7 +53,7 @@ def unfinished(world: World) -> str:
     return _unanswered(world)
 
 
-def needs_operator(world: World, record: Mastership, lives: set[Member | None]) -> bool:
+def needs_operator(world: World, record: Mastership, lives: set[Member]) -> bool:
     """All who had the state are gone, and with it what was in memory only (or nobody proved their death)."""
     gone = not {record.master, record.ready_vice} & lives
     return world.settings.volatile and record.stopped is None and gone
