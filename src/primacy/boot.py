@@ -66,7 +66,7 @@ class Boot(NamedTuple):
     watchdog_timeout_s: int = 10
     watchdog_silence_s: float = 0.0
     record: str = ""
-    record_mb: int = 256
+    record_mb: int = 1024
 
     def explain(self) -> list[tuple[str, str, str]]:
         """Return a row (name, value, source) for each parameter, in the order of the documentation."""
@@ -153,10 +153,10 @@ PARAMETERS = (  # the directory is the first: the paths after it are relative to
     ),
     Parameter(
         "record", "record", boot_values.device, f"{_A_PATH}, of a directory", "",
-        "Where the agent records all inputs of its machines, for `primacy sim --trace`; none: nowhere.",
+        "Where the agent records all inputs of its machines, for a later check; none: nowhere.",
     ),
     Parameter(
-        "record_mb", "record_mb", boot_values.record_mb, _RECORD_MB_WANT, "256",
+        "record_mb", "record_mb", boot_values.record_mb, _RECORD_MB_WANT, "1024",
         "How many MiB of records of this node are kept there; the oldest files go first.",
     ),
 )  # fmt: skip

@@ -150,7 +150,7 @@ class Faults:
         """Both links of the node carry nothing: nobody reaches it, until it is started anew."""
         await self._live.ask(self._cluster, node, "link", link=0, up=False)
         with contextlib.suppress(Deadline):  # the answer went the way of the link
-            await self._live.ask(self._cluster, node, "link", link=1, up=False, deadline_s=0.2)
+            await self._live.ask(self._cluster, node, "link", link=1, up=False, deadline_s=1.0)
         await self._moved_on(node, before)
         await asyncio.sleep(self._source.uniform(0.0, 0.5))
         await asyncio.to_thread(nodes.end, self._live.layout, [node])

@@ -27,7 +27,7 @@ from primacy.config import PORTS, Service, Table
 from primacy.local import ports
 from primacy.local.processes import agent_of
 from primacy.local.table import to_toml
-from tests.cluster.cluster_tools import LIMIT_S, ROOT, Live, run_cli, wait_for
+from tests.cluster.cluster_tools import LIMIT_S, ROOT, Live, free_base, run_cli, wait_for
 from tests.cluster.conftest import MakeLive
 from tests.cluster.workload import Workload
 
@@ -171,12 +171,7 @@ async def test_links_of_all_nodes_go_and_come_back_under_load(live: Live, tmp_pa
 async def test_ports_of_all_nodes_change_under_load(live: Live, tmp_path: Path) -> None:
     before = await _whole(live)
     with ports.lock():
-        taken = ports.taken()
-        base = next(
-            b
-            for b in range(20_000 // PORTS * PORTS, 30_000, PORTS)
-            if not taken.intersection(range(b, b + 4 * PORTS))
-        )
+        base = free_base(4)
         rows = {f"n{i + 1}": {"port": base + i * PORTS} for i in range(4)}
         async with _writing(live, 20, OUTAGE_MS_MAX):
             await _apply(live, await _file(live, tmp_path / "t.toml", _nodes(**rows)))

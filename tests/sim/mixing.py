@@ -317,6 +317,7 @@ class Mixed(World):
             self.book.answers[effect.id] = self.book.answers.get(effect.id, 0) + 1
         elif isinstance(effect, c.End):
             self.down.add(node.id)
+            self._ends(node)
             if self.book.leaving.get(node.id) == node.life:
                 self.down.discard(node.id)  # the system starts it again
         elif isinstance(effect, c.Publish) and isinstance(effect.event, InService):
@@ -370,6 +371,16 @@ class Mixed(World):
             term, to = ended.result["term"], ended.result["to"]
             if self.book.masters.get(int(term)) != to:
                 self._trouble(f"{ended} is not so: {self.book.masters}")
+
+    def _ends(self, node: Node) -> None:
+        """A life ends in order: was it the one that was meant?"""
+        known = [self.operations.current, *self.operations.ended]
+        about = [
+            o for o in known if o is not None and o.node == node.id and o.function in ("shutdown", "remove")
+        ]
+        meant = any(o.options.get("life", "") in ("", node.member.incarnation) for o in about)
+        if not meant and self.book.leaving.get(node.id) != node.life:
+            self._trouble(f"{node.member} ends, and nobody has meant this life")
 
     def _gone(self, ended: Operation, node: Node, life: str) -> None:
         if node.alive and node.member.incarnation == life:

@@ -15,8 +15,8 @@ from primacy.sim.jobs import Edges, Report, Run, decode_result, encode
 SOURCE = Path(__file__).parents[2] / "src"
 FOLDER = SOURCE / "primacy" / "machines"
 SOAK_RUNS = 3_000
-SHORT_RUNS, SHORT_PERCENT = 40, 80.0
-PERCENT = 98.0
+SHORT_RUNS, SHORT_PERCENT = 40, 70.0
+PERCENT = 96.0
 
 TEXT = '''
 """A module."""

@@ -37,10 +37,21 @@ def _vice(world: Mixed, master: Node) -> Node:
 
 
 def _maintenance(world: Mixed, master: Node, subject: Node) -> None:
-    """No automatic failover, and then the master's servers fail, one by health, one by death."""
-    world.maintain(CLUSTER, on=True, for_s=3)
-    world.sicken(master, "stock")
-    world.scheduler.after(200 * MS, world.die, master, "naming")
+    """No automatic failover, and then the master's servers fail, by health and by death, whoever is master then."""
+
+    def fail(how: Callable[[Node, str], None], service: str) -> None:
+        for node in world.nodes.values():
+            if node.alive and node.monitor.role == "master":
+                how(node, service)
+
+    world.maintain(CLUSTER, on=True, for_s=6)
+    for at_ms, how, service in (
+        (0, world.sicken, "stock"),
+        (1_000, world.die, "naming"),
+        (2_500, world.sicken, "stock"),
+        (4_000, world.die, "stock"),
+    ):
+        world.scheduler.after(at_ms * MS, fail, how, service)
 
 
 def _away(world: Mixed, master: Node, subject: Node) -> None:

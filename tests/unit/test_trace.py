@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from primacy.cli import main as cli
 from primacy.errors import ConfigError
 from primacy.machines import coordination as c
 from primacy.machines import membership as m
@@ -184,3 +185,7 @@ def test_the_command_tells_its_finding_as_sentences_or_json(
     assert trace.main([str(path), "--json"]) == 0
     told = msgspec.json.decode(capsys.readouterr().out)
     assert (told["status"], told["violations"], told["lives"][0]["replay"]) == (0, [], "same")
+    assert cli.main(["sim", "--trace", str(path), "--json"]) == 0
+    assert msgspec.json.decode(capsys.readouterr().out) == told
+    assert cli.main(["sim", "--trace", str(tmp_path / "nothing")]) == 78
+    assert cli.main(["sim", "--trace"]) == 2

@@ -1,4 +1,4 @@
-"""Records what the machines of this agent are given and what they answer, for `primacy sim --trace`.
+"""Records what the machines of this agent are given and what they answer, for `primacy.sim.trace`.
 
 The beat path only encodes (about a microsecond) and appends to a list; a thread of its own gathers, writes, divides
 the record into files and takes away the oldest ones. It is never waited for: when it cannot keep up, or its disk

@@ -61,7 +61,7 @@ _SEED_BITS = 31
     "--replay", type=click.Path(dir_okay=False), metavar="FILE", help="Run a stored run, and tell it."
 )
 @click.option(
-    "--trace", is_flag=True, help="Replay and judge what agents have recorded: the FILEs or directories."
+    "--trace", is_flag=True, help="Replay and judge what real agents recorded: the files, directories named."
 )
 @click.option("--timeline", is_flag=True, help="Tell the timeline of every run.")
 @click.option("--keep", is_flag=True, help="Do not make a failing run smaller.")
@@ -85,9 +85,11 @@ def sim(names: tuple[str, ...], as_json: bool, **options: Any) -> int:
     JSON: {seed, runs, violated: null | {seed, clause, text, faults, file}, simulated_s, took_s, rate, jobs, events,
       operations, terms, waits, interrupted, coverage: {edges, taken, percent_of_reachable, never: {EDGE: reason}}}
     With --mutants: {mutants: [{name, found, runs, clause, serves}], median_runs}
-    Exit codes: 0 nothing violated, every planted bug found; 1 violated, or a planted bug not found; 2 wrong usage, or
-    a record cannot be read; 3 a record is of another version, whose machines answered otherwise; 78 the stored run
-    cannot be read; 130 interrupted, and nothing was violated so far.
+    With --trace: {status, lives: [{node, incarnation, version, seconds, inputs, same, replay, why, ends}], inputs,
+      terms, revisions, violations: [{clause, text}], unchecked, version}
+    Exit codes: 0 nothing violated, every planted bug found; 1 violated, or a planted bug not found; 2 wrong usage; 3
+    recorded by a version that decides otherwise, and nothing violated; 78 the stored run or record cannot be read;
+    130 interrupted, and nothing was violated so far.
     """
     jobs = options["jobs"] or os.cpu_count() or 1
     if options["trace"]:
@@ -104,6 +106,21 @@ def sim(names: tuple[str, ...], as_json: bool, **options: Any) -> int:
         return _replay(options["replay"], options["keep"], as_json, [])
     options["seed"] = secrets.randbits(_SEED_BITS) if options["seed"] is None else options["seed"]
     return _runs(options, min(jobs, options["seeds"] or SEEDS), as_json)
+
+
+def _trace(paths: tuple[str, ...], as_json: bool) -> int:
+    import msgspec
+
+    from primacy.sim import trace
+
+    if not paths:
+        raise click.UsageError("--trace wants the files of records, or directories with such files")
+    report = trace.check([Path(path) for path in paths], say)
+    if as_json:
+        print_json(msgspec.to_builtins(report))
+    else:
+        click.echo(trace.render(report))
+    return report.status
 
 
 # ---- runs ----
@@ -190,15 +207,7 @@ def _tell(told: Told, name: str) -> None:
     click.echo(told.timeline)
 
 
-# ---- records, stored runs, planted bugs ----
-
-
-def _trace(files: tuple[str, ...], as_json: bool) -> int:
-    from primacy.sim.trace import execute
-
-    if not files:
-        raise click.UsageError("--trace wants the files, or directories, that agents have recorded")
-    return execute(files, as_json=as_json)
+# ---- stored runs, planted bugs ----
 
 
 def _replay(file: str, keep: bool, as_json: bool, mutants: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""`primacy sim --trace`: the records of a real cluster, replayed through the machines and judged by the checkers.
+"""The records of a real cluster, replayed through the machines and judged by the checkers.
 
     python -m primacy.sim.trace FILE|DIRECTORY... [--json]
 
@@ -29,7 +29,7 @@ from primacy.sim import trace_checks, trace_files
 from primacy.sim.trace_checks import Finding
 from primacy.sim.trace_facts import Facts
 from primacy.sim.trace_levels import Levels
-from primacy.sim.trace_replay import Replay
+from primacy.sim.trace_replay import CODE, Replay
 
 HOLDS, VIOLATED, UNREADABLE, OTHERWISE = 0, 1, 2, 3
 PROGRESS_STEPS = 20_000
@@ -141,11 +141,10 @@ class _Check:
         for text in replay.wrong:
             self._fail(Finding("driver", f"{who}: {text}"))
         if replay.otherwise:
-            ours = source.digest()
             verdict = "other version"
             why = (
                 f"{replay.difference}. The record is of version {life.head.version} (source {life.head.code or '?'}), "
-                f"this is {source.VERSION} (source {ours}): it decides otherwise"
+                f"this is {source.VERSION} (source {CODE}): it decides otherwise"
             )
         elif replay.difference:
             verdict, why = "differs", replay.difference

@@ -27,6 +27,7 @@ from primacy.machines.mastership import Monitor
 from primacy.machines.recorded import Entry, Kind
 from primacy.sim.trace_files import Life
 
+CODE = source.digest()  # of the machines that this process has loaded
 Effects = list[Any]
 _DRIVERS = (
     membership.Send, membership.Greet, membership.Read, membership.SwapRecord, membership.Grant,
@@ -68,7 +69,7 @@ class Replay:
         self.wrong: list[str] = []
         self.began_ns = 0
         self.last_ns = 0
-        self.known_code = bool(life.head.code) and life.head.code == source.digest()
+        self.known_code = bool(life.head.code) and life.head.code == CODE
         self._machines: dict[int, Monitor | Coordinator] = {}
         self._told: deque[tuple[int, Any]] = deque()  # when, what: of the monitor, for the coordinator
         self._fed: deque[tuple[int, Any]] = deque()  # of the coordinator, for the monitor
