@@ -380,6 +380,12 @@ def test_the_same_seed_is_the_same_run_in_any_process(seed: int) -> None:
     assert len(told) == 1
 
 
+@pytest.mark.parametrize("kept", [1096])
+def test_what_was_violated_once_is_no_longer(kept: int) -> None:
+    """1096: a joiner was sent the same snapshot three times; the last one took back what it had acknowledged."""
+    chaotic(kept)
+
+
 @pytest.mark.parametrize("part", range(3))
 def test_nothing_is_violated_whatever_happens(seed: int, part: int) -> None:
     for number in range(4):
