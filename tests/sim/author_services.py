@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import random
 import time
 import uuid
-from typing import Any
 
 import msgspec
 
@@ -75,17 +75,21 @@ class Reluctant(Sound):
 
 
 class Waiting(Sound):
-    """Waits in a callback for what virtual time has not."""
+    """Waits in a callback for time to pass, which is virtual."""
 
     @primacy.on("promote", level=1)
     async def wait(self, ctx: Context) -> None:
-        """Wait for a loop."""
+        """Wait."""
+        await asyncio.sleep(0.5)
 
-        class Foreign:
-            def __await__(self) -> Any:
-                yield self
 
-        await Foreign()
+class Connecting(Sound):
+    """Waits in a callback for a socket, which virtual time has not."""
+
+    @primacy.on("promote", level=1)
+    async def connect(self, ctx: Context) -> None:
+        """Connect."""
+        await asyncio.open_connection("127.0.0.1", 9)
 
 
 # ---- what breaks the rules ----

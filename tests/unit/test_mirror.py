@@ -580,3 +580,13 @@ def test_nothing_answered_is_ever_lost(durability: str, script: list[tuple[str, 
     assert isinstance(primary, Primary)
     assert primary.committed == primary.sequence
     assert world.nodes["a"].entries() == world.nodes["b"].entries()
+
+
+def test_a_snapshot_that_comes_twice_takes_nothing_back() -> None:
+    joiner = Secondary(7, 14, [(1, 1, 55)])
+    runs = [(1, 1, 55), (7, 56, 204)]
+    assert joiner.restore(7, 14, 204, runs) == [Restore(204, runs), Acknowledge(7, 14, 204)]
+    joiner.append(7, 14, Batch(7, 205, 207, b""))
+    assert joiner.journaled(207) == [Acknowledge(7, 14, 207)]
+    assert joiner.restore(7, 14, 204, runs) == [Acknowledge(7, 14, 207)]
+    assert joiner.sequence == 207

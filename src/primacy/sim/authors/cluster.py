@@ -12,8 +12,8 @@ is waited for, or in `run`, and a second of it takes some milliseconds. The same
 (where the author's code reads the order of a set: with the same PYTHONHASHSEED). After every event all checkers look;
 the first thing that is not true is raised as `Violated`, from whatever call lets time run.
 
-What the world is kinder about than the real one: callbacks and timers take next to no time and can wait for nothing but
-calls of their own service; health checks are not run; all replicas live in one Python process, so what a class or a
+What the world is kinder about than the real one: callbacks and timers wait in virtual time, and have no sockets and no
+threads; health checks are not run; all replicas live in one Python process, so what a class or a
 module keeps is shared between them, which no real replicas do.
 """
 
