@@ -22,7 +22,6 @@ from tests.sim.mixing import Mixed, Options
 
 NODES = ("n1", "n2", "n3", "n4", "n5")
 FRESH, PARTS = 60, 6
-STORED: tuple[int, ...] = ()
 POLICIES = ("refuse", "retry", "restart", "escalate")
 
 
@@ -209,11 +208,6 @@ def test_fresh_mixes(seed: int, part: int) -> None:
     first = seed * FRESH + part * each
     for number in range(first, first + each):
         replay(number)
-
-
-@pytest.mark.parametrize("number", STORED)
-def test_stored_mixes(number: int) -> None:
-    replay(number)
 
 
 @pytest.mark.soak
