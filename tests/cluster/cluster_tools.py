@@ -71,10 +71,19 @@ async def wait_for(condition: Callable[[], Any], what: str, limit_s: float = LIM
 
 
 def free_base(count: int) -> int:
-    """Return the first of so many free blocks of ports, somewhere: nobody else must take them while a node is down."""
+    """Return the first of so many free blocks of ports, somewhere: nobody else must take them while a node is down.
+
+    Each worker of a parallel run has a range of its own.
+    """
+    worker, workers = (
+        os.environ.get("PYTEST_XDIST_WORKER", "gw0"),
+        os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"),
+    )
+    span = (ports.PORT_LAST - 10_000) // int(workers)
+    first = 10_000 + span * int(worker.removeprefix("gw"))
     used, size = ports.taken(), count * PORTS
     while True:
-        base = PORTS * random.SystemRandom().randrange(10_000 // PORTS, (ports.PORT_LAST - size) // PORTS)
+        base = PORTS * random.SystemRandom().randrange(first // PORTS + 1, (first + span - size) // PORTS)
         if not used.intersection(range(base, base + size)):
             return base
 

@@ -313,10 +313,12 @@ async def test_a_change_that_is_stuck_stops_there_and_another_one_takes_its_plac
 STEPS = ("ChangeBegan 1", "ChangeStepEnded 1", "ChangeStepEnded 2", "ChangeStepEnded 3")
 RESTARTS = ("RestartAsked 1", "RestartAsked 2", "RestartAsked 3")
 KILLS = [*(("master", m) for m in (*STEPS, *RESTARTS)), *(("restarting", m) for m in RESTARTS)]
+SOME = (("master", STEPS[2]), ("restarting", RESTARTS[1]))
+EACH = [k if k in SOME else pytest.param(*k, marks=pytest.mark.soak) for k in KILLS]
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("who", "moment"), KILLS)
+@pytest.mark.parametrize(("who", "moment"), EACH)
 def test_it_is_finished_when_an_agent_is_killed(live: Live, tmp_path: Path, who: str, moment: str) -> None:
     """At each step: the master, or the node that was told to restart; the plan adds, restarts, moves and takes away."""
     asyncio.run(_killed(live, tmp_path, who, moment))

@@ -124,6 +124,7 @@ async def test_demote_and_promote_take_the_servers_to_spare_and_back(live: Live)
             (node, "demote", level, "available", "spare") for level in (1, 2)
         ]
         await stands(live, cluster, node, "spare")
+        await wait_for(lambda: live.of_kind("OperationEnded", node=node), "its end is told")
         assert live.of_kind("OperationEnded", node=node)[-1]["outcome"] == "done"
         assert [e["level"] for e in live.of_kind("LevelCompleted", node=node, function="demote")][-2:] == [
             1,

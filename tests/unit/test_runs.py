@@ -119,6 +119,21 @@ def test_a_failure_is_told_and_the_primary_that_took_over_in_vain_is_ended() -> 
     assert [(e.term, e.in_step) for e in rig.fed(m.HandOver)] == [(2, False)]
 
 
+def test_a_callback_that_ends_with_a_host_that_was_ended_for_another_one_is_not_judged() -> None:
+    callbacks = [
+        h.Callback("initialize", 1, "first", on_failure="restart"),
+        h.Callback("initialize", 2, "second", on_failure="escalate"),
+    ]
+    rig = Rig({"stock": callbacks})
+    rig.fail, rig.hold = {"first": "no disk"}, {"second"}
+    rig.master()
+    assert [r.name for r in rig.runs] == ["first", "second"]  # the next level began before the host was gone
+    assert c.KillHost("stock") in rig.effects
+    rig.exit("stock")
+    assert [e.callback for e in rig.events(CallbackFailed)] == ["first", "second"]
+    assert not any(isinstance(e, c.Abandon) for e in rig.effects)
+
+
 def test_a_host_that_says_nothing_is_given_up_though_nothing_else_happens() -> None:
     """The sequence begins in the same step that looks for what is due: its own deadline must be asked for."""
     rig = _rig()

@@ -241,8 +241,9 @@ class Coordinator:
         server = self.servers.by_service[service]
         reason = server.error or reason
         expected, since_ns = server.process == "ending", max(server.since_ns, server.started_ns)
+        judged = server.process == "failing"
         before = self.servers.exited(service, reason)
-        self.runs.lost(service, f"its host {reason}")
+        self.runs.lost(service, f"its host {reason}", judged=judged)
         self.departure.stopped(service)
         if self.departure.under_way or expected:
             return

@@ -61,6 +61,7 @@ class Runs:
         self._active: dict[str, _Active] = {}
         self._begun: set[tuple[str, int, str, str, bool]] = set()  # callbacks begun in this term
         self._begun_term = 0
+        self._judged = ""  # the service whose callbacks end with a host that was ended for a failure
 
     def __contains__(self, key: str) -> bool:
         return key in self._active
@@ -122,10 +123,13 @@ class Runs:
                 key, active.sequence.ran(message.id, message.outcome, message.reason, self._ssc.now_ns)
             )
 
-    def lost(self, service: str, reason: str) -> None:
-        """The host of a service is gone."""
+    def lost(self, service: str, reason: str, *, judged: bool = False) -> None:
+        """The host of a service is gone. judged: it was ended for a failure that is seen to; that its callbacks end
+        with it is told, and means nothing more."""
+        self._judged = service if judged else ""
         for key, active in list(self._active.items()):
             self._obey(key, active.sequence.lost(service, reason, self._ssc.now_ns))
+        self._judged = ""
 
     def tick(self) -> None:
         """Time has passed."""
@@ -235,7 +239,7 @@ class Runs:
             meaning="" if again else means.value,
         )
         self._ssc.emit(Publish(event))
-        if not again:
+        if not again and trouble.step.service != self._judged:
             where = f"{callback.name} ({sequence.function}, level {callback.level})"
             self._ssc.recovery.callback_failed(trouble.step.service, means, trouble.reason, where)
 
