@@ -130,7 +130,10 @@ def test_a_callback_that_ends_with_a_host_that_was_ended_for_another_one_is_not_
     assert [r.name for r in rig.runs] == ["first", "second"]  # the next level began before the host was gone
     assert c.KillHost("stock") in rig.effects
     rig.exit("stock")
-    assert [e.callback for e in rig.events(CallbackFailed)] == ["first", "second"]
+    assert [(e.callback, bool(e.meaning)) for e in rig.events(CallbackFailed)] == [
+        ("first", True),
+        ("second", False),
+    ]
     assert not any(isinstance(e, c.Abandon) for e in rig.effects)
 
 

@@ -42,9 +42,7 @@ class Records:
     def __init__(self, table: Table, entries: tuple[NodeEntry, ...], line: LedgerLine, post: Post) -> None:
         self.entries = entries
         self.operations = Operations()
-        self.on_other: list[
-            Callable[[str, int, bytes | None], None]
-        ] = []  # (key, revision, value) of any record
+        self.on_other: list[Callable[[str, int, bytes | None], None]] = []  # key, revision, value: any record
         self.on_table: Callable[[Table], None] = lambda table: None
         self.on_nodes: Callable[[tuple[NodeEntry, ...]], None] = lambda entries: None
         self.change = ""  # at the master: what a change of the table waits for

@@ -325,9 +325,7 @@ class Secondary:
         """A snapshot of the primary is here, complete and checked: it replaces everything."""
         if not self._is_mine(term, appointment) or last_of(runs)[1] != sequence:
             return []
-        if (
-            self._following and sequence <= self.sequence
-        ):  # sent twice: what was acknowledged since must not go
+        if self._following and sequence <= self.sequence:  # sent twice: what was acknowledged since stays
             return [Acknowledge(term, appointment, self.journaled_upto)]
         self.runs = list(runs)
         self.sequence = self.kept = self.journaled_upto = sequence

@@ -42,9 +42,8 @@ class Recovery:
             server = coordinator.servers.by_service.get(service)
             if server is not None:
                 self._history(service).recall(server.row.limits, *counts, coordinator.now_ns)
-        self._judged: dict[
-            str, Rung | None
-        ] = {}  # before its host has ended; None: the step was applied already
+        # judged before its host has ended; None: the step was applied already
+        self._judged: dict[str, Rung | None] = {}
         self._escalated: set[str] = set()
         self._open: dict[str, str] = {}  # a hand-over that is not settled: why, by service
 

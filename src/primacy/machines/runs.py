@@ -227,7 +227,7 @@ class Runs:
             abortable=sequence.abortable,
             undo=trouble.undo,
         )
-        again = trouble.policy == "retry"
+        seen_to = trouble.policy == "retry" or trouble.step.service == self._judged
         event = CallbackFailed(
             term=self._ssc.term,
             node=self._ssc.node,
@@ -236,10 +236,10 @@ class Runs:
             level=callback.level,
             callback=callback.name,
             reason=trouble.reason,
-            meaning="" if again else means.value,
+            meaning="" if seen_to else means.value,
         )
         self._ssc.emit(Publish(event))
-        if not again and trouble.step.service != self._judged:
+        if not seen_to:
             where = f"{callback.name} ({sequence.function}, level {callback.level})"
             self._ssc.recovery.callback_failed(trouble.step.service, means, trouble.reason, where)
 

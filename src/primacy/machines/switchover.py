@@ -50,9 +50,7 @@ class Switchover:
         self._cause = ""
         self._to = ""
         self._ended: list[Ended] = []
-        self._gave: list[
-            Step
-        ] = []  # the callbacks that have given up, and are to be undone if it comes to that
+        self._gave: list[Step] = []  # callbacks that have given up: to be undone if it comes to that
 
     # ---- inputs ----
 

@@ -88,9 +88,8 @@ class Checkers:
         self.forgiven = False  # a formation by availability has lost acknowledged operations: it may
         self._ledger_term = 0
         self._claims: dict[Member, int] = {}  # the last claim that each life has sent: the token of its swap
-        self._forced: dict[
-            tuple[int, Member], bool
-        ] = {}  # (term, who) asked by force: on the operator's word?
+        # (term, who) asked by force: on the operator's word?
+        self._forced: dict[tuple[int, Member], bool] = {}
         self.declared: set[Member] = set()  # declared dead by word while they lived
         self._digests: dict[tuple[str, int, int], bytes] = {}
         self.levels = Levels(self.fail, nodes)

@@ -40,9 +40,8 @@ class Levels:
 
     def __init__(self, fail: Callable[[str, str], None], nodes: dict[str, Node]) -> None:
         self._fail, self._nodes = fail, nodes
-        self._known: dict[
-            _Key, dict[Member, int]
-        ] = {}  # the masters that a node knew while it initialized: terms
+        # the masters that a node knew while it initialized: terms
+        self._known: dict[_Key, dict[Member, int]] = {}
         self._running: dict[_Key, dict[tuple[HostProcess, int], int]] = {}
         self._where: dict[tuple[HostProcess, int], _Key] = {}
         self._levels: dict[_Key, list[int]] = {}  # the levels that were begun, in their order

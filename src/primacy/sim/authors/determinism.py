@@ -65,9 +65,8 @@ class Determinism:
     def __init__(self, fail: Callable[[str, str], None], services: set[str]) -> None:
         self._fail, self._services = fail, services
         self.logs: dict[str, Log] = {}
-        self._before: dict[
-            Host, bytes
-        ] = {}  # the snapshot of a serving primary's replica, after its last batch
+        # the snapshot of a serving primary's replica, after its last batch
+        self._before: dict[Host, bytes] = {}
         self._known: OrderedDict[tuple[str, int, int], tuple[bytes, str, bytes]] = OrderedDict()
         self._agreed: dict[str, int] = {}  # the last entry after which two replicas had the same state
         self._models: dict[str, ServiceModel] = {}
