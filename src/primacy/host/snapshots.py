@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from primacy.errors import JournalError
+from primacy.errors import DamagedJournal, JournalError
 from primacy.host.journal import SnapshotEntry
 from primacy.host.syncing import Worker
 from primacy.machines.history import Run
@@ -145,19 +145,21 @@ def write_raw(path: Path, data: bytes) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """Return what `write_file` was given; JournalError when the file is not whole."""
+    """Return what `write_file` was given; DamagedJournal when it is not whole, JournalError when it cannot be read."""
     try:
         data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedJournal(f"snapshot {path}: {error.strerror}") from error
     except OSError as error:
         raise JournalError(f"snapshot {path}: {error.strerror}") from error
     return check(data, str(path))
 
 
 def check(data: bytes, name: str) -> bytes:
-    """Return the snapshot in the content of a file; JournalError when it is not whole."""
+    """Return the snapshot in the content of a file; DamagedJournal when it is not whole."""
     start = len(MAGIC) + DIGEST_BYTES
     body = data[start:]
     digest = hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest()
     if data[: len(MAGIC)] != MAGIC or data[len(MAGIC) : start] != digest:
-        raise JournalError(f"snapshot {name} is corrupt or not a snapshot")
+        raise DamagedJournal(f"snapshot {name} is corrupt or not a snapshot")
     return body
