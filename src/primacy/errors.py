@@ -7,7 +7,8 @@
      │   ├─ Unavailable      the ledger does not answer: nothing was written
      │   ├─ Uncertain        the swap may have been written, or may still be
      │   └─ Compacted        a watch asked for revisions that are gone: read again
-     ├─ JournalError         a journal cannot be written or read now (a full disk, for example); it is left as it is
+     ├─ JournalError         a log or a snapshot that this code cannot use
+     │   ├─ DiskError        a journal cannot be written or read now (a full disk, for example); it is left as it is
      │   └─ DamagedJournal   what is on the disk is foreign or corrupt, for good; it is kept aside
      ├─ WireError            bytes from a peer that no decoder takes; they were counted and dropped
      ├─ StreamClosed         the peer or this side ended the stream
@@ -63,6 +64,10 @@ class Compacted(LedgerError):
 
 
 class JournalError(PrimacyError):
+    """A log or a snapshot cannot be used; what is on the disk is left as it is."""
+
+
+class DiskError(JournalError):
     """A journal cannot be written or read now; what is on the disk is left as it is, and may be whole."""
 
 

@@ -10,7 +10,7 @@ Invariants: batches are consecutive from `kept` + 1 to `last`; `runs` describes 
 entries included. Two processes never have the journal open (`host.lock`). A file that is foreign, corrupt or
 newer is never
 altered: `Journal.open` raises DamagedJournal, `directory.set_aside` renames it. A disk that is full, or that answers
-with an error, has damaged nothing: that is a JournalError, and final for the process; what the file then holds is
+with an error, has damaged nothing: that is a DiskError, and final for the process; what the file then holds is
 decided by the next one that opens it.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from primacy.errors import ConfigError, DamagedJournal, JournalError
+from primacy.errors import ConfigError, DamagedJournal, DiskError, JournalError
 from primacy.host.directory import lock, sync_directory
 from primacy.machines.history import Batch, Run, cut, extend, last_of
 
@@ -79,7 +79,7 @@ class Journal:
     def open(cls, directory: Path, service: str, *, incomplete: bool = False) -> Journal:
         """Open or make the journal in `directory`. incomplete: a new one takes the place of one that is lost.
 
-        DamagedJournal when what is there can never be used, JournalError when it cannot be opened now; ConfigError
+        DamagedJournal when what is there can never be used, DiskError when it cannot be opened now; ConfigError
         when it is newer than this code, or in use.
         """
         directory.mkdir(parents=True, exist_ok=True)
@@ -352,12 +352,10 @@ class Journal:
         for entry in entries:
             (self.directory / entry.file).unlink(missing_ok=True)
 
-    def _broken(self, what: str, error: Exception) -> JournalError:
+    def _broken(self, what: str, error: Exception) -> DiskError:
         full = "full" in str(error) or getattr(error, "errno", 0) == 28
         advice = "free space on this disk" if full else "look at the disk and the kernel's log"
-        return JournalError(
-            f"journal {self.path} {what}: {error}; {advice}, then start the service again here"
-        )
+        return DiskError(f"journal {self.path} {what}: {error}; {advice}, then start the service again here")
 
 
 class _Transaction:

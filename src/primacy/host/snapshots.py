@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from primacy.errors import DamagedJournal, JournalError
+from primacy.errors import DamagedJournal, DiskError, JournalError
 from primacy.host.journal import SnapshotEntry
 from primacy.host.syncing import Worker
 from primacy.machines.history import Run
@@ -145,13 +145,13 @@ def write_raw(path: Path, data: bytes) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """Return what `write_file` was given; DamagedJournal when it is not whole, JournalError when it cannot be read."""
+    """Return what `write_file` was given; DamagedJournal when it is not whole, DiskError when it cannot be read."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise DamagedJournal(f"snapshot {path}: {error.strerror}") from error
     except OSError as error:
-        raise JournalError(f"snapshot {path}: {error.strerror}") from error
+        raise DiskError(f"snapshot {path}: {error.strerror}") from error
     return check(data, str(path))
 
 
