@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -182,13 +183,14 @@ def test_what_a_full_disk_takes_no_more_ends_the_process_and_damages_nothing(
     scheduler, process, writer = written(random_source, 3, disk)
     journal = writer.journal
     disk.full += 1
-    for refused in (
+    tries: tuple[Callable[[], None], ...] = (
         lambda: writer.submit(whole(4)),
         lambda: journal.cut(2),
         lambda: journal.replace(Snapshot(9, [(1, 1, 9)], b"state")),
         lambda: journal.prune(Snapshot(3, [(1, 1, 3)], b"state")),
         writer.flush,
-    ):
+    )
+    for refused in tries:
         with pytest.raises(DiskError, match="free space on this disk"):
             refused()
     go(scheduler)

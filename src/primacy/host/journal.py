@@ -45,6 +45,13 @@ _encode = msgspec.msgpack.Encoder().encode
 _runs: msgspec.msgpack.Decoder[list[Run]] = msgspec.msgpack.Decoder(list[Run])
 
 
+def _damaged(error: Exception) -> bool:
+    """Whether an error at the opening is one of the content: what SQLite or a decoder makes of bytes that are wrong."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) in DAMAGED
+    return not isinstance(error, OSError)
+
+
 def missing(directory: Path) -> bool:
     """Is there no journal in this directory?"""
     path = directory / "journal.db"
@@ -86,9 +93,9 @@ class Journal:
         journal = cls(directory, service)
         try:
             journal._connect(incomplete)
-        except (sqlite3.Error, msgspec.DecodeError, OSError) as error:
+        except (sqlite3.Error, ValueError, TypeError, OSError) as error:
             journal.close()
-            if isinstance(error, ValueError) or getattr(error, "sqlite_errorcode", -1) in DAMAGED:
+            if _damaged(error):
                 raise DamagedJournal(f"journal {journal.path}: {error}") from error
             raise journal._broken("cannot be opened", error) from error
         except (JournalError, ConfigError):
