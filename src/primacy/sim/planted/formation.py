@@ -34,7 +34,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "journal-set-aside-taken-for-complete",
         "section 6, a journal that was set aside only joins",
-        "A1's journal is damaged, and an empty one takes its place; A2 forms and serves without what it had: lost write",
+        "A1's journal is damaged, an empty one takes its place; A2 forms and serves without what was there: lost write",
         (
             Edit(
                 MASTERSHIP,
