@@ -112,9 +112,8 @@ class Runs:
         self._obey(key, (sequence.take_back if undo else sequence.start)(self._ssc.now_ns))
 
     def open_to(self, key: str, level: int) -> None:
-        """Open the barrier of a sequence up to this level."""
-        if key in self._active:
-            self._obey(key, self._active[key].sequence.open_to(level, self._ssc.now_ns))
+        """Open the barrier of a sequence that is in progress up to this level."""
+        self._obey(key, self._active[key].sequence.open_to(level, self._ssc.now_ns))
 
     def ran(self, message: Ran) -> None:
         """A callback ended."""
