@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from primacy.machines.coordination import Publish, ToHost
 from primacy.machines.events import CallbackFailed, FunctionBegan, FunctionEnded, LevelCompleted
@@ -174,6 +174,8 @@ class Runs:
                     self._end(key, active, None)
                 case Undone(reasons=reasons):
                     self._end(key, active, reasons)
+                case _:
+                    assert_never(effect)
 
     def _run(self, active: _Active, effect: RunCallback) -> None:
         callback, frame = effect.step.callback, active.frame
