@@ -348,3 +348,12 @@ def test_a_cluster_that_stops_waits_for_calls_and_then_for_processes() -> None:
     for service in ("stock", "door"):
         rig.exit(service, "exited with 0")
     assert _said(rig) == []
+
+
+def test_a_cluster_that_stops_already_is_not_stopped_once_more() -> None:
+    rig = _pair()
+    rig.quiesces = False
+    rig.ask("shutdown")
+    rig.ask("shutdown")
+    [answer] = rig.answers()
+    assert (answer.kind, answer.reasons) == ("refused", ("a shutdown is in progress (quiescing)",))

@@ -199,3 +199,10 @@ def test_a_reading_that_fails_after_the_swap_was_sent_is_no_answer() -> None:
     [answer] = cluster.took("n3", m.ForceAnswered)
     assert (answer.kind, answer.term) == ("done", 2)
     assert cluster.monitors["n3"].role == "master"
+
+
+def test_before_the_first_formation_nothing_is_forced() -> None:
+    cluster = Cluster(N3)
+    assert cluster.record is None
+    [reason] = asked(cluster, "n3").reasons
+    assert "the cluster forms by itself" in reason

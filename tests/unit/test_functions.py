@@ -208,3 +208,10 @@ def test_a_record_of_operations_that_was_deleted_by_hand_is_an_empty_one() -> No
     assert rig.ssc.functions.drive is None
     rig.ask("demote", node="n3", operation="another")
     assert answered(rig) == ["accepted", "accepted"]
+
+
+def test_a_dry_run_needs_no_id() -> None:
+    rig = master()
+    rig.ask("demote", node="n3", operation="", dry_run=True)
+    assert [(a.kind, a.result) for a in rig.answers()] == [("done", {"possible": True})]
+    assert rig.operations == Operations()

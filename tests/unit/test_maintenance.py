@@ -17,6 +17,7 @@ from primacy.machines.maintenance import (
     decode,
     decode_all,
     encode,
+    encode_all,
     reasons_against,
 )
 from primacy.machines.messages import Obituary
@@ -216,3 +217,13 @@ def test_a_notice_that_comes_when_its_time_is_over_ends_the_one_before() -> None
 def test_a_damaged_file_is_refused_by_name(data: bytes) -> None:
     with pytest.raises(ConfigError, match=r"n1/maintenance\.json"):
         decode_all(data, "n1/maintenance.json")
+
+
+def test_a_nodes_file_holds_all_notices_also_those_that_are_over() -> None:
+    machine = Maintenance("n1")
+    machine.learned(CLUSTER, notice(1), NOW_NS, WALL_NS)
+    machine.learned("n2", notice(2, for_s=100), NOW_NS, WALL_NS)
+    machine.learned(CLUSTER, notice(3, on=False), NOW_NS, WALL_NS)
+    assert [row["scope"] for row in machine.shown(NOW_NS)] == ["n2"]
+    kept = decode_all(encode_all(machine.notices()), "file")
+    assert kept == {CLUSTER: notice(3, on=False), "n2": notice(2, for_s=100)}

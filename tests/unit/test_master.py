@@ -253,3 +253,12 @@ def test_a_vice_that_somebody_has_made_unready_by_hand_is_made_ready_again() -> 
     assert not [e for e in effects if isinstance(e, m.ViceReady | m.Alone | m.Appointed)]
     assert cluster.record.ready_vice == N2
     assert [type(e) for e in cluster.took("n1", m.ViceReady)] == 2 * [m.ViceReady]
+
+
+def test_who_reads_by_an_echo_has_the_vice_beaten_to_at_once() -> None:
+    cluster = _formed()
+    cluster.effects["n1"].clear()
+    cluster.now_ns += MS
+    cluster.give("n1", m.EchoWanted(now_ns=cluster.now_ns))
+    [beat] = [e for e in cluster.took("n1", m.Send) if isinstance(e.message, Beat)]
+    assert (beat.node, beat.message.sent_ns) == ("n2", cluster.now_ns)

@@ -326,3 +326,15 @@ def test_an_obituary_is_repeated_and_told_once() -> None:
         cluster.give("n1", m.Received(now_ns=cluster.now_ns, sender=N3, message=Obituary(N3)))
     told = [e.event for e in cluster.took("n1", m.Publish) if isinstance(e.event, ObituaryHeard)]
     assert [event.incarnation for event in told] == [N3.incarnation]
+
+
+def test_who_is_no_node_of_the_table_is_not_heard() -> None:
+    cluster = Cluster(N1, N2, N3)
+    record = cluster.formed()
+    stranger = Member("n9", "9" * 32)
+    cluster.effects["n2"].clear()
+    forged = Announce(cluster.revision + 9, Mastership(9, stranger, None, 9, "mine", stranger), True, 1)
+    for message in (Beat(record.term, cluster.revision, cluster.now_ns), forged):
+        cluster.give("n2", m.Received(now_ns=cluster.now_ns, sender=stranger, message=message))
+    assert cluster.took("n2", m.Send) == []
+    assert cluster.monitors["n2"].record == record

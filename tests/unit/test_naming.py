@@ -198,3 +198,8 @@ def test_a_listing_begins_with_a_name_or_with_nothing() -> None:
 def test_a_listing_of_nothing_is_one_empty_page() -> None:
     page = naming.page(bound("a/b"), "c", True, "")
     assert (page.entries, page.after) == ([], "")
+
+
+def test_a_page_that_begins_below_a_name_that_was_told_tells_it_no_more() -> None:
+    page = naming.page(bound("a", "a/b", "c"), "", False, "a")
+    assert [entry.name for entry in page.entries] == ["c"]
