@@ -25,6 +25,8 @@ from primacy.sim.faults import Fault
 from primacy.sim.host import Host
 from primacy.sim.host_process import HostProcess
 from primacy.sim.inject import Injector
+from primacy.sim.node import Node
+from primacy.sim.operator import AGAIN_MS, ask_force
 from primacy.sim.plan import Plan
 from primacy.sim.settings import NAMING, Row, Settings
 from primacy.sim.world import CALM_STEPS, STEP_NS, World
@@ -64,6 +66,23 @@ class StageCheckers(Checkers):
         super().gone(host)
 
 
+class _Asking:
+    """An operator asks a node again and again to be master by force. word: the recorded master is declared dead."""
+
+    def __init__(self, node: Node, *, word: bool) -> None:
+        self._node, self._word, self._goes_on = node, word, True
+
+    def again(self) -> None:
+        """Ask, unless it has ended."""
+        if self._goes_on:
+            ask_force(self._node, word=self._word, for_ms=0)
+            self._node.cluster.scheduler.after(AGAIN_MS * MS, self.again)
+
+    def end(self) -> None:
+        """Ask no more."""
+        self._goes_on = False
+
+
 class Hand(Injector):
     """Faults from a test's hand: they may begin again after all was healed."""
 
@@ -86,6 +105,16 @@ class Hand(Injector):
         super().heal()
         self._healed = False
 
+    def _apply(self, fault: Fault) -> Callable[[], None] | None:
+        if fault.kind != "force":
+            return super()._apply(fault)
+        node = self._node(fault.node)
+        if node is None:
+            return None
+        asking = _Asking(node, word=fault.what == "word")
+        asking.again()
+        return asking.end
+
     def _in_its_round(self, number: int, fault: Fault) -> None:
         if number == self._round:
             self._begin(fault)
@@ -105,6 +134,11 @@ class Stage(World):
         self.injector.schedule(plan.faults)
 
     # ---- what is in it ----
+
+    @property
+    def master(self) -> str:
+        """The node that the ledger names as master, or nothing."""
+        return self.ledger.record.master.node if self.ledger.record is not None else ""
 
     def _settings(self) -> Settings:
         own = self._services
