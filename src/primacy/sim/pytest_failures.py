@@ -7,7 +7,6 @@ the same line of the test. Only the last run is reported: the one with the fewes
 
 from __future__ import annotations
 
-import re
 import traceback
 
 import pytest
@@ -50,17 +49,18 @@ class Failures:
     # ---- fewer faults ----
 
     def _told(self, run: Run) -> None:
-        test, told = self._item.nodeid.partition("[")[0], self._config.stash[told_key]
+        """Tell a failure. Of a test that fails with many seeds, only the first one is made shorter."""
+        text, faults = self._again(run), _drawn(run)
+        test, told = self._test(run), self._config.stash[told_key]
         if test in told:
-            self._add("primacy: seed", [*self._again(run), "not shortened: another run of this test was"])
+            self._add("primacy: seed", [*text, "not shortened: another run of this test is"])
             return
-        told.add(test)
-        shortened = self._shortened(run)
-        text = self._again(run)
-        faults = _drawn(run)
-        if shortened is not None:
-            text.append(shortened.sentence())
-            faults = shortened.faults
+        if run.kept is None:
+            told.add(test)
+            shortened = self._shortened(run)
+            if shortened is not None:
+                text.append(shortened.sentence())
+                faults = shortened.faults
         text += self._with(run, faults)
         text += self._kept(run, faults)
         run = self._item.stash[run_key]  # of all that were made, the one that is reported
@@ -73,7 +73,7 @@ class Failures:
     def _shortened(self, run: Run) -> Shortened | None:
         """Look for fewer faults, unless that is not wanted; afterwards the reports are those of the shortest run."""
         seconds: float = self._config.getoption("primacy_shorten")
-        if not seconds or run.kept is not None or self._config.getoption("usepdb") or _by_timeout(run):
+        if not seconds or self._config.getoption("usepdb") or _by_timeout(run):
             return None
         cancel = getattr(self._item.ihook, "pytest_timeout_cancel_timer", None)
         if cancel is not None:  # the limit of pytest-timeout is for one run
@@ -109,9 +109,13 @@ class Failures:
             return [
                 f"{run.seed}: the kept run {run.kept.name}; run it again with pytest '{self._item.nodeid}'"
             ]
-        test = re.sub(rf"(\[|-)seed{run.seed}(?=-|\])", r"\1", self._item.nodeid)
-        test = test.replace("[-", "[").replace("--", "-").replace("-]", "]").replace("[]", "")
-        return [f"{run.seed}: run it again with pytest '{test}' --primacy-seed={run.seed}"]
+        return [f"{run.seed}: run it again with pytest '{self._test(run)}' --primacy-seed={run.seed}"]
+
+    def _test(self, run: Run) -> str:
+        """Return the test's id without the seed that `--primacy-runs` has put into it."""
+        test, bracket, rest = self._item.nodeid.partition("[")
+        parts = [part for part in rest.removesuffix("]").split("-") if part != f"seed{run.seed}"]
+        return f"{test}[{'-'.join(parts)}]" if bracket and parts else test
 
     def _with(self, run: Run, faults: tuple[Drawn, ...]) -> list[str]:
         """Return the faults in words, and the lines that give them to the test."""

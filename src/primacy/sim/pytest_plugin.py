@@ -119,9 +119,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     seeds = list(range(first, first + runs))
     plain = getattr(pytest, "HIDDEN_PARAM", DRAWN)  # (pytest 8.4: the test keeps its name)
     ids = [plain] if runs == 1 else [f"seed{seed}" for seed in seeds]
-    metafunc.parametrize(
-        "primacy_seed", [*seeds, *kept], indirect=True, ids=[*ids, *(f"kept-{path.stem}" for path in kept)]
-    )
+    ids += [f"kept-{path.stem.rpartition('.')[2]}" for path in kept]
+    metafunc.parametrize("primacy_seed", [*seeds, *kept], indirect=True, ids=ids)
 
 
 def name_of(item: pytest.Item) -> str:

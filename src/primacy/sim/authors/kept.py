@@ -54,23 +54,26 @@ def given_to(cluster: int, faults: Iterable[Drawn]) -> dict[int, tuple[Fault, ..
 
 def code(fault: Fault) -> str:
     """Return the expression that makes this fault."""
-    fields = msgspec.structs.fields(Fault)
-    words = [
-        repr(getattr(fault, field.name)) if field.name in _POSITIONAL else f"{field.name}={value!r}"
-        for field in fields
-        if (value := getattr(fault, field.name)) != field.default or field.name in _POSITIONAL
-    ]
+    words = []
+    for field in msgspec.structs.fields(Fault):
+        value = getattr(fault, field.name)
+        text = json.dumps(value) if isinstance(value, str) else repr(value)
+        if field.name in _POSITIONAL:
+            words.append(text)
+        elif value != field.default:
+            words.append(f"{field.name}={text}")
     return f"Fault({', '.join(words)})"
 
 
 def lines(faults: Sequence[Drawn]) -> list[str]:
     """Return the lines of Python that let these faults begin, in the place of the calls of `chaos`."""
     told = ["from primacy.sim import Fault"]
-    for cluster, call in sorted({(fault.cluster, fault.call) for fault in faults}):
+    places = sorted({(fault.cluster, fault.call) for fault in faults})
+    for cluster, call in places:
         mine = [fault for fault in faults if (fault.cluster, fault.call) == (cluster, call)]
         told += ["cluster.schedule(", "    [", *(f"        {code(fault)}," for fault in mine), "    ]"]
-        of = f" of cluster {cluster + 1}" if any(fault.cluster for fault in faults) else ""
-        told += [f")  # in the place of call {call + 1} of chaos{of}"]
+        which = f", call {call + 1} of cluster {cluster + 1}" if len(places) > 1 or any(places[0]) else ""
+        told.append(f")  # in the place of cluster.chaos(...){which}")
     return told
 
 

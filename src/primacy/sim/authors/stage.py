@@ -17,6 +17,7 @@ from primacy.machines.ids import MS
 from primacy.service import ServiceModel
 from primacy.sim.authors.client import Client, Talk
 from primacy.sim.authors.determinism import Determinism, Log
+from primacy.sim.authors.differences import beside
 from primacy.sim.authors.report import Violated
 from primacy.sim.authors.witness import Witness
 from primacy.sim.calm import WAITS
@@ -240,6 +241,7 @@ class Stage(World):
 
     def judge(self) -> None:
         """Raise what is not true of the whole history."""
+        __tracebackhide__ = True
         self.checkers.finish([])
         if not self.checkers.forgiven:
             for service in self.settings.centralized:
@@ -257,4 +259,6 @@ class Stage(World):
         batches = self.checkers.determinism.logs.get(service, Log()).of(host.writer.runs)
         model = ServiceModel(host.row.make())  # type: ignore[arg-type]
         witness = Witness(service, model, batches, [call for talk in talks for call in talk.calls])
-        return witness.judge([watch for talk in talks for watch in talk.watches])
+        why = witness.judge([watch for talk in talks for watch in talk.watches])
+        kept = beside(host.object, model.service, f"on {host.member.node}", "by the log") if why else ""
+        return f"{why}; {kept}, and it is not replicated" if kept else why
