@@ -108,7 +108,7 @@ class Stamped(msgspec.Struct, frozen=True):
         (Things({"a": 1}), Things({}), ("s.numbers['a']", "1", "nothing")),
         (Things({}), Things({"a": 1}), ("s.numbers['a']", "nothing", "1")),
         (Things(tags={"a", "b"}), Things(tags={"b", "a"}), None),
-        (Things(tags={"a"}), Things(tags={"b"}), ("s.tags", "with [\"'a'\"]", "with [\"'b'\"]")),
+        (Things(tags={"a"}), Things(tags={"b"}), ("s.tags", "with 'a'", "with 'b'")),
         ([1, (2, 3)], [1, (2, 4)], ("s[1][1]", "3", "4")),
         ([1], [1, 2], ("s", "[1]", "[1, 2]")),
         (Stamped(name="a"), Things(), ("s", repr(Stamped(name="a")), repr(Things()))),

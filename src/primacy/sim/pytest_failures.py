@@ -126,7 +126,7 @@ class Failures:
             "faults (times count from the call of chaos):",
             *(f"  {fault.sentence()}" for fault in faults),
             f"the same run, by the test itself (primacy_cluster(..., seed={seeds})):",
-            *(f"  {line}" for line in lines(faults)),
+            *(f"    {line}" for line in lines(faults)),
         ]
 
     def _kept(self, run: Run, faults: tuple[Drawn, ...]) -> list[str]:
