@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import warnings
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ run_key = pytest.StashKey[Run]()
 told_key = pytest.StashKey[set[str]]()
 """What the session holds: the tests that have failed once already."""
 _seed = pytest.StashKey[int]()
+_seen = pytest.StashKey[tuple[set[Path], set[Path]]]()
+"""The files of tests that were collected, and the kept runs that run with one of them."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -96,6 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
     worker: dict[str, Any] = getattr(config, "workerinput", {})
     config.stash[_seed] = worker.get("primacy_seed", seed)
     config.stash[told_key] = set()
+    config.stash[_seen] = (set(), set())
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -109,11 +113,16 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test of a simulated cluster once for each seed, and once for each run of it that was kept."""
+    files, running = metafunc.config.stash[_seen]
+    files.add(metafunc.definition.path)
     if "primacy_seed" not in metafunc.fixturenames:
         return
     runs: int = metafunc.config.getoption("primacy_runs")
     first = metafunc.config.stash[_seed]
-    kept = _kept_runs(metafunc.definition)
+    kept = [
+        path for path, test in _kept_runs(metafunc.definition.path) if test == name_of(metafunc.definition)
+    ]
+    running.update(kept)
     if runs == 1 and not kept:
         return
     seeds = list(range(first, first + runs))
@@ -128,19 +137,30 @@ def name_of(item: pytest.Item) -> str:
     return f"{item.path.name}::{item.nodeid.partition('::')[2].partition('[')[0]}"
 
 
-def _kept_runs(definition: pytest.Item) -> list[Path]:
-    """Return the files of a test's kept runs."""
+def _kept_runs(beside: Path) -> list[tuple[Path, str]]:
+    """Return the kept runs beside a file of tests, each with its test's name."""
     found = []
-    for path in sorted((definition.path.parent / KEPT_IN).glob("*.json")):
+    for path in sorted((beside.parent / KEPT_IN).glob("*.json")):
         try:
-            test = json.loads(path.read_bytes())["test"]
+            found.append((path, str(json.loads(path.read_bytes())["test"])))
         except (ValueError, KeyError, TypeError) as error:
-            raise pytest.UsageError(
-                f"{path}: {error!r}: want a file that --primacy-keep has written"
-            ) from None
-        if test == name_of(definition):
-            found.append(path)
+            want = "want a file that --primacy-keep has written"
+            raise pytest.UsageError(f"{path}: {error!r}: {want}") from None
     return found
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Warn of kept runs whose test is no longer in its file: they would never run again, and nobody would know."""
+    files, running = session.config.stash[_seen]
+    for file in sorted(files):
+        for path, test in _kept_runs(file):
+            lies_in, _, name = test.partition("::")
+            if lies_in == file.name and "::" not in name and path not in running:
+                want = "rename it in the file, or delete the file (the test must use primacy_cluster)"
+                warnings.warn(
+                    pytest.PytestWarning(f"{KEPT_IN}/{path.name} is of {test}, which is not there: {want}"),
+                    stacklevel=1,
+                )
 
 
 # ---- fixtures ----

@@ -165,7 +165,8 @@ class Determinism:
                 CLAUSE,
                 f"the replicas of {service} on {known[1]} and {node} differ {when} entry {sequence} of term {term}: "
                 f"{where}; "
-                f"since they were known to agree (entry {since}): {self._since(host, since)}; {ADVICE}",
+                f"since they were known to agree (entry {since}): {self._since(host, since)}; "
+                f"{ADVICE}; only operations may change the state, no callback and no query",
             )
         elif known[1] != node:
             self._agreed[service] = max(self._agreed.get(service, 0), sequence)

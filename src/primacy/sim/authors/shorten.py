@@ -40,7 +40,8 @@ class Shortened:
         if not self.faults:
             return f"none of the {len(self.drawn)} faults that chaos drew is needed ({cost})"
         late = "" if self.in_time else "; the time was up: --primacy-shorten=SECONDS gives more"
-        return f"{len(self.faults)} of the {len(self.drawn)} faults that chaos drew are enough ({cost}{late})"
+        enough = "is enough" if len(self.faults) == 1 else "are enough"
+        return f"{len(self.faults)} of the {len(self.drawn)} faults that chaos drew {enough} ({cost}{late})"
 
 
 def shorten(
