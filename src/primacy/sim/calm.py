@@ -60,13 +60,15 @@ def needs_operator(world: World, record: Mastership, lives: set[Member]) -> bool
 
 
 def none_has_all(world: World, record: Mastership) -> bool:
-    """No node that was in step has a journal of each service: they were damaged, or deleted."""
+    """No node that was in step has a journal of each service (they were damaged, or deleted), as far as it knows."""
     who = {record.master.node, *((record.ready_vice.node,) if record.ready_vice is not None else ())}
     nodes = world.nodes.values() if record.stopped is not None else [world.nodes[id] for id in sorted(who)]
     for node in nodes:
-        journals = node.journals
-        behind = [s for s, p in (record.stopped or {}).items() if journals[s].position != p]
-        if not behind and not any(journal.incomplete for journal in journals.values()):
+        known = {service: journal.position for service, journal in node.journals.items()}
+        if node.agent is not None and record.stopped is not None:
+            known = node.agent.monitor.positions or {}
+        behind = [service for service, p in (record.stopped or {}).items() if known.get(service) != p]
+        if not behind and not any(journal.incomplete for journal in node.journals.values()):
             return False
     return True
 
