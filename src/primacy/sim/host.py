@@ -24,6 +24,7 @@ from primacy.service import Service, ServiceModel
 from primacy.sim.callbacks import OwnCall, TimerContext, Timers
 from primacy.sim.disk import Journal, Writer
 from primacy.sim.host_calls import Waiting, take
+from primacy.sim.host_disk import load, may_lead, open_journal
 from primacy.sim.host_mirror import Mirroring, TakeSnapshot, primary_of, secondary_of
 from primacy.sim.host_process import Around, HostProcess
 from primacy.sim.host_watches import Pushing
@@ -79,9 +80,19 @@ class Host(HostProcess):
         self._timers: tuple[Timers, TimerContext] | None = None
         self._started_ns = clock.now_ns
 
+    def open(self) -> None:
+        """Open the journal, and say what there is."""
+        open_journal(self)
+        super().open()
+
     def position(self) -> tuple[int, int]:
         """The journal's last (term, sequence)."""
         return self.writer.journal.position
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the journal may lack what was acknowledged."""
+        return self.writer.journal.incomplete
 
     def hear(self, message: host_wire.ToHost, page: Page | None) -> None:
         """Obey one message of the agent."""
@@ -138,9 +149,7 @@ class Host(HostProcess):
         self._want_progress()
 
     def _become_primary(self, assign: host_wire.Assign) -> None:
-        last_term, _ = last_of(self.writer.runs)
-        if last_term >= assign.term:
-            self.fail("term", f"the journal has entries of term {last_term}; assigned is {assign.term}")
+        if not may_lead(self, assign.term):
             return
         self.load()
         self._began_ns, self.heard = self.clock.now_ns, {}
@@ -239,7 +248,7 @@ class Host(HostProcess):
         uptime_ns = self.clock.now_ns - self._started_ns
         batch: list[Entry] = []
         arrivals, self._arrivals = self._arrivals, deque()
-        times = (self.clock.now_ns, uptime_ns)
+        times = (self.clock.wall_ns, uptime_ns)
         for stream, message, sent_ns in arrivals:
             entry = take(self, stream, message, sent_ns, times)
             if entry is not None:
@@ -330,14 +339,7 @@ class Host(HostProcess):
 
     def load(self, upto: int | None = None) -> None:
         """Bring the state to `upto` (the end) of this process's own log, unless it is there already."""
-        journal = self.writer.journal
-        if self.replica.sequence < journal.snapshot.sequence:
-            self.replica.restore(journal.snapshot.data)
-            self.observer.applied(self, None)
-        for batch in self.writer.batches:
-            if self.replica.sequence < batch.first and (upto is None or batch.last <= upto):
-                self.replica.apply(batch.term, batch.first, batch.last, batch.payload)
-                self.observer.applied(self, batch)
+        load(self, upto)
 
     def progressed(self) -> None:
         """The journal has written or synced something."""
@@ -389,11 +391,9 @@ class Host(HostProcess):
 
     def _tell_progress(self) -> None:
         self._progress_due = False
-        machine = self.machine
-        if not isinstance(machine, Primary):
+        if not isinstance(machine := self.machine, Primary):
             return
-        journal = self.writer.journal
-        upto = machine.sequence, machine.acknowledged_upto, journal.synced_upto
+        upto = machine.sequence, machine.acknowledged_upto, self.writer.journal.synced_upto
         progress = host_wire.Progress(self.term, *upto)
         if progress != self._told:
             self._told = progress

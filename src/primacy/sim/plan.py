@@ -11,6 +11,7 @@ from primacy.machines.membership import NodeEntry
 from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.draw import draw, draw_force
 from primacy.sim.draw_operators import draw_operators
+from primacy.sim.draw_world import draw_drift, draw_world
 from primacy.sim.faults import Fault
 
 HEAL_MS = 8_000
@@ -76,6 +77,11 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         """Rate of a node's clock."""
         return self.rates_ppm[index] if index < len(self.rates_ppm) else 1_000_000
 
+    def beyond(self, master: str, vice: str) -> bool:
+        """Whether by their clocks the lease of one node may outlast the grace of another: no rule is meant for that."""
+        rates = dict(zip(self.ids, map(self.rate_ppm, range(self.nodes)), strict=True))
+        return rates[vice] * self.timing.lease_ns > rates[master] * self.timing.grace_ns
+
     def offset_ms(self, index: int) -> int:
         """Reading of a node's clock at the beginning."""
         return self.offsets_ms[index] if index < len(self.offsets_ms) else 1_000 * (index + 1)
@@ -114,6 +120,9 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
     forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
     operated = random.Random(f"operators {seed}")
     table = random.Random(f"table {seed}")
+    world = random.Random(f"world {seed}")
+    if world.random() < 0.06:
+        plan = msgspec.structs.replace(plan, rates_ppm=draw_drift(world, rates, steep=profile == "steep"))
     if table.random() < 0.4:
         rungs = table.choice(((), ("spare",), ("spare", "ineligible"), ("ineligible",)))
         kept = rungs[: max(count - 2, 0)]
@@ -125,6 +134,8 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
             drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, *span_ms)
         if operated.random() < 0.6:
             drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, *span_ms)
+        if world.random() < 0.5:
+            drawn += draw_world(world, plan.ids, plan.timing.grace_ms, *span_ms)
     ordered = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return msgspec.structs.replace(plan, faults=ordered)
 
