@@ -285,6 +285,7 @@ class Calls:
         uncommitted = self._uncommitted
         while uncommitted and uncommitted[0][0] <= upto:
             self._uncommitted_bytes -= uncommitted.popleft()[1]
+        self.watches.release(upto)
         self._gate.release(upto)
         if self.closed_for & CONGESTED and self._uncommitted_bytes < UNCOMMITTED_BYTES_MAX // 2:
             self.reopen(CONGESTED)

@@ -26,6 +26,7 @@ from primacy.sim.disk import Journal, Writer
 from primacy.sim.host_calls import Waiting, take
 from primacy.sim.host_mirror import Mirroring, TakeSnapshot, primary_of, secondary_of
 from primacy.sim.host_process import Around, HostProcess
+from primacy.sim.host_ticks import Ticking
 from primacy.sim.host_watches import Pushing
 from primacy.sim.network import Stream
 from primacy.sim.page import Page
@@ -35,8 +36,6 @@ from primacy.sim.settings import Row
 TURN_NS = 60_000
 LEAVE_NS = 40_000
 POLL_NS = 5 * MS
-TICK_NS = 200 * MS
-PROGRESS_NS = SECOND
 HELD_MAX = 1_000
 
 
@@ -65,6 +64,7 @@ class Host(HostProcess):
         self.machine: Primary | Secondary | None = None
         self.mirroring = Mirroring(self)
         self.pushing = Pushing(self)
+        self.ticking = Ticking(self)
         self.serving = False
         self.quiesced = False
         self.clients: list[Stream] = []
@@ -73,8 +73,6 @@ class Host(HostProcess):
         self._arrivals: deque[tuple[Stream | OwnCall, ToHost, int]] = deque()
         self._waiting: deque[Waiting] = deque()
         self._turn_due = self._leave_due = self._interrupted = False
-        self._tick_due = self._progress_due = False
-        self._told: host_wire.Progress | None = None
         self._drained: mirror_effects.Quiesced | None = None  # to be told when every answer has left
         self._timers: tuple[Timers, TimerContext] | None = None
         self._started_ns = clock.now_ns
@@ -109,7 +107,7 @@ class Host(HostProcess):
                 self.obey(machine.ready(appointment))
             case host_wire.Alone():
                 self.obey(machine.alone())
-                self._want_progress()
+                self.ticking.want_progress()
             case host_wire.Serve():
                 self._serve()
             case host_wire.Quiesce():
@@ -135,7 +133,7 @@ class Host(HostProcess):
             self.machine = secondary_of(self, assign)
             self.mirroring.begin_secondary(assign.peer.member)
         self.tell_clients()
-        self._want_progress()
+        self.ticking.want_progress()
 
     def _become_primary(self, assign: host_wire.Assign) -> None:
         last_term, _ = last_of(self.writer.runs)
@@ -353,10 +351,8 @@ class Host(HostProcess):
         self._want_leave()
         machine = self.machine
         if isinstance(machine, Primary):
-            if machine.held and machine.acknowledged_upto < machine.sequence:
-                self._want_tick()
-            elif not machine.held:
-                self._want_progress()
+            self.pushing.release(machine.committed)
+            self.ticking.look(machine)
 
     def resumed(self) -> None:
         """Finish the step that a freeze has interrupted."""
@@ -367,34 +363,3 @@ class Host(HostProcess):
         if self._interrupted:
             self._interrupted = False
             self.turn()
-
-    # ---- time ----
-
-    def _want_tick(self) -> None:
-        """The mirror judges by the clock while something waits for the vice, and needs none otherwise."""
-        if not self._tick_due:
-            self._tick_due = True
-            self.timer(self.scheduler.now_ns + TICK_NS, self._tick)
-
-    def _tick(self) -> None:
-        self._tick_due = False
-        if isinstance(self.machine, Primary):
-            self.obey(self.machine.tick(self.clock.now_ns))
-
-    def _want_progress(self) -> None:
-        """The agent counts on what a primary that is alone has on disk; of others it only shows how far they are."""
-        if not self._progress_due:
-            self._progress_due = True
-            self.timer(self.scheduler.now_ns + PROGRESS_NS, self._tell_progress)
-
-    def _tell_progress(self) -> None:
-        self._progress_due = False
-        machine = self.machine
-        if not isinstance(machine, Primary):
-            return
-        journal = self.writer.journal
-        upto = machine.sequence, machine.acknowledged_upto, journal.synced_upto
-        progress = host_wire.Progress(self.term, *upto)
-        if progress != self._told:
-            self._told = progress
-            self.tell(progress)

@@ -1,8 +1,9 @@
 """The service that the checkers look through: named logs, to which clients append names that are never used twice.
 
 `append(key, name)` and `read(key)` return (length, last), as `linearizability.Log` expects. So a name that is
-lost, doubled or in another order shows in every later result. It is written as any service is; beside its state it
-keeps which names it has seen, that a name which comes twice is noticed at once. `Door` is its local companion.
+lost, doubled or in another order shows in every later result. Each name is published under its key. It is written as
+any service is; beside its state it keeps which names it has seen, that a name which comes twice is noticed at once.
+`Door` is its local companion.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Logbook(Service[Logs]):
         if name in self.names:
             self.doubled.append(name)
         self.names.add(name)
+        ctx.publish(key, name)
         return len(log), name
 
     @query

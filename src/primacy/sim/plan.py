@@ -12,6 +12,7 @@ from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.draw import draw, draw_force
 from primacy.sim.draw_operators import draw_operators
 from primacy.sim.faults import Fault
+from primacy.sim.manners import PLAIN, Manners, draw_manners
 
 HEAL_MS = 8_000
 BEGIN_MS = 300
@@ -27,7 +28,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     availability: `cold_start = "availability"`. rungs: where the last nodes stand at first (those before: available).
     rates_ppm: each node's clock rate. heal_ms: when all faults end. think_ms: the clients' pauses. reads: their share
-    among the clients' operations.
+    among the clients' operations; manners: how clients behave besides.
     """
 
     seed: int
@@ -45,6 +46,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     reads: float = 0.5
     snapshot_every: int = 40
     heal_ms: int = HEAL_MS
+    manners: Manners = PLAIN
     faults: tuple[Fault, ...] = ()
 
     @property
@@ -110,6 +112,7 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
     )
     if not faults:
         return plan
+    plan = msgspec.structs.replace(plan, manners=draw_manners(random.Random(f"manners {seed}")))
     drawn: list[Fault] = []
     forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
     operated = random.Random(f"operators {seed}")
