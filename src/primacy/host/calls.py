@@ -98,7 +98,7 @@ class Calls:
         self._held: deque[tuple[Sink, Call | OpenSession | Query]] = deque()
         self._held_bytes = 0
         self._confirming: dict[int, tuple[int, Sink, bytes]] = {}
-        self._confirms = 0
+        self._confirms = term << 32  # a late answer to a question of another term is no answer to one of this
         self._closed = False
 
     # ---- what arrives ----

@@ -75,7 +75,9 @@ class Host(HostProcess):
         self._turn_due = self._leave_due = self._interrupted = False
         self._drained: mirror_effects.Quiesced | None = None  # to be told when every answer has left
         self._timers: tuple[Timers, TimerContext] | None = None
-        self._started_ns = clock.now_ns
+        self._uptime_ns = 0  # the service's, when this term began here
+        self._confirming: dict[int, Waiting] = {}
+        self._confirms = 0
 
     def position(self) -> tuple[int, int]:
         """The journal's last (term, sequence)."""
@@ -87,6 +89,8 @@ class Host(HostProcess):
             case host_wire.Assign():
                 assert page is not None, "an assignment without a lease page"
                 self._assign(message, page)
+            case host_wire.Confirmed(id=id, valid=valid):
+                self._confirmed(id, valid)
             case host_wire.Members(nodes=nodes):
                 if self._timers is not None:
                     self._timers[1].nodes = nodes
@@ -142,7 +146,7 @@ class Host(HostProcess):
             return
         self.load()
         self._began_ns, self.heard = self.clock.now_ns, {}
-        self._started_ns = self.clock.now_ns - self.replica.uptime_ns
+        self._uptime_ns = self.replica.uptime_ns
         self.machine = primary_of(self, assign)
         self.pushing.begin()
         self.mirroring.begin_primary()
@@ -150,6 +154,7 @@ class Host(HostProcess):
     def _end_role(self) -> None:
         self.serving = self.quiesced = False
         self._waiting.clear()
+        self._confirming.clear()
         self.pushing.end()
         self._drained = None
         if self._timers is not None:
@@ -234,7 +239,7 @@ class Host(HostProcess):
             self._interrupted = True
             return
         replica, first = self.replica, self.replica.sequence + 1
-        uptime_ns = self.clock.now_ns - self._started_ns
+        uptime_ns = self._uptime_ns + (self.clock.now_ns - self._began_ns) * self.around.uptime_times
         batch: list[Entry] = []
         arrivals, self._arrivals = self._arrivals, deque()
         times = (self.clock.now_ns, uptime_ns)
@@ -279,6 +284,19 @@ class Host(HostProcess):
         """Let an answer leave when it may."""
         self._waiting.append(waiting)
 
+    def confirm(self, waiting: Waiting) -> None:
+        """Let an answer wait for an echo of the vice that was sent after now, then leave when it may."""
+        self._confirms += 1
+        self._confirming[self._confirms] = waiting
+        self.tell(host_wire.Confirm(self._confirms))
+
+    def _confirmed(self, id: int, valid: bool) -> None:
+        waiting = self._confirming.pop(id, None)
+        if valid and waiting is not None:
+            self.wait(waiting)
+            self._want_leave()
+        self._tell_drained()
+
     def drained_to(self, effect: mirror_effects.Quiesced) -> None:
         """Every call that was accepted is committed: that is told when every answer has left."""
         self._drained = effect
@@ -286,7 +304,8 @@ class Host(HostProcess):
 
     def _tell_drained(self) -> None:
         effect = self._drained
-        if effect is not None and not self._waiting and isinstance(self.machine, Primary):
+        waits = self._waiting or self._confirming
+        if effect is not None and not waits and isinstance(self.machine, Primary):
             self._drained = None
             entry_term, _ = last_of(self.machine.runs)
             self.tell(host_wire.Quiesced(effect.term, effect.sequence, entry_term))

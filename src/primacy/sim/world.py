@@ -86,7 +86,13 @@ class World:
     def _settings(self) -> Settings:
         plan, services = self.plan, rows(self.plan.durability) + self._services
         return Settings(
-            plan.timing, services, plan.snapshot_every, plan.table, plan.availability, plan.auto_promote
+            plan.timing,
+            services,
+            plan.snapshot_every,
+            plan.table,
+            plan.availability,
+            plan.auto_promote,
+            uptime_times=plan.manners.uptime_times,
         )
 
     def _checkers(self) -> Checkers:
