@@ -24,6 +24,7 @@ from primacy.service import Service, ServiceModel
 from primacy.sim.callbacks import OwnCall, TimerContext, Timers
 from primacy.sim.disk import Journal, Writer
 from primacy.sim.host_calls import Waiting, take
+from primacy.sim.host_health import Check
 from primacy.sim.host_mirror import Mirroring, TakeSnapshot, primary_of, secondary_of
 from primacy.sim.host_process import Around, HostProcess
 from primacy.sim.host_ticks import Ticking
@@ -75,6 +76,7 @@ class Host(HostProcess):
         self._turn_due = self._leave_due = self._interrupted = False
         self._drained: mirror_effects.Quiesced | None = None  # to be told when every answer has left
         self._timers: tuple[Timers, TimerContext] | None = None
+        self._checks: list[Check] = []
         self._uptime_ns = 0  # the service's, when this term began here
         self._confirming: dict[int, Waiting] = {}
         self._confirms = 0
@@ -160,6 +162,8 @@ class Host(HostProcess):
         if self._timers is not None:
             self._timers[0].close()
             self._timers = None
+        for check in self._checks:
+            check.close()
 
     def _serve(self) -> None:
         if self.serving:
@@ -167,6 +171,7 @@ class Host(HostProcess):
         self.serving = True
         context = TimerContext(self)
         self._timers = Timers(self, self.description.timers, context), context
+        self._checks = [Check(self, what) for what in self.description.health]
         self.observer.served(self)
         self.tell_clients()
         self._want_turn()

@@ -10,7 +10,17 @@ from __future__ import annotations
 
 import msgspec
 
-from primacy.service import Context, LocalService, OperationContext, Service, on, operation, query
+from primacy.service import (
+    Context,
+    HealthContext,
+    LocalService,
+    OperationContext,
+    Service,
+    health,
+    on,
+    operation,
+    query,
+)
 
 CALLBACK_S = 1.0
 
@@ -44,6 +54,10 @@ class Logbook(Service[Logs]):
         """Return how many names the log holds, and the last one."""
         log = self.state.logs.get(key, [])
         return len(log), log[-1] if log else ""
+
+    @health(period=0.5, timeout=0.3, failures=2)
+    async def well(self, ctx: HealthContext) -> None:
+        """Nothing is ever wrong with it, unless a fault wants it so."""
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the state, and what is known of its names."""

@@ -10,6 +10,7 @@ import msgspec
 from primacy.machines.membership import NodeEntry
 from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.draw import draw, draw_force
+from primacy.sim.draw_health import draw_health
 from primacy.sim.draw_operators import draw_operators
 from primacy.sim.faults import Fault
 from primacy.sim.manners import PLAIN, Manners, draw_manners
@@ -116,6 +117,7 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
     drawn: list[Fault] = []
     forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
     operated = random.Random(f"operators {seed}")
+    health = random.Random(f"health {seed}")
     table = random.Random(f"table {seed}")
     if table.random() < 0.4:
         rungs = table.choice(((), ("spare",), ("spare", "ineligible"), ("ineligible",)))
@@ -128,6 +130,7 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
             drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, *span_ms)
         if operated.random() < 0.6:
             drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, *span_ms)
+        drawn += draw_health(health, plan.ids, *span_ms)
     ordered = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return msgspec.structs.replace(plan, faults=ordered)
 
