@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -31,6 +32,7 @@ from primacy.sim.settings import LOGBOOK, NAMING
 from primacy.sim.watches import Told
 
 KEYS = ("x", "y", "z")
+ABANDON_MS = 300
 
 _encode = msgspec.msgpack.Encoder().encode
 _version = msgspec.msgpack.Decoder(int)
@@ -155,6 +157,15 @@ class Client(Conversation):
             confirmed = self.manners.confirmed
             pending.confirm = bool(confirmed) and self.random.random() < confirmed
         self.obey(begin(pending, now_ns))
+        abandoned = self.manners.abandoned
+        if abandoned and not patient and self.random.random() < abandoned:
+            self._later((0, ABANDON_MS), partial(self._abandon, pending))
+
+    def _abandon(self, pending: Pending) -> None:
+        """The caller wants no answer any more."""
+        if id(pending.token) in self._open:
+            self.session.abandon(pending)
+            self.obey([])
 
     def _packed(self, key: str, argument: str | None) -> tuple[str, bytes]:
         """Return the method of the service and its arguments."""

@@ -20,7 +20,8 @@ class Manners(msgspec.Struct, frozen=True, omit_defaults=True):
     every_ms: open loop, operations arrive at random instants, so often in the mean, whatever is outstanding (0: closed
     loop). deadline_ms: how long an operation may take. life_ms: how long a client lives, before it comes again with a
     new session; killed: the share of those that die, the others close in order. watch_ms: how long a watch lasts,
-    before it is ended and begun again where it was; clients of the logbook watch, too. confirmed: the share of reads
+    before it is ended and begun again where it was; clients of the logbook watch, too. abandoned: the share of
+    operations whose callers give them up after a while. confirmed: the share of reads
     that wait for an echo of the vice. names: clients of naming; names_every_ms: their pauses. uptime_times: so many
     times faster than its clock a service counts its uptime, by which sessions end: one that is left behind ends
     within the run.
@@ -30,6 +31,7 @@ class Manners(msgspec.Struct, frozen=True, omit_defaults=True):
     deadline_ms: tuple[int, int] = (0, 0)
     life_ms: tuple[int, int] = (0, 0)
     killed: float = 0.0
+    abandoned: float = 0.0
     watch_ms: tuple[int, int] = (0, 0)
     confirmed: float = 0.0
     names: int = 1
@@ -43,6 +45,8 @@ class Manners(msgspec.Struct, frozen=True, omit_defaults=True):
             told.append(f"operations arrive every {self.every_ms} ms, whatever is outstanding")
         if self.deadline_ms != (0, 0):
             told.append(f"operations may take {_span(self.deadline_ms)}")
+        if self.abandoned:
+            told.append(f"{self.abandoned:.0%} of the operations are given up after a while")
         if self.life_ms != (0, 0):
             told.append(
                 f"clients live for {_span(self.life_ms)}; {self.killed:.0%} of them die, the others close"
@@ -76,6 +80,7 @@ def draw_manners(source: random.Random) -> Manners:
     return Manners(
         every_ms=source.choice((15, 40, 120)) if opened else 0,
         deadline_ms=source.choice(((5, 200), (100, 1_000), (1, 3_000))) if hurried else (0, 0),
+        abandoned=source.choice((0.0, 0.1)) if hurried else 0.0,
         life_ms=source.choice(((100, 900), (500, 3_000))) if mortal else (0, 0),
         killed=source.choice((0.0, 0.5, 1.0)) if mortal else 0.0,
         watch_ms=source.choice(((20, 300), (300, 4_000))) if watching else (0, 0),
