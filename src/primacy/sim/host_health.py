@@ -6,7 +6,6 @@ time-out), whatever their author has written. Only so many failures in a row are
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from primacy.machines.description import Health
@@ -16,6 +15,8 @@ from primacy.service import HealthContext
 from primacy.sim.callbacks import drive
 
 if TYPE_CHECKING:
+    import asyncio
+
     from primacy.sim.host import Host
 
 SICK = ("sick", "stuck")
