@@ -2,12 +2,13 @@
 
 An *edge* is one of these, in a function of one of `MACHINES`: the function is entered; an `if` (or a conditional
 expression) goes one way, or the other; a `case` of a `match` fits, or none does; the body of a loop, or a handler
-of an exception, is entered. Operands of `and` and `or`, filters of comprehensions and assertions are no edges.
+of an exception, is entered. Operands of `and` and `or`, filters of comprehensions and assertions are no edges; nor is a
+last `case _: assert_never(...)`, of which the type checker proves that nothing is left for it.
 
 A probe of one assignment is put on each edge before the module is compiled, so it costs little and needs no help of
 the interpreter. An edge's name says where it stands in words (module, function, condition), not by a line number,
 so that a list of edges stays true while the code around it changes. `unreached.toml` holds the edges that no run
-takes, each with its reason.
+takes, and those that hardly one in thousands takes, each with its reason; only the first do not count.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import ast
 import tomllib
 from collections import Counter
 from importlib import resources
+from typing import NamedTuple
 
 from primacy.errors import ConfigError
 
@@ -94,24 +96,38 @@ def edges_of(module: str, source: str) -> list[str]:
     return walker.names
 
 
-def unreached() -> dict[str, str]:
-    """Return the edges that no run takes, with the reason of each; a name that ends with `*` stands for several."""
+class Why(NamedTuple):
+    """Why an edge is not taken. rare: a run may take it, but hardly one in thousands does."""
+
+    reason: str
+    rare: bool
+
+
+def unreached() -> dict[str, Why]:
+    """Return the edges that no run, or hardly any, takes; a name that ends with `*` stands for several."""
     text = resources.files("primacy.sim").joinpath(_UNREACHED).read_text(encoding="utf-8")
-    found: dict[str, str] = {}
+    found: dict[str, Why] = {}
     for group in tomllib.loads(text).get("unreached", []):
         for edge in group["edges"]:
             if edge in found:
                 raise ConfigError(_UNREACHED, f"{edge} twice", "name each edge once")
-            found[edge] = group["reason"]
+            found[edge] = Why(group["reason"], group.get("rare", False))
     return found
 
 
-def reason_for(edge: str, reasons: dict[str, str]) -> str:
-    """Return why no run takes this edge; empty when a run may take it."""
-    for name, reason in reasons.items():
+def why(edge: str, known: dict[str, Why]) -> Why | None:
+    """Return why this edge is not taken; None when nothing is known about it."""
+    for name, each in known.items():
         if edge == name or (name.endswith("*") and edge.startswith(name[:-1])):
-            return reason
-    return ""
+            return each
+    return None
+
+
+def percent(taken: int, never: list[str]) -> float:
+    """Return how many of the edges that a run can take were taken, in percent."""
+    known = unreached()
+    open_edges = sum((each := why(edge, known)) is None or each.rare for edge in never)
+    return 100 * taken / (taken + open_edges) if taken + open_edges else 100.0
 
 
 _HIT = "__edge__"
@@ -210,12 +226,13 @@ class _Walker(ast.NodeTransformer):
         """Probe each case, and that none fits."""
         if not self._functions:
             return node
-        probes = [self._probe(case.body[0], f"case {_case(case)}") for case in node.cases]
         last = node.cases[-1]
         whole = last.guard is None and isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None
+        cases = node.cases[:-1] if whole and _is_never(last.body) else list(node.cases)
+        probes = [self._probe(case.body[0], f"case {_case(case)}") for case in cases]
         none = None if whole else self._probe(node, f"no case of {_text(node.subject)}")
         self.generic_visit(node)
-        for case, probe in zip(node.cases, probes, strict=True):
+        for case, probe in zip(cases, probes, strict=True):
             case.body.insert(0, probe)
         if none is not None:
             node.cases.append(ast.match_case(ast.MatchAs(), None, [none]))
@@ -247,6 +264,13 @@ class _Walker(ast.NodeTransformer):
         self.generic_visit(node)
         node.body.insert(0, probe)
         return node
+
+
+def _is_never(body: list[ast.stmt]) -> bool:
+    """Whether this is `assert_never(...)`: a type error, unless the cases before are all that there are."""
+    [only, *more] = body
+    call = only.value if isinstance(only, ast.Expr) and not more else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "assert_never"
 
 
 def _case(case: ast.match_case) -> str:
