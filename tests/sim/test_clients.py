@@ -9,11 +9,12 @@ import pytest
 
 from primacy.machines.client_session import Pushed
 from primacy.machines.replica import Published
-from primacy.sim.client import Client, NamingClient
+from primacy.sim.client import Client
 from primacy.sim.faults import Fault
 from primacy.sim.host import Host
 from primacy.sim.linearizability import Log, Model, Record, Verdict, check
 from primacy.sim.manners import OPEN_LOOP_MAX, PLAIN, Manners, draw_manners
+from primacy.sim.naming_client import NamingClient, unbound
 from primacy.sim.plan import Plan
 from primacy.sim.settled import Versions, carried_out, numbered, settled
 from primacy.sim.watches import Told
@@ -84,6 +85,15 @@ def test_a_client_that_closes_or_dies_is_followed_by_another_one() -> None:
     assert sessions["logbook"] > 5, "nobody has ended them"
     ended = {host.service: len(host.replica.sessions) for host in primaries(closed)}
     assert ended["logbook"] <= len({client.name for client in closed.clients})
+
+
+def test_names_end_with_the_session_that_has_bound_them() -> None:
+    world = lived(Manners(life_ms=(300, 900), names=2, names_every_ms=(20, 60), tied=1.0))
+    naming = next(host for host in primaries(world) if host.service == "naming")
+    operations = [operation for client in world.clients for operation in client.operations]
+    by_clients = sum(o.key in "xyz" and o.argument is None and o.name == "write" for o in operations)
+    assert by_clients
+    assert len(unbound(list(naming.replica.events), set())) > by_clients, "by the service, too"
 
 
 def test_a_session_that_is_left_behind_ends_by_its_silence() -> None:

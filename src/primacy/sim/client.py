@@ -2,8 +2,8 @@
 
 It makes calls and queries of one service, some together or as they arrive, and repeats whatever it was not answered;
 what it invoked and what it learned, with the virtual times, is the history that linearizability is checked on. Clients
-of the logbook append names and read logs; those of naming bind names anew and resolve them. How they behave beyond
-that is the run's `Manners`. A client that ends does not come again: its successor is another one (crowd.py).
+of the logbook append names and read logs (those of naming: naming_client.py). How they behave beyond that is the
+run's `Manners`. A client that ends does not come again: its successor is another one (crowd.py).
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from primacy.errors import Deadline, NoPrimary
-from primacy.machines.call_wire import DONE, RAISED, Answer, Reply
+from primacy.machines.call_wire import DONE, Answer, Reply
 from primacy.machines.client_calls import Pending
 from primacy.machines.client_session import Effect, Pushed
 from primacy.machines.ids import FOREVER_NS, MS
-from primacy.machines.naming import Listed
 from primacy.sim import logbook
 from primacy.sim.conversation import Conversation
 from primacy.sim.linearizability import Record
@@ -28,15 +27,13 @@ from primacy.sim.manners import OPEN_LOOP_MAX, PLAIN, Manners
 from primacy.sim.network import Network
 from primacy.sim.node import Node
 from primacy.sim.scheduler import Scheduler
-from primacy.sim.settings import LOGBOOK, NAMING
+from primacy.sim.settings import LOGBOOK
 from primacy.sim.watches import Told
 
 KEYS = ("x", "y", "z")
 ABANDON_MS = 300
 
 _encode = msgspec.msgpack.Encoder().encode
-_version = msgspec.msgpack.Decoder(int)
-_listed = msgspec.msgpack.Decoder(Listed)
 
 
 class Operation:
@@ -173,9 +170,9 @@ class Client(Conversation):
             return "read", _encode({"key": key})
         return "append", _encode({"key": key, "name": argument})
 
-    def _learned(self, operation: Operation, outcome: int, payload: bytes) -> Any:
+    def _learned(self, operation: Operation, method: str, outcome: int, payload: bytes) -> Any:
         """Return what the history says of an answer."""
-        assert outcome == DONE, (operation.name, outcome, payload)
+        assert outcome == DONE, (method, outcome, payload)
         return logbook.decode(payload)
 
     # ---- the watch ----
@@ -220,7 +217,7 @@ class Client(Conversation):
         """Note what was learned."""
         operation: Operation = pending.token
         operation.completed_ns = self.scheduler.now_ns
-        operation.result = self._learned(operation, reply.outcome, reply.payload)
+        operation.result = self._learned(operation, pending.operation, reply.outcome, reply.payload)
         del self._open[id(operation)]
 
     def failed(self, pending: Pending, error: Exception) -> None:
@@ -232,31 +229,3 @@ class Client(Conversation):
         expired = self.manners.uptime_times > 1 and "session" in str(error)
         if not (late and isinstance(error, Deadline | NoPrimary)) and not expired:
             self.failures.append(f"{pending.operation}: {error}")
-
-
-class NamingClient(Client):
-    """A client of the naming service: what a name is bound to is a register. It watches all names."""
-
-    service = NAMING
-    change, look = "write", "read"
-
-    def _watches(self) -> bool:
-        """Whether it watches."""
-        return True
-
-    def _packed(self, key: str, argument: str | None) -> tuple[str, bytes]:
-        """Return the method of the service and its arguments."""
-        name = f"shop/{key}"
-        if argument is None:
-            return "resolve", _encode({"name": name})
-        return "rebind", _encode({"name": name, "endpoint": argument})
-
-    def _learned(self, operation: Operation, outcome: int, payload: bytes) -> Any:
-        """Return what the history says of an answer: a write's number, what is bound with its number."""
-        if operation.name == "write":
-            assert outcome == DONE, (operation.name, outcome, payload)
-            return _version.decode(payload)
-        if outcome == RAISED:
-            return 0, None  # it is bound to nothing
-        listed = _listed.decode(payload)
-        return listed.version, listed.endpoint

@@ -10,14 +10,12 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from primacy.machines.ids import MS
-from primacy.machines.naming import Change
-from primacy.sim.client import Client, Load, NamingClient
+from primacy.sim.client import Client, Load
 from primacy.sim.host import Host
 from primacy.sim.linearizability import Log, Model, Record
 from primacy.sim.logbook import Logbook
+from primacy.sim.naming_client import NamingClient, bound, unbound
 from primacy.sim.network import Network
 from primacy.sim.node import Node
 from primacy.sim.plan import Plan
@@ -25,7 +23,6 @@ from primacy.sim.scheduler import Scheduler
 from primacy.sim.settled import Versions, carried_out, numbered, settled
 
 AGAIN_NS = (0, 300 * MS)
-_change = msgspec.msgpack.Decoder(Change)
 
 
 class Crowd:
@@ -92,13 +89,24 @@ class Crowd:
         clients = [client for client in self.clients if type(client) is kind]
         records = [record for client in clients for record in client.history()]
         refused = [record for client in clients for record in client.history(refused=True)]
-        results: dict[Any, Any] = _names(primary)
         if kind is NamingClient:
-            seen = [record.result for record in records if record.operation == kind.look and record.result]
-            results = {value: number for number, value in seen if number} | _writes(primary)
-        untrue = carried_out((record for record in refused if record.operation == kind.change), results)
-        whole = settled(records, results, kind.look)
-        return (numbered(whole), Versions(), untrue) if kind is NamingClient else (whole, Log(), untrue)
+            return _of_names(records, refused, primary)
+        results = _names(primary)
+        return settled(records, results, "read"), Log(), carried_out(refused, results)
+
+
+def _of_names(
+    records: list[Record], refused: list[Record], primary: Host | None
+) -> tuple[list[Record], Model, str]:
+    """Return the history of the names. Once the primary no longer keeps all events, nobody knows all changes."""
+    events = list(primary.replica.events) if primary is not None else []
+    seen = [record.result for record in records if record.operation == "read" and record.result]
+    results: dict[Any, int] = {value: number for number, value in seen if number} | bound(events)
+    known = {(r.key, r.result) for r in records if r.operation == "write" and r.argument is None}
+    whole = [*settled(records, results, "read"), *unbound(events, known)]
+    if events and events[0].position > 1:
+        whole = []
+    return numbered(whole), Versions(), carried_out(refused, results)
 
 
 def _names(primary: Host | None) -> dict[str, tuple[int, str]]:
@@ -107,11 +115,3 @@ def _names(primary: Host | None) -> dict[str, tuple[int, str]]:
     if not isinstance(service, Logbook):
         return {}
     return {name: (length, name) for log in service.state.logs.values() for length, name in enumerate(log, 1)}
-
-
-def _writes(primary: Host | None) -> dict[str, int]:
-    """Return the number of each write, by what was bound."""
-    changes = (
-        [_change.decode(event.payload) for event in primary.replica.events] if primary is not None else []
-    )
-    return {change.binding.endpoint: change.version for change in changes if change.binding is not None}

@@ -22,7 +22,8 @@ class Manners(msgspec.Struct, frozen=True, omit_defaults=True):
     new session; killed: the share of those that die, the others close in order. watch_ms: how long a watch lasts,
     before it is ended and begun again where it was; clients of the logbook watch, too. abandoned: the share of
     operations whose callers give them up after a while. confirmed: the share of reads
-    that wait for an echo of the vice. names: clients of naming; names_every_ms: their pauses. uptime_times: so many
+    that wait for an echo of the vice. names: clients of naming; names_every_ms: their pauses; tied: the share of what
+    they bind that ends with their session. uptime_times: so many
     times faster than its clock a service counts its uptime, by which sessions end: one that is left behind ends
     within the run.
     """
@@ -36,6 +37,7 @@ class Manners(msgspec.Struct, frozen=True, omit_defaults=True):
     confirmed: float = 0.0
     names: int = 1
     names_every_ms: tuple[int, int] = (200, 800)
+    tied: float = 0.0
     uptime_times: int = 1
 
     def sentences(self) -> list[str]:
@@ -59,6 +61,8 @@ class Manners(msgspec.Struct, frozen=True, omit_defaults=True):
             told.append(f"{self.confirmed:.0%} of the reads are confirmed by the vice")
         if (self.names, self.names_every_ms) != (1, (200, 800)):
             told.append(f"{self.names} clients of naming, with pauses of {_span(self.names_every_ms)}")
+        if self.tied:
+            told.append(f"{self.tied:.0%} of the names are bound for as long as a session")
         if self.uptime_times != 1:
             told.append(f"sessions end {self.uptime_times} times sooner")
         return told
@@ -86,6 +90,7 @@ def draw_manners(source: random.Random) -> Manners:
         watch_ms=source.choice(((20, 300), (300, 4_000))) if watching else (0, 0),
         confirmed=source.choice((0.2, 1.0)) if confirming else 0.0,
         names=source.choice((1, 2, 3)) if naming else 1,
+        tied=source.choice((0.0, 0.3, 1.0)) if mortal or naming else 0.0,
         names_every_ms=source.choice(((5, 30), (20, 150))) if naming else (200, 800),
         uptime_times=source.choice((1, 100)) if mortal else 1,
     )

@@ -21,7 +21,10 @@ from primacy.sim.linearizability import Record
 
 
 class Versions:
-    """A cell whose writes are numbered by the service: (number, value). `write` takes (number before, own, value)."""
+    """A cell whose writes are numbered by the service: (number, value), and (0, None) while there is none.
+
+    `write` takes (the number before, its own, value).
+    """
 
     initial: Hashable = (0, None)
     reads = frozenset({"read"})
@@ -30,7 +33,7 @@ class Versions:
         """Return the state after the operation, and its result; a write out of its turn has none that fits."""
         assert isinstance(state, tuple)
         if operation == "read":
-            return state, state
+            return state, state if state[1] is not None else (0, None)
         before, number, value = argument
         return ((number, value), number) if state[0] == before else (state, None)
 

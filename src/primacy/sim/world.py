@@ -14,12 +14,13 @@ from primacy.machines.ids import MS
 from primacy.machines.records import CONFIG
 from primacy.sim.calm import WAITS, unfinished
 from primacy.sim.checkers import Checkers, Violation
-from primacy.sim.client import Client, NamingClient
+from primacy.sim.client import Client
 from primacy.sim.cluster import Cluster
 from primacy.sim.crowd import Crowd
 from primacy.sim.host import Host
 from primacy.sim.inject import Injector
 from primacy.sim.line import Ledger
+from primacy.sim.naming_client import NamingClient
 from primacy.sim.network import Network
 from primacy.sim.node import Node
 from primacy.sim.plan import Plan
