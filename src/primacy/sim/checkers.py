@@ -21,6 +21,7 @@ The checkers see everything (true time, every node, the ledger itself) and chang
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from primacy.machines import membership as cmm
@@ -32,7 +33,6 @@ from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 from primacy.machines.swap import Purpose
-from primacy.sim.client import NamingClient
 from primacy.sim.excuses import Excuses
 from primacy.sim.host import Host
 from primacy.sim.host_process import HostProcess
@@ -43,8 +43,8 @@ from primacy.sim.logbook import Logbook
 from primacy.sim.node import Node
 from primacy.sim.plan import HEAL_MS, Plan
 from primacy.sim.scheduler import Scheduler
-from primacy.sim.settings import NAMING
 from primacy.sim.truth import Truth
+from primacy.sim.watches import Told
 
 EVENTS_MAX = 1_500_000
 _MASK = (1 << 64) - 1
@@ -361,24 +361,20 @@ class Checkers:
 
     # ---- the end ----
 
-    def watched(self, clients: list[NamingClient]) -> None:
-        """W1: what a client that watches was told is what the service has published, nothing missed, nothing else."""
+    def watched(self, watches: Iterable[tuple[Told, Host | None]]) -> None:
+        """W1: what each watch was told is what the service has published, nothing missed, nothing else."""
         if self.forgiven or self.excuses.declared:
             return
-        primaries = [host for host in self._serving.get(NAMING, []) if host.holds()]
-        for client in clients:
-            if client.gap:
-                self.fail("W1", client.gap)
-            for host in primaries:
-                told = {event.position: (event.topic, event.payload) for event in host.replica.events}
-                other = [position for position, event in client.told.items() if told.get(position) != event]
-                if other:
-                    self.fail(
-                        "W1", f"{client.name} was told another event {min(other)} than {host.member} keeps"
-                    )
+        for told, host in watches:
+            wrong = told.judge(host.replica.events, str(host.member)) if host is not None else told.wrong
+            if wrong:
+                self.fail("W1", wrong)
 
-    def finish(self, histories: list[tuple[list[Record], Model]]) -> None:
-        """S4 for the whole history of each service, S3 for the last primary, and the truth of every outcome."""
+    def finish(self, histories: list[tuple[list[Record], Model, str]]) -> None:
+        """S4 for the whole history of each service, S3 for the last primary, and the truth of every outcome.
+
+        histories: with the model, and what a client was told of a call that is not true.
+        """
         self.truth.finish()
         for node in self._nodes.values():
             for host in node.hosts:
@@ -386,7 +382,9 @@ class Checkers:
                     self.served(host)
         if self.forgiven:
             return
-        for history, model in histories:
+        for history, model, untrue in histories:
+            if untrue:
+                self.fail("S4", untrue)
             finding = check(self.excuses.judged(history), model)
             if finding.verdict is not Verdict.LINEARIZABLE:
                 self.fail("S4", finding.sentence())

@@ -98,7 +98,8 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
             case "maintain":
                 text = f"an operator asks {self.node} for maintenance of {self.peer or 'the cluster'}"
             case "mood":
-                text = f"callbacks of {self.peer} on {self.node}: {self.what}"
+                what = "health checks" if self.what in ("sick", "stuck") else "callbacks"
+                text = f"{what} of {self.peer} on {self.node}: {self.what}"
             case _:
                 text = _of_the_world(self)
         lasts = f"for {self.for_ms} ms" if self.for_ms >= 0 else "until all heals"

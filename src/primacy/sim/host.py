@@ -25,8 +25,10 @@ from primacy.sim.callbacks import OwnCall, TimerContext, Timers
 from primacy.sim.disk import Journal, Writer
 from primacy.sim.host_calls import Waiting, take
 from primacy.sim.host_disk import load, may_lead, open_journal
+from primacy.sim.host_health import Check
 from primacy.sim.host_mirror import Mirroring, TakeSnapshot, primary_of, secondary_of
 from primacy.sim.host_process import Around, HostProcess
+from primacy.sim.host_ticks import Ticking
 from primacy.sim.host_watches import Pushing
 from primacy.sim.network import Stream
 from primacy.sim.page import Page
@@ -36,8 +38,6 @@ from primacy.sim.settings import Row
 TURN_NS = 60_000
 LEAVE_NS = 40_000
 POLL_NS = 5 * MS
-TICK_NS = 200 * MS
-PROGRESS_NS = SECOND
 HELD_MAX = 1_000
 
 
@@ -66,6 +66,7 @@ class Host(HostProcess):
         self.machine: Primary | Secondary | None = None
         self.mirroring = Mirroring(self)
         self.pushing = Pushing(self)
+        self.ticking = Ticking(self)
         self.serving = False
         self.quiesced = False
         self.clients: list[Stream] = []
@@ -74,11 +75,12 @@ class Host(HostProcess):
         self._arrivals: deque[tuple[Stream | OwnCall, ToHost, int]] = deque()
         self._waiting: deque[Waiting] = deque()
         self._turn_due = self._leave_due = self._interrupted = False
-        self._tick_due = self._progress_due = False
-        self._told: host_wire.Progress | None = None
         self._drained: mirror_effects.Quiesced | None = None  # to be told when every answer has left
         self._timers: tuple[Timers, TimerContext] | None = None
-        self._started_ns = clock.now_ns
+        self._checks: list[Check] = []
+        self._uptime_ns = 0  # the service's, when this term began here
+        self._confirming: dict[int, Waiting] = {}
+        self._confirms = 0
 
     def open(self) -> None:
         """Open the journal, and say what there is."""
@@ -100,6 +102,8 @@ class Host(HostProcess):
             case host_wire.Assign():
                 assert page is not None, "an assignment without a lease page"
                 self._assign(message, page)
+            case host_wire.Confirmed(id=id, valid=valid):
+                self._confirmed(id, valid)
             case host_wire.Members(nodes=nodes):
                 if self._timers is not None:
                     self._timers[1].nodes = nodes
@@ -120,7 +124,7 @@ class Host(HostProcess):
                 self.obey(machine.ready(appointment))
             case host_wire.Alone():
                 self.obey(machine.alone())
-                self._want_progress()
+                self.ticking.want_progress()
             case host_wire.Serve():
                 self._serve()
             case host_wire.Quiesce():
@@ -146,14 +150,14 @@ class Host(HostProcess):
             self.machine = secondary_of(self, assign)
             self.mirroring.begin_secondary(assign.peer.member)
         self.tell_clients()
-        self._want_progress()
+        self.ticking.want_progress()
 
     def _become_primary(self, assign: host_wire.Assign) -> None:
         if not may_lead(self, assign.term):
             return
         self.load()
         self._began_ns, self.heard = self.clock.now_ns, {}
-        self._started_ns = self.clock.now_ns - self.replica.uptime_ns
+        self._uptime_ns = self.replica.uptime_ns
         self.machine = primary_of(self, assign)
         self.pushing.begin()
         self.mirroring.begin_primary()
@@ -161,11 +165,14 @@ class Host(HostProcess):
     def _end_role(self) -> None:
         self.serving = self.quiesced = False
         self._waiting.clear()
+        self._confirming.clear()
         self.pushing.end()
         self._drained = None
         if self._timers is not None:
             self._timers[0].close()
             self._timers = None
+        for check in self._checks:
+            check.close()
 
     def _serve(self) -> None:
         if self.serving:
@@ -173,6 +180,7 @@ class Host(HostProcess):
         self.serving = True
         context = TimerContext(self)
         self._timers = Timers(self, self.description.timers, context), context
+        self._checks = [Check(self, what) for what in self.description.health]
         self.observer.served(self)
         self.tell_clients()
         self._want_turn()
@@ -245,7 +253,7 @@ class Host(HostProcess):
             self._interrupted = True
             return
         replica, first = self.replica, self.replica.sequence + 1
-        uptime_ns = self.clock.now_ns - self._started_ns
+        uptime_ns = self._uptime_ns + (self.clock.now_ns - self._began_ns) * self.around.uptime_times
         batch: list[Entry] = []
         arrivals, self._arrivals = self._arrivals, deque()
         times = (self.clock.wall_ns, uptime_ns)
@@ -290,6 +298,19 @@ class Host(HostProcess):
         """Let an answer leave when it may."""
         self._waiting.append(waiting)
 
+    def confirm(self, waiting: Waiting) -> None:
+        """Let an answer wait for an echo of the vice that was sent after now, then leave when it may."""
+        self._confirms += 1
+        self._confirming[self._confirms] = waiting
+        self.tell(host_wire.Confirm(self._confirms))
+
+    def _confirmed(self, id: int, valid: bool) -> None:
+        waiting = self._confirming.pop(id, None)
+        if valid and waiting is not None:
+            self.wait(waiting)
+            self._want_leave()
+        self._tell_drained()
+
     def drained_to(self, effect: mirror_effects.Quiesced) -> None:
         """Every call that was accepted is committed: that is told when every answer has left."""
         self._drained = effect
@@ -297,7 +318,8 @@ class Host(HostProcess):
 
     def _tell_drained(self) -> None:
         effect = self._drained
-        if effect is not None and not self._waiting and isinstance(self.machine, Primary):
+        waits = self._waiting or self._confirming
+        if effect is not None and not waits and isinstance(self.machine, Primary):
             self._drained = None
             entry_term, _ = last_of(self.machine.runs)
             self.tell(host_wire.Quiesced(effect.term, effect.sequence, entry_term))
@@ -355,10 +377,8 @@ class Host(HostProcess):
         self._want_leave()
         machine = self.machine
         if isinstance(machine, Primary):
-            if machine.held and machine.acknowledged_upto < machine.sequence:
-                self._want_tick()
-            elif not machine.held:
-                self._want_progress()
+            self.pushing.release(machine.committed)
+            self.ticking.look(machine)
 
     def resumed(self) -> None:
         """Finish the step that a freeze has interrupted."""
@@ -369,32 +389,3 @@ class Host(HostProcess):
         if self._interrupted:
             self._interrupted = False
             self.turn()
-
-    # ---- time ----
-
-    def _want_tick(self) -> None:
-        """The mirror judges by the clock while something waits for the vice, and needs none otherwise."""
-        if not self._tick_due:
-            self._tick_due = True
-            self.timer(self.scheduler.now_ns + TICK_NS, self._tick)
-
-    def _tick(self) -> None:
-        self._tick_due = False
-        if isinstance(self.machine, Primary):
-            self.obey(self.machine.tick(self.clock.now_ns))
-
-    def _want_progress(self) -> None:
-        """The agent counts on what a primary that is alone has on disk; of others it only shows how far they are."""
-        if not self._progress_due:
-            self._progress_due = True
-            self.timer(self.scheduler.now_ns + PROGRESS_NS, self._tell_progress)
-
-    def _tell_progress(self) -> None:
-        self._progress_due = False
-        if not isinstance(machine := self.machine, Primary):
-            return
-        upto = machine.sequence, machine.acknowledged_upto, self.writer.journal.synced_upto
-        progress = host_wire.Progress(self.term, *upto)
-        if progress != self._told:
-            self._told = progress
-            self.tell(progress)

@@ -212,6 +212,7 @@ class Mirroring:
             case effects.Quiesced():
                 host.drained_to(effect)
             case effects.Stalled(term=term, appointment=appointment):
+                host.tell(host_wire.Note("mirror stalled", effect.reason))
                 host.tell(host_wire.MirrorStalled(term, appointment))
             case effects.Fail(reason=reason):
                 host.fail("diverged", reason)

@@ -49,7 +49,8 @@ class Around:
     """What a host knows of the world.
 
     find: the host of a member's same service, if it runs. said(host, message): the way to its agent. ended(host, how):
-    to its guardian. mood(service): how callbacks fail now, if a fault is about them.
+    to its guardian. mood(service): how callbacks fail now, if a fault is about them. uptime_times: so many times faster
+    than its clock a service counts its uptime.
     """
 
     observer: Observer
@@ -59,6 +60,7 @@ class Around:
     said: Callable[[Any, host_wire.ToAgent], None]
     ended: Callable[[Any, str], None]
     mood: Callable[[str], str]
+    uptime_times: int = 1
 
 
 class HostProcess(Process):

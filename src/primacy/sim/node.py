@@ -230,6 +230,7 @@ class Node:
             said=self._said,
             ended=self._ended,
             mood=lambda service: (self.moods.get(service) or [""])[-1],
+            uptime_times=cluster.settings.uptime_times,
         )
         host: HostProcess
         if row.local:

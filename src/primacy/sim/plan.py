@@ -10,9 +10,11 @@ import msgspec
 from primacy.machines.membership import NodeEntry
 from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.draw import draw, draw_force
+from primacy.sim.draw_health import draw_health
 from primacy.sim.draw_operators import draw_operators
 from primacy.sim.draw_world import draw_drift, draw_world
 from primacy.sim.faults import Fault
+from primacy.sim.manners import PLAIN, Manners, draw_manners
 
 HEAL_MS = 8_000
 BEGIN_MS = 300
@@ -28,7 +30,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     availability: `cold_start = "availability"`. rungs: where the last nodes stand at first (those before: available).
     rates_ppm: each node's clock rate. heal_ms: when all faults end. think_ms: the clients' pauses. reads: their share
-    among the clients' operations.
+    among the clients' operations; manners: how clients behave besides.
     """
 
     seed: int
@@ -46,6 +48,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     reads: float = 0.5
     snapshot_every: int = 40
     heal_ms: int = HEAL_MS
+    manners: Manners = PLAIN
     faults: tuple[Fault, ...] = ()
 
     @property
@@ -116,9 +119,11 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
     )
     if not faults:
         return plan
+    plan = msgspec.structs.replace(plan, manners=draw_manners(random.Random(f"manners {seed}")))
     drawn: list[Fault] = []
     forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
     operated = random.Random(f"operators {seed}")
+    health = random.Random(f"health {seed}")
     table = random.Random(f"table {seed}")
     world = random.Random(f"world {seed}")
     if world.random() < 0.06:
@@ -136,6 +141,7 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
             drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, *span_ms)
         if world.random() < 0.5:
             drawn += draw_world(world, plan.ids, plan.timing.grace_ms, *span_ms)
+        drawn += draw_health(health, plan.ids, *span_ms)
     ordered = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return msgspec.structs.replace(plan, faults=ordered)
 
