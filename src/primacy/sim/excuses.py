@@ -31,9 +31,8 @@ class Excuses:
 
     def judged(self, history: list[Record], model: Model) -> list[Record]:
         """Return the part of a history that must be linearizable: reads may have been stale."""
-        return (
-            [each for each in history if each.operation not in model.reads] if self._outlasting else history
-        )
+        reads: frozenset[str] = getattr(model, "reads", frozenset())
+        return [each for each in history if each.operation not in reads] if self._outlasting else history
 
     def changed(self, old: Mastership | None, new: Mastership) -> None:
         """The record was changed; must be told before anybody is judged by it."""
