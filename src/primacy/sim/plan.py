@@ -83,7 +83,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     def beyond(self, master: str, vice: str) -> bool:
         """Whether by their clocks the lease of one node may outlast the grace of another: no rule is meant for that."""
         rates = dict(zip(self.ids, map(self.rate_ppm, range(self.nodes)), strict=True))
-        return rates[vice] * self.timing.lease_ns > rates[master] * self.timing.grace_ns
+        timing = self.timing  # what is configured, not what the machines make of it
+        return rates[vice] * timing.lease_ms > rates[master] * timing.grace_ms
 
     def offset_ms(self, index: int) -> int:
         """Reading of a node's clock at the beginning."""
