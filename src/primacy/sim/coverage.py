@@ -24,7 +24,8 @@ from primacy.errors import ConfigError
 
 PACKAGE = "primacy.machines"
 MACHINES = (
-    "announcing", "client_calls", "client_session", "coordinator", "dedup", "departure", "driving", "forcing",
+    "announcing", "client_calls", "client_session", "confirming",
+    "coordinator", "dedup", "departure", "driving", "forcing",
     "formation", "forming", "functions", "history", "initialization", "key_writer", "ladder", "last_resort", "lease",
     "link_watch", "links", "maintenance", "master", "mastership", "mirror", "naming", "peers", "preconditions",
     "recovery", "replica", "rescue", "rulings", "rungs", "runs", "sequence", "servers", "serving", "session", "swap",
