@@ -38,7 +38,8 @@ class Shortened:
         if not self.drawn:
             return "chaos has drawn no fault: it fails by what the test itself does"
         if not self.faults:
-            return f"none of the {len(self.drawn)} faults that chaos drew is needed: it fails without chaos, too ({cost})"
+            none = f"none of the {len(self.drawn)} faults that chaos drew is needed"
+            return f"{none}: it fails without chaos, too ({cost})"
         late = "" if self.in_time else "; the time was up: --primacy-shorten=SECONDS gives more"
         enough = "is enough" if len(self.faults) == 1 else "are enough"
         return f"{len(self.faults)} of the {len(self.drawn)} faults that chaos drew {enough} ({cost}{late})"
@@ -59,7 +60,7 @@ def shorten(
         shortened.runs += 1
         return fails(cast(tuple[Drawn, ...], faults))
 
-    shortened.again = once(drawn)
+    shortened.runs, shortened.again = 1, fails(drawn)
     if shortened.again and drawn:
         shortened.faults = cast(tuple[Drawn, ...], Shrinker(once).shrink(drawn))
     shortened.took_s = clock() - began_s
