@@ -91,6 +91,32 @@ def test_what_is_kept_beside_the_state_is_named(seed: int) -> None:
     assert beside(one, one, "here", "there") == ""
 
 
+@pytest.mark.parametrize(
+    ("service", "why"),
+    [
+        (
+            services.Cached,
+            "it is 2, and 0 by a copy restored from the state; beside the state, self.cache['a'] is 2",
+        ),
+        (services.Timely, "it asks time.time() in "),
+        (services.AnyTag, "it is '"),
+        (services.Half, "the snapshot is not whole: state.numbers['a'] is 2"),
+    ],
+)
+def test_a_query_that_not_only_the_state_answers_is_named(seed: int, service: type[Any], why: str) -> None:
+    cluster = Cluster({"things": service}, seed=seed)
+    client = cluster.client().service("things")
+    for key in KEYS:
+        client.start.add(key=key)
+    client.add(key="a")
+    with pytest.raises(
+        Violated, match=r"things\.read\(key='a'\) on n\d is not answered by the state alone"
+    ) as raised:
+        client.query.read(key="a")
+    assert why in raised.value.text
+    assert "a query may use its arguments and self.state only" in raised.value.text
+
+
 def test_a_sound_service_passes_with_all_that_ctx_gives(seed: int) -> None:
     cluster = Cluster([Sound], seed=seed, snapshot_every=5)
     sound = cluster.client().service("sound")
