@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import time
 from typing import Any
 
 import msgspec
@@ -134,6 +136,22 @@ def test_what_a_log_line_asks_the_clock_for_does_not_count() -> None:
         logging.getLogger("quiet").warning("a line")
         sorted("ab")
     assert asked == []
+
+
+def test_what_is_asked_when_garbage_is_collected_does_not_count() -> None:
+    def measure(phase: str, info: dict[str, int]) -> None:
+        time.perf_counter()
+
+    before = gc.get_threshold()
+    gc.callbacks.append(measure)
+    gc.set_threshold(1)
+    try:
+        with sources.watched() as asked:
+            kept = [[number] for number in range(1_000)]
+    finally:
+        gc.callbacks.remove(measure)
+        gc.set_threshold(*before)
+    assert (asked, len(kept), gc.isenabled()) == ([], 1_000, True)
 
 
 class Stamped(msgspec.Struct, frozen=True):
