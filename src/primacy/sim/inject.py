@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from primacy.machines.ids import MS
 from primacy.machines.maintenance import PREFIX, decode
 from primacy.sim.faults import Fault
-from primacy.sim.host import Host
 from primacy.sim.host_process import HostProcess
+from primacy.sim.inject_world import begin
 from primacy.sim.network import LINKS, Network, Wire
 from primacy.sim.node import Node
 from primacy.sim.operator import AGAIN_MS, Request, ask_force, maintain
@@ -103,7 +103,7 @@ class Injector:
             case "crash":
                 node.agent_crash(fault.what, int(fault.amount) * MS, fault.for_ms * MS)
             case "power":
-                node.power_loss()
+                node.power_loss(fault.what)
                 return node.power_on
             case "freeze":
                 return _freeze(node.processes(fault.what), fault)
@@ -142,6 +142,8 @@ class Injector:
                 network = world.network
                 pairs = ((fault.peer, node.id), (node.id, fault.peer))
                 return _all([_cut(network, source, target, -1) for source, target in pairs])
+            case "hold" | "half-open" | "full" | "damage" | "wall":
+                return begin(world, node, fault)
             case _:
                 return self._network(node, fault)
         return _nothing
@@ -274,11 +276,5 @@ def _freeze(processes: list[Process], fault: Fault) -> Undo:
 
 
 def _slow_disk(node: Node, times: int) -> Undo:
-    def slow(factor: int) -> None:
-        node.slow_disk = factor
-        for host in node.hosts:
-            if isinstance(host, Host):
-                host.writer.slow = factor
-
-    slow(times)
-    return lambda: slow(1)
+    node.disk.slow = times
+    return lambda: setattr(node.disk, "slow", 1)

@@ -120,7 +120,7 @@ class Keeper:
         self._revisions: dict[str, int] = {}
         self._wake_ns = FOREVER_NS
         for scope, notice in kept.items():
-            self._machine.learned(scope, notice, clock.now_ns, scheduler.now_ns)
+            self._machine.learned(scope, notice, clock.now_ns, clock.wall_ns)
 
     def start(self) -> None:
         """Tell the monitor what is known, before it takes anything else."""
@@ -137,11 +137,11 @@ class Keeper:
         notice = decode(value, key)
         if notice.serial > self._machine.serial(scope):
             self._kept[scope] = notice
-        self._changed(self._machine.learned(scope, notice, self._clock.now_ns, self._scheduler.now_ns))
+        self._changed(self._machine.learned(scope, notice, self._clock.now_ns, self._clock.wall_ns))
 
     def notice(self, scope: str, *, on: bool, for_ns: int) -> tuple[str, int, bytes]:
         """Return what an operator's word makes of a scope: (key, expected revision, value)."""
-        now_ns = self._scheduler.now_ns
+        now_ns = self._clock.wall_ns
         serial = self._machine.serial(scope) + 1
         until_ns = now_ns + for_ns if on and for_ns else 0
         notice = Notice(on, serial, "an operator", "a test", now_ns, until_ns)

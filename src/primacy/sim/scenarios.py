@@ -254,6 +254,16 @@ def late_append(source: random.Random) -> list[Fault]:
     ]
 
 
+def damaged_alone(source: random.Random) -> list[Fault]:
+    """The master goes on alone, and its journal is damaged or deleted before its next life."""
+    alone_ms, damaged_ms = source.randint(1_200, 2_000), source.randint(3_000, 4_000)
+    return [
+        Fault(alone_ms, "power", "vice", for_ms=4_000),
+        Fault(damaged_ms, "damage", "master", "logbook", what=source.choice(("journal", "deleted"))),
+        Fault(damaged_ms + source.randint(0, 300), "crash", "master", what="sent", for_ms=100),
+    ]
+
+
 SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
     scenario.__name__.replace("_", "-"): scenario
     for scenario in (
@@ -279,6 +289,7 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
         stops_at_the_page,
         power_fails,
         late_append,
+        damaged_alone,
     )
 }
 
