@@ -254,13 +254,13 @@ class Timely(Sound):
         return self.state.numbers[key] if time.time() > 0 else 0
 
 
-class AnyTag(Sound):
-    """Answers with the first of a set."""
+class TagsInOrder(Sound):
+    """Answers with a set's elements in its order."""
 
     @primacy.query
     def read(self, key: str) -> str:
-        """Take it."""
-        return next(iter(self.state.tags))
+        """Join."""
+        return ",".join(self.state.tags)
 
 
 class Half(Sound):

@@ -101,7 +101,7 @@ def test_what_is_kept_beside_the_state_is_named(seed: int) -> None:
             "it is 2, and 0 by a copy restored from the state; beside the state, self.cache['a'] is 2",
         ),
         (services.Timely, "it asks time.time() in "),
-        (services.AnyTag, "it is '"),
+        (services.TagsInOrder, "it is '"),
         (services.Half, "the snapshot is not whole: state.numbers['a'] is 2"),
     ],
 )
