@@ -96,7 +96,7 @@ class Primary:
         self._said_joined = self.is_ready
         self._opening = False
         self._sending = False  # one SendLog or SendSnapshot is being obeyed
-        self._quiescing = False
+        self._quiescing = self._handing_over = False
         self._said_stalled = False
         self._marks: deque[tuple[int, int]] = deque()  # (sequence, when it was seen waiting)
         self._settle([])
@@ -187,9 +187,9 @@ class Primary:
 
     # ---- hand-over and time ----
 
-    def quiesce(self) -> list[PrimaryEffect]:
+    def quiesce(self, handing_over: bool = False) -> list[PrimaryEffect]:
         """The driver appends nothing from now on; say `Quiesced` when everything is released."""
-        self._quiescing = True
+        self._quiescing, self._handing_over = True, handing_over
         return self._settle([])
 
     def resume(self) -> list[PrimaryEffect]:
@@ -261,7 +261,7 @@ class Primary:
             effects.append(Joined(self.term, self.appointment, self.acknowledged_upto))
         if self._quiescing and committed == self.sequence:
             self._quiescing = False
-            effects.append(Quiesced(self.term, self.sequence))
+            effects.append(Quiesced(self.term, self.sequence, self._handing_over))
         return effects
 
 
