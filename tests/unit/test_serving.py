@@ -79,3 +79,15 @@ def test_only_a_master_that_told_so_serves() -> None:
     assert rig.ssc.serving.serves
     rig.cmm(m.Adopted(9, record(2, N1, appointment=5)))
     assert not rig.ssc.serving.serves  # of the new term it has not told so yet
+
+
+def test_a_node_that_is_shut_down_reattaches_no_more() -> None:
+    rig = Rig.of_vice(INIT)
+    rig.hold = {"reattach"}
+    rig.cmm(m.Adopted(9, record(2, N3, N1, appointment=5)))
+    rig.cmm(m.Served(2))
+    begun = rig.runs[-1].id
+    rig.give(c.Terminate(now_ns=rig.now_ns, reason="the system asked it to stop", facts=rig.facts()))
+    rig.cmm(m.Adopted(10, record(3, N2, appointment=6)))
+    assert h.Cancel(begun) in rig.told("door", h.Cancel)
+    assert [r.name for r in rig.runs].count("reattach") == 2

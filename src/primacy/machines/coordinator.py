@@ -322,6 +322,7 @@ class Coordinator:
     def _settle(self) -> None:
         self.departure.proceed()
         if self.departure.under_way:
+            self.serving.end_former_reconnect()
             self.runs.tick()
             return
         self.runs.tick()

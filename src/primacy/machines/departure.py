@@ -247,6 +247,7 @@ class Departure:
 
     def _callbacks(self) -> None:
         self.phase = "callbacks"
+        self._ssc.serving.end_reconnect()
         servers = list(self._ssc.servers.by_service.values())
         steps = plan(FUNCTION, self._ssc.servers.callbacks(servers))
         self._deadline_ns = self._ssc.now_ns + patience_ns(steps) + STOP_NS_MAX

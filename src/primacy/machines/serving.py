@@ -96,8 +96,7 @@ class Serving:
     def _reconnect(self) -> None:
         """Once for each term that serves, and once for each process that comes later: tell it, and let it reattach."""
         ssc, term = self._ssc, self.term
-        if max(term, ssc.term) > self._reconnected_term:
-            self._cancel_reconnect()  # what was begun for an earlier term is over
+        self.end_former_reconnect()
         if not term or term < ssc.term or not ssc.initialization.complete:
             return
         told = ("local", term, 0)
@@ -120,7 +119,13 @@ class Serving:
             frame = Frame(cause, "available", "available")
             self._ssc.runs.begin(key, "reconnect", steps, frame, lambda _: None)
 
-    def _cancel_reconnect(self) -> None:
+    def end_former_reconnect(self) -> None:
+        """What was begun for an earlier term is over."""
+        if max(self.term, self._ssc.term) > self._reconnected_term:
+            self.end_reconnect()
+
+    def end_reconnect(self) -> None:
+        """Nothing here reattaches any more."""
         for key in self._reattaching:
             self._ssc.runs.cancel(key)
         self._reattaching.clear()
