@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from primacy import config_links
-from primacy.agent import build
+from primacy import config_beginning, config_links
 from primacy.config import Node as Row
 from primacy.lease_page import now_ns
 from primacy.machines import coordination
@@ -36,7 +35,7 @@ def settled(node: Node, peer: str) -> None:
     placed = _placed(row, _where(node, peer))
     if placed != node.table.nodes.get(peer):
         node.table = msgspec.structs.replace(node.table, nodes=node.table.nodes | {peer: placed})
-        addresses = build.addresses(node.table)
+        addresses = config_beginning.addresses(node.table)
         node.post(coordination.SettingsChanged(now_ns=now_ns(), addresses=addresses))
         node.on_change()
 
