@@ -27,7 +27,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     availability: `cold_start = "availability"`. rungs: where the last nodes stand at first (those before: available).
     rates_ppm: each node's clock rate. heal_ms: when all faults end. think_ms: the clients' pauses. reads: their share
-    among the clients' operations.
+    among the clients' operations. spares: machines that are not in the table at first.
     """
 
     seed: int
@@ -46,6 +46,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     snapshot_every: int = 40
     heal_ms: int = HEAL_MS
     faults: tuple[Fault, ...] = ()
+    spares: int = 0
 
     @property
     def timing(self) -> Timing:
@@ -62,6 +63,11 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     def ids(self) -> tuple[str, ...]:
         """The nodes' ids."""
         return tuple(f"n{number}" for number in range(1, self.nodes + 1))
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """All machines: the nodes, and those that may be added."""
+        return (*self.ids, *(f"x{number}" for number in range(1, self.spares + 1)))
 
     @property
     def table(self) -> tuple[NodeEntry, ...]:

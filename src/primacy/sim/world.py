@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from primacy.machines.ids import MS
 from primacy.machines.records import CONFIG
+from primacy.sim import tables
 from primacy.sim.calm import WAITS, unfinished
 from primacy.sim.checkers import Checkers, Violation
 from primacy.sim.client import Client, Load, NamingClient
@@ -23,7 +24,6 @@ from primacy.sim.linearizability import Log, Register
 from primacy.sim.network import Network
 from primacy.sim.node import Node
 from primacy.sim.plan import Plan
-from primacy.sim.records import encode_table
 from primacy.sim.scheduler import Clock, Scheduler
 from primacy.sim.settings import Row, Settings, rows
 
@@ -67,10 +67,10 @@ class World:
         self.nodes: dict[str, Node] = {}
         self.settings = self._settings()
         self.checkers = self._checkers()
-        self.ledger.put(CONFIG, encode_table(plan.ids))
+        self.ledger.put(CONFIG, tables.encode(tables.at_first(self.settings)))
         cluster = Cluster(self.scheduler, self.network, self.ledger, self.checkers, self.settings, self.nodes)
         self.network.misjudged = lambda text: self.checkers.fail("C1", text)
-        for index, id in enumerate(plan.ids):
+        for index, id in enumerate(plan.machines):
             clock = Clock(self.scheduler, plan.rate_ppm(index), plan.offset_ms(index) * MS)
             self.nodes[id] = Node(id, cluster, clock, self._source(id))
         self.clients = self._clients()
