@@ -19,10 +19,11 @@ from primacy.machines.records import (
     Operations,
     encode,
 )
+from primacy.sim.asked import Asked
 from primacy.sim.line import Ledger
 from primacy.sim.records import encode_table
 from primacy.sim.scheduler import Scheduler
-from primacy.sim.truth import Asked, Truth
+from primacy.sim.truth import Truth
 
 TABLE = (NodeEntry("n1"), NodeEntry("n2"), NodeEntry("n3", True, False))
 SPARE = NodeRecord(eligible=True, available=False)

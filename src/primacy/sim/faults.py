@@ -90,10 +90,18 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
             case "ask":
                 about = self.peer or ("all nodes" if self.what == "shutdown" else "the vice")
                 return f"at {self.at_ms} ms: an operator asks {self.node} for {self.what} {about}"
+            case "configure":
+                about = f" {self.peer}" if self.peer else ""
+                amount = f" by {self.amount:g}" if self.amount else ""
+                how = {"": "", "replace": ", in the place of another change"}.get(
+                    self.then, f", {self.then} at"
+                )
+                return f"at {self.at_ms} ms: an operator asks {self.node} to configure {self.what}{about}{amount}{how}"
             case "leave":
                 text = f"the system of {self.node} asks it to stop"
             case "maintain":
-                text = f"an operator asks {self.node} for maintenance of {self.peer or 'the cluster'}"
+                ends = f" of {self.amount:g} ms" if self.amount else ""
+                text = f"an operator asks {self.node} for maintenance{ends} of {self.peer or 'the cluster'}"
             case "mood":
                 text = f"callbacks of {self.peer} on {self.node}: {self.what}"
             case _:

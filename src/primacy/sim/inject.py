@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 from primacy.machines.ids import MS
 from primacy.machines.maintenance import PREFIX, decode
+from primacy.sim.asked import Asked
 from primacy.sim.faults import Fault
 from primacy.sim.host import Host
 from primacy.sim.host_process import HostProcess
 from primacy.sim.network import LINKS, Network, Wire
 from primacy.sim.node import Node
 from primacy.sim.operator import AGAIN_MS, Request, ask_force, maintain
+from primacy.sim.operator_changes import Reconfiguration
 from primacy.sim.process import Process
-from primacy.sim.truth import Asked
 
 if TYPE_CHECKING:
     from primacy.sim.world import World
@@ -118,12 +119,14 @@ class Injector:
             case "switchover" | "ask":
                 self._ask(node, fault)
                 return self._start_all if fault.what == "shutdown" else _nothing
+            case "configure":
+                self._configure(node, fault)
             case "leave":
                 if node.agent is not None:
                     node.agent.deliver(node.agent.depart, "the system asked it to stop")
                 return _start(node)
             case "maintain":
-                maintain(node, fault.peer or "cluster", on=True, for_ms=0)
+                maintain(node, fault.peer or "cluster", on=True, for_ms=int(fault.amount))
                 return lambda: self._end_maintenance(node, fault)
             case "ledger":
                 return self._ledger(node.id, fault.what)
@@ -184,6 +187,13 @@ class Injector:
         asked = Asked(f"{verb}-{len(requests) + 1}", verb, fault.peer)
         requests.append(asked)
         Request(node, asked).begin()
+
+    def _configure(self, node: Node, fault: Fault) -> None:
+        """An operator asks this node for a change of the configuration."""
+        requests = self._world.checkers.truth.changes.requests
+        asked = Asked(f"c{len(requests) + 1}", "configure", fault.peer)
+        requests.append(asked)
+        Reconfiguration(node, asked, fault).begin()
 
     def _start_all(self) -> None:
         """Nodes that have left are started again."""

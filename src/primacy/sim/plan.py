@@ -10,11 +10,15 @@ import msgspec
 from primacy.machines.membership import NodeEntry
 from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.draw import draw, draw_force
+from primacy.sim.draw_changes import draw_changes
 from primacy.sim.draw_operators import draw_operators
 from primacy.sim.faults import Fault
 
 HEAL_MS = 8_000
 BEGIN_MS = 300
+LIVENESS_MS, CHANGED_MS = 30_000, 180_000
+CHANGING = 0.25
+"""In so many of the runs the configuration is changed."""
 STEEP = Timing(beat_ms=50, lease_ms=250, grace_ms=550)
 """With a grace of more than two leases, clocks whose rates differ by two are allowed."""
 
@@ -67,7 +71,17 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def machines(self) -> tuple[str, ...]:
         """All machines: the nodes, and those that may be added."""
-        return (*self.ids, *(f"x{number}" for number in range(1, self.spares + 1)))
+        return (*self.ids, *self.spare_ids)
+
+    @property
+    def spare_ids(self) -> tuple[str, ...]:
+        """The ids of the machines that may be added."""
+        return tuple(f"x{number}" for number in range(1, self.spares + 1))
+
+    @property
+    def liveness_ms(self) -> int:
+        """Within how long after all faults the cluster must be whole: a change waits for what is missing."""
+        return CHANGED_MS if any(fault.kind == "configure" for fault in self.faults) else LIVENESS_MS
 
     @property
     def table(self) -> tuple[NodeEntry, ...]:
@@ -131,6 +145,11 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
             drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, *span_ms)
         if operated.random() < 0.6:
             drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, *span_ms)
+    changed = random.Random(f"changes {seed}")
+    if changed.random() < CHANGING:
+        plan = msgspec.structs.replace(plan, spares=changed.choice((0, 1, 1, 2)))
+        span_ms = (BEGIN_MS, plan.heal_ms - HEAL_MS // 8)
+        drawn += draw_changes(changed, plan.ids, plan.spare_ids, plan.timing.grace_ms, *span_ms)
     ordered = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return msgspec.structs.replace(plan, faults=ordered)
 

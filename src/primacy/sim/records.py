@@ -10,10 +10,8 @@ from typing import Any
 
 import msgspec
 
-from primacy import config
 from primacy.config import Table
 from primacy.config_beginning import with_records
-from primacy.errors import ConfigError
 from primacy.machines import coordination, membership
 from primacy.machines.events import Event
 from primacy.machines.ids import FOREVER_NS, MS
@@ -99,11 +97,11 @@ class Records:
             self.on_table(table)
 
     def without(self, node: str) -> bytes | None:
-        """Return the table without this node; None when it is gone already, or cannot go."""
-        try:
-            return tables.encode(config.without_node(self.table, node))
-        except ConfigError:
+        """Return the table without this node; None when it is gone already, or nobody could be master then."""
+        left = {id: row for id, row in self.table.nodes.items() if id != node}
+        if len(left) == len(self.table.nodes) or not any(row.eligible for row in left.values()):
             return None
+        return tables.encode(msgspec.structs.replace(self.table, nodes=left))
 
     def _tell_nodes(self) -> None:
         entries = _entries(self.table, self._at_first, self._nodes)

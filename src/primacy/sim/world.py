@@ -27,7 +27,6 @@ from primacy.sim.plan import Plan
 from primacy.sim.scheduler import Clock, Scheduler
 from primacy.sim.settings import Row, Settings, rows
 
-LIVENESS_MS = 30_000
 STEP_NS = 100 * MS
 CALM_STEPS = 8
 WAITS_STEPS = 60
@@ -120,7 +119,7 @@ class World:
         self.checkers.note("fault", "all faults end")
         healed_ns, why = self.scheduler.now_ns, ""
         recovered_ns, calm = -1, 0
-        for step in range(LIVENESS_MS * MS // STEP_NS):
+        for step in range(self.plan.liveness_ms * MS // STEP_NS):
             if self.checkers.violation is not None:
                 break
             self.injector.tend()
@@ -134,7 +133,7 @@ class World:
                 break
         waits = why == WAITS
         if why and not waits:
-            self.checkers.fail("L1", f"{LIVENESS_MS / 1000:g} s after all faults ended: {why}")
+            self.checkers.fail("L1", f"{self.plan.liveness_ms / 1000:g} s after all faults ended: {why}")
         if self.checkers.violation is None and not waits:
             logs = [client for client in self.clients if not isinstance(client, NamingClient)]
             names = [client for client in self.clients if isinstance(client, NamingClient)]
