@@ -15,7 +15,7 @@ from primacy.machines.ladder import rung_of
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 from primacy.sim.agent import Agent
-from primacy.sim.calm_changes import table_of, unchanged, unlike
+from primacy.sim.calm_changes import ALONE, table_of, unchanged, unlike
 from primacy.sim.node import Node
 from primacy.sim.records import entries_in
 
@@ -44,7 +44,7 @@ def unfinished(world: World) -> str:
         return f"{operation.function} {operation.node} ({operation.id}) has not ended"
     why = unchanged(world)
     if why:
-        return why
+        return ALONE if len(entries) == 1 else why
     table = table_of(world)
     for entry in entries:
         why = _node(world, world.nodes[entry.id], entry, table)

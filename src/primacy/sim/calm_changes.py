@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from primacy.config import Table
-from primacy.machines.change_record import CHANGE, decode
+from primacy.machines.change_record import CHANGE, Change, decode
 from primacy.machines.records import CONFIG
 from primacy.sim import tables
 from primacy.sim.agent import Agent
+from primacy.sim.asked import Asked
+from primacy.sim.operator import Request
+from primacy.sim.records import entries_in
+
+ALONE = "a change waits because one node alone can lead: it takes an outage, and the operator must decide"
 
 if TYPE_CHECKING:
     from primacy.sim.world import World
@@ -19,10 +24,38 @@ def table_of(world: World) -> Table:
     return tables.decode(world.ledger.values[CONFIG])
 
 
+def alone(world: World) -> bool:
+    """Whether a change waits because nobody could take over from the only node that may lead."""
+    entries = entries_in(world.ledger.values, world.settings.table)
+    return _current(world) is not None and sum(entry.may_lead for entry in entries) <= 1
+
+
+def strengthen(world: World) -> None:
+    """The operator does what a change asks for that waits for a second node: another one qualifies, and is available.
+
+    Where there is no other one, nothing can be done while the cluster serves.
+    """
+    record, requests = world.ledger.record, world.checkers.truth.requests
+    if record is None or not alone(world) or world.checkers.truth.operations.current is not None:
+        return
+    for entry in entries_in(world.ledger.values, world.settings.table):
+        node = world.nodes[entry.id]
+        if not entry.may_lead and node.agent is not None:
+            verb = "promote" if entry.eligible else "qualify"
+            asked = Asked(f"{verb}-{len(requests) + 1}", verb, entry.id)
+            requests.append(asked)
+            Request(node, asked).begin()
+            return
+
+
+def _current(world: World) -> Change | None:
+    value = world.ledger.values.get(CHANGE)
+    return decode(value).current if value is not None else None
+
+
 def unchanged(world: World) -> str:
     """Return what is still to be done of a change, or nothing."""
-    value = world.ledger.values.get(CHANGE)
-    change = decode(value).current if value is not None else None
+    change = _current(world)
     if change is not None:
         record = world.ledger.record
         agent = world.nodes[record.master.node].agent if record is not None else None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from primacy.machines.ids import MS
-from primacy.machines.maintenance import PREFIX, decode
+from primacy.machines.maintenance import PREFIX, Notice, decode
 from primacy.sim.asked import Asked
 from primacy.sim.faults import Fault
 from primacy.sim.host import Host
@@ -55,7 +55,7 @@ class Injector:
                 node.guardian.deliver(node.start)
         for key, value in world.ledger.values.items():
             scope = key.removeprefix(PREFIX)
-            if key.startswith(PREFIX) and decode(value, scope).on:
+            if key.startswith(PREFIX) and self._is_on(decode(value, scope)):
                 for node in world.nodes.values():
                     maintain(node, scope, on=False, for_ms=0)
 
@@ -204,12 +204,17 @@ class Injector:
         """Again and again, at any node, until the ledger says so."""
         scope = fault.peer or "cluster"
         value = self._world.ledger.values.get(PREFIX + scope)
-        if value is None or not decode(value, scope).on:
+        if value is None or not self._is_on(decode(value, scope)):
             return
         if node.agent is None:
             node = self._world.nodes[self._world.plan.ids[0]]
         maintain(node, scope, on=False, for_ms=0)
         self._world.scheduler.after(AGAIN_MS * MS, self._end_maintenance, node, fault)
+
+    def _is_on(self, notice: Notice) -> bool:
+        """Whether it has not been ended, and does not end by itself before now."""
+        now_ns = self._world.scheduler.now_ns
+        return notice.on and (notice.until_wall_ns == 0 or notice.until_wall_ns > now_ns)
 
     def _network(self, node: Node, fault: Fault) -> Undo | None:
         network, world = self._world.network, self._world

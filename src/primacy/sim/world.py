@@ -14,6 +14,7 @@ from primacy.machines.ids import MS
 from primacy.machines.records import CONFIG
 from primacy.sim import tables
 from primacy.sim.calm import WAITS, unfinished
+from primacy.sim.calm_changes import ALONE, strengthen
 from primacy.sim.checkers import Checkers, Violation
 from primacy.sim.client import Client, Load, NamingClient
 from primacy.sim.cluster import Cluster
@@ -28,14 +29,20 @@ from primacy.sim.scheduler import Clock, Scheduler
 from primacy.sim.settings import Row, Settings, rows
 
 STEP_NS = 100 * MS
+STRENGTHEN_STEPS = 50
 CALM_STEPS = 8
 WAITS_STEPS = 60
+_OPERATOR = (WAITS, ALONE)
 NAMING_LOAD = Load(1, (200 * MS, 800 * MS), 0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run. waits: the state is in memory only, and all who had it are gone: the operator must decide."""
+    """What came of a run.
+
+    waits: nothing goes on before the operator decides (the state was in memory only, and all who had it are gone; or a
+    change takes an outage).
+    """
 
     plan: Plan
     violation: Violation | None
@@ -123,6 +130,8 @@ class World:
             if self.checkers.violation is not None:
                 break
             self.injector.tend()
+            if step % STRENGTHEN_STEPS == STRENGTHEN_STEPS - 1:
+                strengthen(self)
             self._live(healed_ns + (step + 1) * STEP_NS)
             why = self._unfinished()
             calm = 0 if why else calm + 1
@@ -131,7 +140,7 @@ class World:
                 self._last_calls()
             if calm >= CALM_STEPS or self._waits >= WAITS_STEPS:
                 break
-        waits = why == WAITS
+        waits = why in _OPERATOR
         if why and not waits:
             self.checkers.fail("L1", f"{self.plan.liveness_ms / 1000:g} s after all faults ended: {why}")
         if self.checkers.violation is None and not waits:
@@ -163,7 +172,7 @@ class World:
     def _unfinished(self) -> str:
         """Return what L1 demands and is not so (yet), or nothing."""
         why = unfinished(self)
-        self._waits += why == WAITS
+        self._waits += why in _OPERATOR
         return why
 
     def _outcome(self, recovered_ns: int, waits: bool) -> Outcome:
