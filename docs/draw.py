@@ -41,7 +41,7 @@ from primacy.sim.authors.cluster import Cluster as SimulatedCluster  # noqa: E40
 from primacy.sim.authors.faults import Faults  # noqa: E402
 from primacy.sim.authors.names import Names  # noqa: E402
 from primacy.sim.authors.operators import Function, Operators  # noqa: E402
-from primacy.sim.coverage import unreached  # noqa: E402
+from primacy.sim.coverage import Why, unreached  # noqa: E402
 from primacy.sim.mutants import MUTANTS  # noqa: E402
 from tests.unit.cmm_tools import N1, N2, N3, Cluster  # noqa: E402
 
@@ -229,11 +229,14 @@ def _planted() -> str:
 
 
 def _unreached() -> str:
-    groups: dict[str, list[str]] = {}
-    for edge, reason in unreached().items():
-        groups.setdefault(reason, []).append(edge.partition(".")[0])
-    rows = [f"| {reason} | {', '.join(f'`{m}`' for m in sorted(set(of)))} |" for reason, of in groups.items()]
-    return "\n".join(["| why no run takes them | edges in |", "| --- | --- |", *rows])
+    groups: dict[Why, list[str]] = {}
+    for edge, why in unreached().items():
+        groups.setdefault(why, []).append(edge.partition(".")[0])
+    rows = [
+        f"| {why.reason} | {'hardly any' if why.rare else 'none'} | {', '.join(f'`{m}`' for m in sorted(set(of)))} |"
+        for why, of in groups.items()
+    ]
+    return "\n".join(["| why | runs that take them | edges in |", "| --- | --- | --- |", *rows])
 
 
 _TAKEN = {  # how a running cluster follows a change of a field (config_plan.py; shown by test_config_plan.py)

@@ -168,3 +168,13 @@ def test_a_new_process_does_not_make_up_for_what_the_old_one_kept_in_memory() ->
     assert rig.ssc.servers.by_service["stock"].ready
     assert not rig.fed(m.Renew)
     assert len(rig.told("stock", h.Assign)) == 1
+
+
+def test_a_primary_that_ends_when_mastership_has_gone_is_nobodys_loss() -> None:
+    rig = Rig()
+    rig.master()
+    rig.say("stock", h.Unhealthy(1, 3, "out of stock"))
+    rig.become("spare", "failover", record(2, N2, appointment=2))
+    rig.exit("stock")
+    assert not rig.ssc.rescue.lost
+    assert not rig.fed(m.HandOver)

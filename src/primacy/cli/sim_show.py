@@ -85,16 +85,17 @@ def figures(tally: Tally, took_s: float) -> dict[str, Any]:
 
 def coverage(edges: Edges | None) -> dict[str, Any] | None:
     """Return how many edges of the machines were taken, and which never, with the reasons that are known."""
-    from primacy.sim.coverage import reason_for, unreached
+    from primacy.sim.coverage import percent, unreached, why
 
     if edges is None:
         return None
-    reasons = unreached()
-    every = len(edges.taken) + len(edges.never)
-    never = {edge: reason_for(edge, reasons) for edge in edges.never}
-    reachable = every - sum(bool(reason) for reason in never.values())
-    percent = round(100 * len(edges.taken) / reachable, 2) if reachable else 100.0
-    return {"edges": every, "taken": len(edges.taken), "percent_of_reachable": percent, "never": never}
+    known = unreached()
+    return {
+        "edges": len(edges.taken) + len(edges.never),
+        "taken": len(edges.taken),
+        "percent_of_reachable": round(percent(len(edges.taken), edges.never), 2),
+        "never": {edge: each.reason if (each := why(edge, known)) else "" for edge in edges.never},
+    }
 
 
 def summary(found: dict[str, Any]) -> list[str]:

@@ -122,7 +122,7 @@ class Coordinator:
             case Asked():
                 self._asked(event)
             case Terminate(reason=reason, facts=facts):
-                self.departure.begin(reason, stopped=False, request=None, facts=facts)
+                self.departure.begin(reason, stopped=False, facts=facts)
             case NodesChanged(nodes=nodes):
                 self.nodes = nodes
                 self.ladder.told(self._own())

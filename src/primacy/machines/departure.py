@@ -46,7 +46,6 @@ class Departure:
         self._reason = ""
         self._then: peer_wire.Then = ""
         self._request: int | None = None
-        self._all = False
         self._deadline_ns = 0
         self._waiting: set[str] = set()
         self._positions: dict[str, tuple[int, int]] = {}
@@ -74,14 +73,13 @@ class Departure:
         else:
             why = event.arguments.get("reason") or "asked for by an operator"
             self._then = event.arguments.get("then") or ""
-            self._stop_serving(why, event.id, everyone=True)
+            self._stop_serving(why, request=event.id)
 
     def begin(
         self,
         reason: str,
         *,
         stopped: bool,
-        request: int | None,
         facts: Facts | None = None,
         then: peer_wire.Then = "",
     ) -> None:
@@ -90,7 +88,7 @@ class Departure:
             self._then = self._then or then  # it leaves already; what its machine is to do still counts
             return
         self._then = then
-        self._reason, self._request = reason, request
+        self._reason = reason
         self._deadline_ns = self._ssc.now_ns + HAND_ON_NS_MAX
         if stopped or self._ssc.record is None:
             self._callbacks()
@@ -103,7 +101,7 @@ class Departure:
         if message.life and message.life != ssc.me.incarnation:
             ssc.emit(TellNode(sender, peer_wire.FunctionDone(message.operation, "done")))
         else:
-            self.begin(message.reason, stopped=message.stopped, request=None, then=message.then)
+            self.begin(message.reason, stopped=message.stopped, then=message.then)
 
     def quiesced(self, service: str, message: host_wire.Quiesced) -> None:
         """A primary holds new calls and is drained up to here."""
@@ -201,12 +199,13 @@ class Departure:
         elif settling and not last:
             self.phase = "waiting"
         else:
-            self._stop_serving(self._reason, self._request)
+            self._stop_serving(self._reason)
 
-    def _stop_serving(self, reason: str, request: int | None, *, everyone: bool = False) -> None:
-        """End mastership with an orderly stop in the record; `everyone`: then the other nodes leave, too."""
+    def _stop_serving(self, reason: str, request: int | None = None) -> None:
+        """End mastership with an orderly stop in the record. request: an operator's; then all nodes leave."""
+        everyone = request is not None
         self._ssc.switchover.give_way("the cluster is shut down" if everyone else f"{self._ssc.node} leaves")
-        self.phase, self._reason, self._request, self._all = "quiescing", reason, request, everyone
+        self.phase, self._reason, self._request = "quiescing", reason, request
         self._deadline_ns = self._ssc.now_ns + STOP_NS_MAX
         self._waiting = {s.service for s in self._ssc.servers.centralized if s.process == "open"}
         self._ssc.primaries(host_wire.Quiesce(self._ssc.term))
@@ -216,17 +215,13 @@ class Departure:
 
     def _switched(self, done: bool, why: str) -> None:
         self.phase = ""
-        if done:
-            self._leave()
-        elif self._request is not None:
-            self._ssc.emit(Answer(self._request, "failed", {}, (f"the switchover before it failed: {why}",)))
-        elif self._ssc.role != "master":
+        if done or self._ssc.role != "master":
             self._leave()
         elif self._joined or self._ssc.switchover.busy or not self._ssc.serving.serves:
             self._joined = False  # it was not its own, or something came between: one of its own may succeed
             self._hand_on(facts_of(self._ssc))
         else:
-            self._stop_serving(self._reason, None)
+            self._stop_serving(self._reason)
 
     def _leave(self) -> None:
         assert self._ssc.record is not None
@@ -242,13 +237,8 @@ class Departure:
 
     def _stopped(self, written: bool) -> None:
         if self._request is not None:
-            result = {
-                "stopped": list(self._ssc.members) if self._all else [self._ssc.node],
-                "recorded": written,
-            }
+            result = {"stopped": list(self._ssc.members), "recorded": written}
             self._ssc.emit(Answer(self._request, "done", result))
-            self._request = None
-        if self._all:
             self._ssc.emit(TellNode(None, peer_wire.EndNode(self._reason, True, self._then)))
         self._callbacks()
 
@@ -280,11 +270,7 @@ class Departure:
             self._end()
 
     def _end(self) -> None:
-        if self.phase == "ended":
-            return
         self.phase = "ended"
-        if self._request is not None:
-            self._ssc.emit(Answer(self._request, "done", {"stopped": [self._ssc.node]}))
         cause = f"{self._reason}; its machine is to {self._then}" if self._then else self._reason
         self._ssc.emit(Publish(NodeStopped(term=self._ssc.term, node=self._ssc.node, cause=cause)))
         self._ssc.emit(End(self._reason, self._then))

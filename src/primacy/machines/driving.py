@@ -105,17 +105,17 @@ class Drive:
 
     def _switch_over(self) -> None:
         """The operation is the switchover itself."""
-        operation, ssc = self.operation, self._ssc
+        operation, ssc, place = self.operation, self._ssc, self._ssc.place
+        assert place is not None, "only a master drives"
         if operation.term == ssc.term:
             self._begin_switchover(operation.reason, 0)
         elif ssc.node == operation.options.get("to"):
-            place = ssc.place
-            other = place is not None and not place.clean  # a server or the master itself was lost meanwhile
-            notes = (f"it was no orderly hand-over: {place.record.cause}",) if place and other else ()
+            # not clean: a server or the master itself was lost meanwhile
+            notes = () if place.clean else (f"it was no orderly hand-over: {place.record.cause}",)
             self._end("done", notes, {"from": operation.node, "to": ssc.node, "term": ssc.term})
         else:
-            why = f" ({ssc.place.record.cause})" if ssc.place is not None else ""
-            self._end("failed", (f"it was interrupted{why}; {ssc.node} is master of term {ssc.term}",))
+            why = f"it was interrupted ({place.record.cause}); {ssc.node} is master of term {ssc.term}"
+            self._end("failed", (why,))
 
     def _begin_switchover(self, reason: str, patience_ns: int) -> None:
         """Hand mastership over; when that is done the new master finds the intent and goes on. patience_ns: for so

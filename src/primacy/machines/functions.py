@@ -207,7 +207,7 @@ class Functions:
                 ssc.emit(Publish(event))
                 mine = current.options.get("life") in (None, "", ssc.me.incarnation)
                 if result.get("stopped") == ssc.node and mine:
-                    ssc.departure.begin(current.reason, stopped=False, request=None, then=then_of(current))
+                    ssc.departure.begin(current.reason, stopped=False, then=then_of(current))
 
         ssc.writer.write(OPERATION, encode(wanted), settled)
 

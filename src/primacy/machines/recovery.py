@@ -108,12 +108,13 @@ class Recovery:
             rung = self._judge(server, before, since_ns)
         self._escalated.discard(service)
         held = self._held
-        if before is ServerState.PRIMARY:
+        if before is ServerState.PRIMARY and ssc.role == "master":
             ssc.rescue.begin(
                 f"the host of {service} on {ssc.node} {reason}",
                 in_place=rung is not Rung.SWITCHOVER,
                 on_disk=server.on_disk,
             )
+        if before is ServerState.PRIMARY:
             ssc.switchover.interrupted(f"the host of {service} {reason}")
         if before not in (ServerState.OFFLINE, ServerState.SPARE):
             action = "the cluster is in maintenance: not handed over" if held else ""

@@ -7,7 +7,7 @@ of an exception, is entered. Operands of `and` and `or`, filters of comprehensio
 A probe of one assignment is put on each edge before the module is compiled, so it costs little and needs no help of
 the interpreter. An edge's name says where it stands in words (module, function, condition), not by a line number,
 so that a list of edges stays true while the code around it changes. `unreached.toml` holds the edges that no run
-takes, each with its reason.
+takes, and those that hardly one in thousands takes, each with its reason; only the first do not count.
 """
 
 from __future__ import annotations
@@ -16,35 +16,32 @@ import ast
 import tomllib
 from collections import Counter
 from importlib import resources
+from typing import NamedTuple
 
 from primacy.errors import ConfigError
 
 PACKAGE = "primacy.machines"
 MACHINES = (
-    "announcing", "client_calls", "client_session", "coordinator", "dedup", "departure", "driving", "forcing",
-    "formation", "forming", "functions", "history", "initialization", "key_writer", "ladder", "last_resort", "lease",
-    "link_watch", "links", "maintenance", "master", "mastership", "mirror", "naming", "peers", "preconditions",
-    "recovery", "replica", "rescue", "rulings", "rungs", "runs", "sequence", "servers", "serving", "session", "swap",
-    "switchover", "vice", "watching",
+    "announcing", "applying", "change_record", "client_calls", "client_session", "coordinator", "dedup", "departure",
+    "driving", "forcing", "formation", "forming", "functions", "history", "initialization", "key_writer", "ladder",
+    "last_resort", "lease", "link_watch", "links", "maintenance", "master", "mastership", "mirror", "naming", "peers",
+    "preconditions", "recovery", "replica", "rescue", "retiring", "rolling", "rulings", "rungs", "runs", "sequence",
+    "servers", "serving", "session", "swap", "switchover", "vice", "watching",
 )  # fmt: skip
 """The modules that decide, and take part in a simulated cluster."""
 
 _VALUES = "values and messages: nothing is decided there"
 _WORDS = "words for people, made of what was decided elsewhere"
-_LIVE = (
-    "a running table is not changed in this simulator: tables of their own (tests/unit), and real processes"
-)
 _ASIDE = "beside what always runs: asked by people, or switched on by them"
 OTHERS: dict[str, str] = {
     name: reason
     for reason, names in {
         _VALUES: (
             "beginning", "call_wire", "canonical", "control_wire", "coordination", "entries", "event_base", "events",
-            "events_decision", "events_node", "events_operator", "host_wire", "ids", "membership", "messages",
-            "mirror_effects", "mirror_wire", "peer_wire", "policies", "recorded", "records", "timing",
+            "events_change", "events_decision", "events_node", "events_operator", "host_wire", "ids", "membership",
+            "messages", "mirror_effects", "mirror_wire", "peer_wire", "policies", "recorded", "records", "timing",
         ),
         _WORDS: ("accounts", "deciding", "description", "explaining", "methods", "outline", "story", "timeline"),
-        _LIVE: ("applying", "change_record", "events_change", "retiring", "rolling"),
         _ASIDE: ("beginning", "failback", "foresight", "naming_files", "recorded"),
     }.items()
     for name in names
@@ -93,24 +90,38 @@ def edges_of(module: str, source: str) -> list[str]:
     return walker.names
 
 
-def unreached() -> dict[str, str]:
-    """Return the edges that no run takes, with the reason of each; a name that ends with `*` stands for several."""
+class Why(NamedTuple):
+    """Why an edge is not taken. rare: a run may take it, but hardly one in thousands does."""
+
+    reason: str
+    rare: bool
+
+
+def unreached() -> dict[str, Why]:
+    """Return the edges that no run, or hardly any, takes; a name that ends with `*` stands for several."""
     text = resources.files("primacy.sim").joinpath(_UNREACHED).read_text(encoding="utf-8")
-    found: dict[str, str] = {}
+    found: dict[str, Why] = {}
     for group in tomllib.loads(text).get("unreached", []):
         for edge in group["edges"]:
             if edge in found:
                 raise ConfigError(_UNREACHED, f"{edge} twice", "name each edge once")
-            found[edge] = group["reason"]
+            found[edge] = Why(group["reason"], group.get("rare", False))
     return found
 
 
-def reason_for(edge: str, reasons: dict[str, str]) -> str:
-    """Return why no run takes this edge; empty when a run may take it."""
-    for name, reason in reasons.items():
+def why(edge: str, known: dict[str, Why]) -> Why | None:
+    """Return why this edge is not taken; None when nothing is known about it."""
+    for name, each in known.items():
         if edge == name or (name.endswith("*") and edge.startswith(name[:-1])):
-            return reason
-    return ""
+            return each
+    return None
+
+
+def percent(taken: int, never: list[str]) -> float:
+    """Return how many of the edges that a run can take were taken, in percent."""
+    known = unreached()
+    open_edges = sum((each := why(edge, known)) is None or each.rare for edge in never)
+    return 100 * taken / (taken + open_edges) if taken + open_edges else 100.0
 
 
 _HIT = "__edge__"
