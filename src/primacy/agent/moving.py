@@ -24,7 +24,7 @@ Address = tuple[str, int]
 
 def as_they_are(node: Node, rows: dict[str, Row]) -> dict[str, Row]:
     """Return the rows of a table with the links and ports of the lives that run now."""
-    return {n: _placed(row, _where(node, n)) for n, row in rows.items()}
+    return {n: config_links.placed(row, _where(node, n)) for n, row in rows.items()}
 
 
 def settled(node: Node, peer: str) -> None:
@@ -32,7 +32,7 @@ def settled(node: Node, peer: str) -> None:
     row = node.records.table.nodes.get(peer)
     if row is None:
         return
-    placed = _placed(row, _where(node, peer))
+    placed = config_links.placed(row, _where(node, peer))
     if placed != node.table.nodes.get(peer):
         node.table = msgspec.structs.replace(node.table, nodes=node.table.nodes | {peer: placed})
         addresses = config_beginning.addresses(node.table)
@@ -79,9 +79,3 @@ def hello_addresses(node: Node, nodes: tuple[str, ...]) -> list[list[Address]]:
 
 def _where(node: Node, peer: str) -> list[Address]:
     return node.own_addresses if peer == node.me.node else node.peers.told(peer)
-
-
-def _placed(row: Row, addresses: list[Address]) -> Row:
-    if not addresses:
-        return row
-    return msgspec.structs.replace(row, links=[address for address, _ in addresses], port=addresses[0][1])

@@ -174,6 +174,13 @@ class Agent(Process):
         self.links.retime(silence_ns)
         self._watch_links()
 
+    def linked(self, up: bool) -> None:
+        """An operator has taken all links of the node down, or up again."""
+        now_ns = self.clock.now_ns
+        if not up:
+            self.links.taken_down(0, now_ns)
+        self.feed(membership.Linked(now_ns=now_ns, up=up))
+
     def _members_changed(self) -> None:
         self.feed(ssc.MembersChanged(now_ns=self.clock.now_ns, nodes=self.links.members))
 

@@ -20,6 +20,7 @@ _EDITS = {
     "eligible": 2,
     "priority": 2,
     "renumber": 2,
+    "relink": 2,
     "options": 1,
     "leave": 2,
     "add": 3,
@@ -104,13 +105,13 @@ class _Drawer:
             case "options":
                 return "", 0.0
         who = source.choice(("master", "vice", *self._nodes, *self._nodes, *self._spares))
-        return who, float(source.randint(0, 3)) if what in ("priority", "renumber") else 0.0
+        return who, float(source.randint(0, 3)) if what in ("priority", "renumber", "relink") else 0.0
 
     def _meets(self, at_ms: int) -> Fault:
         """Something else that happens while a change is under way."""
         source = self._random
         who = source.choice(("master", "vice", *self._nodes, *self._spares))
-        match source.choices(("crash", "power", "ask", "ledger", "isolate"), (4, 2, 3, 3, 1))[0]:
+        match source.choices(("crash", "power", "ask", "ledger", "isolate", "unlink"), (8, 4, 6, 6, 2, 1))[0]:
             case "crash":
                 late_ms = source.randrange(50, 2_000)
                 return Fault(
@@ -121,8 +122,8 @@ class _Drawer:
             case "ledger":
                 mode = source.choice(("uncertain", "late", "written", "unavailable", "never"))
                 return Fault(at_ms, "ledger", who, what=mode, for_ms=source.randrange(50, 1_500))
-            case "isolate":
-                return Fault(at_ms, "isolate", who, for_ms=source.randrange(50, 2_000))
+            case "isolate" | "unlink" as kind:
+                return Fault(at_ms, kind, who, for_ms=source.randrange(50, 2_000))
         verb = source.choice(_FUNCTIONS)
         subject = "" if verb == "switchover" else who
         return Fault(at_ms, "ask", source.choice(self._nodes), subject, what=verb, for_ms=2_000)

@@ -3,7 +3,7 @@
 An edit has a name, who or what it is about, and an amount. One that finds nothing to alter returns the table as it is.
 
     slower   all times that count for roles are so many times as long (or as short)
-    priority, eligible, ineligible, renumber   of a node
+    priority, eligible, ineligible   of a node; renumber, relink: it listens at another place
     enter, enter-ineligible, leave   a node is added, or removed
     add, alter, hook, drop   of a service: hook registers one more callback for it
     options   whether spares are promoted by themselves
@@ -55,6 +55,18 @@ def _renumber(table: Table, about: str, amount: float) -> Table:
     """The block of ports is another one, so the node restarts at another place."""
     row = table.nodes.get(about)
     return _with_node(table, about, port=row.port + PORTS * (1 + int(amount))) if row is not None else table
+
+
+def _relink(table: Table, about: str, amount: float) -> Table:
+    """One of its two links has another address."""
+    row = table.nodes.get(about)
+    if row is None:
+        return table
+    links = list(row.links)
+    links[int(amount) % len(links)] = (
+        f"{row.links[int(amount) % len(links)].rpartition('.')[0]}.{200 + int(amount)}"
+    )
+    return _with_node(table, about, links=links)
 
 
 def _eligible(table: Table, about: str, amount: float) -> Table:
@@ -125,6 +137,7 @@ _EDITS: dict[str, Edit] = {
     "slower": _slower,
     "priority": _priority,
     "renumber": _renumber,
+    "relink": _relink,
     "eligible": _eligible,
     "ineligible": _ineligible,
     "enter": _enter,

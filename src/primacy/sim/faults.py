@@ -62,6 +62,8 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 text = f"cut {way}"
             case "isolate":
                 text = f"{self.node} is cut off from all other nodes"
+            case "unlink":
+                text = f"an operator takes all links of {self.node} down"
             case "filter":
                 text = f"datagrams between {self.node} and {self.peer} are filtered, streams pass"
             case "loss":

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from primacy.config import Table
-from primacy.config_beginning import news, taken_over
+from primacy.config_beginning import addresses, news, taken_over
+from primacy.config_links import Address, placed
 from primacy.config_plan import plan, restarts
 from primacy.machines.applying import Look
 from primacy.machines.change_record import CHANGE, Changes
-from primacy.machines.coordination import Answer
+from primacy.machines.coordination import Answer, SettingsChanged
 from primacy.machines.events_node import RestartAsked, TableTaken
 from primacy.machines.ids import MS, SECOND
 from primacy.machines.membership import SwapAnswer
@@ -40,6 +41,8 @@ class Following:
     def __init__(self, agent: Agent, running: Table) -> None:
         self._agent = agent
         self.running = self._known = running
+        self.place = running.agent_addresses(agent.member.node)  # where this life listens
+        self._places = {agent.member.node: self.place}  # and the lives of the others, as they have told
         self.renewing = False
         self.waits = ""  # what the master waits for, in words
         self.applier = Applier(agent, self.wake)
@@ -64,7 +67,9 @@ class Following:
         agent, before = self._agent, self._known
         self._known = table
         steps = [step.brief for step in plan(before, table, frozenset()).steps]
-        self.running, gone = taken_over(self.running, table, agent.member.node)
+        taken, gone = taken_over(self.running, table, agent.member.node)
+        nodes = {n: placed(row, self._places.get(n, [])) for n, row in taken.nodes.items()}
+        self.running = msgspec.structs.replace(taken, nodes=nodes)
         for event in news(self.running, gone, agent.clock.now_ns):
             agent.feed(event)
         agent.retimed(self.running.times.silence_ns)
@@ -78,6 +83,17 @@ class Following:
             )
         )
         self.wake()
+
+    def met(self, peer: str, place: list[Address]) -> None:
+        """A life of another node has told where it listens: go by it."""
+        agent, row = self._agent, self._agent.records.table.nodes.get(peer)
+        self._places[peer] = place
+        if row is None:
+            return
+        there = placed(row, place)
+        if there != self.running.nodes.get(peer):
+            self.running = msgspec.structs.replace(self.running, nodes=self.running.nodes | {peer: there})
+            agent.feed(SettingsChanged(now_ns=agent.clock.now_ns, addresses=addresses(self.running)))
 
     def report(self) -> Report:
         """What this node says of its table."""

@@ -218,12 +218,13 @@ class Injector:
 
     def _network(self, node: Node, fault: Fault) -> Undo | None:
         network, world = self._world.network, self._world
-        if fault.kind in ("isolate", "clients"):
-            others = (
-                world.nodes if fault.kind == "isolate" else {client.name: client for client in world.clients}
-            )
-            pairs = [(a, b) for o in others if o != node.id for a, b in ((node.id, o), (o, node.id))]
-            return _all([_cut(network, a, b, -1) for a, b in pairs])
+        if fault.kind in ("isolate", "clients", "unlink"):
+            nodes = list(world.nodes) if fault.kind != "clients" else []
+            clients = [client.name for client in world.clients] if fault.kind != "isolate" else []
+            others = [other for other in (*nodes, *clients) if other != node.id]
+            pairs = [pair for other in others for pair in ((node.id, other), (other, node.id))]
+            told = [_unlinked(node)] if fault.kind == "unlink" else []
+            return _all(told + [_cut(network, a, b, -1) for a, b in pairs])
         peer = self._node(fault.peer)
         if peer is None or peer is node:
             return None
@@ -256,6 +257,15 @@ def _all(undo: list[Undo]) -> Undo:
 def _cut(network: Network, source: str, target: str, link: int) -> Undo:
     network.cut(source, target, link, 1)
     return lambda: network.cut(source, target, link, -1)
+
+
+def _unlinked(node: Node) -> Undo:
+    """The agent knows that its links are down, because an operator took them down; its next life begins with all."""
+    agent = node.agent
+    if agent is None:
+        return _nothing
+    agent.deliver(agent.linked, False)
+    return lambda: agent.deliver(agent.linked, True)
 
 
 def _filter(network: Network, source: str, target: str) -> Undo:

@@ -305,6 +305,8 @@ class Node:
             stream = Stream(self.cluster.network, (agent, other), (self.id, node), _closed)
             agent.connected(node, stream)
             other.connected(self.id, stream)
+            agent.following.met(node, other.following.place)
+            other.following.met(self.id, agent.following.place)
         self.keys[node] = other.member.incarnation
         there.keys[self.id] = agent.member.incarnation
 
