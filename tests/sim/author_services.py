@@ -205,3 +205,22 @@ class Forgetful(Sound):
         """Restore, and forget."""
         super().restore(snapshot)
         self.state.numbers.pop("b", None)
+
+
+class Undone(Sound):
+    """Its own snapshot is one field short."""
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> str:
+        """Tell whether the key is new."""
+        again = key in self.state.tags
+        self.state.tags.add(key)
+        return "again" if again else "new"
+
+    def snapshot(self) -> bytes:
+        """Leave the tags out."""
+        return msgspec.msgpack.encode(self.state.numbers)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Restore what is there."""
+        self.state = Things(msgspec.msgpack.decode(snapshot))

@@ -409,6 +409,89 @@ def test_given_faults_begin_at_their_times(make: Make) -> None:
     cluster.check()
 
 
+def test_a_list_counts_from_when_it_is_given(make: Make) -> None:
+    cluster = make()
+    cluster.run(3)
+    began_ms = round(cluster.now_s * 1000)
+    cluster.schedule([Fault(1_000, "crash", "master", what="sent", for_ms=500)])
+    cluster.run(0.9)
+    assert cluster.term == 1
+    cluster.run(1)
+    assert cluster.term == 2
+    assert any(f"fault     at {began_ms + 1000} ms" in line for line in cluster.timeline())
+    cluster.check()
+
+
+def test_faults_can_be_given_in_the_place_of_what_chaos_draws(make: Make) -> None:
+    cluster = make()
+    cluster.given = {1: (Fault(500, "crash", "master", what="sent", for_ms=500),)}
+    assert cluster.chaos(5) == ()
+    cluster.run(5)
+    assert cluster.term == 1
+    assert cluster.chaos(5) == cluster.given[1] == cluster.drawn[1]
+    cluster.run(5)
+    assert cluster.term == 2
+
+
+def test_force_brings_a_cluster_back_that_no_rule_does(make: Make) -> None:
+    cluster = make()
+    sound = cluster.client().service("sound")
+    sound.add(key="a")
+    (spare,) = set(cluster.nodes) - {cluster.master, cluster.vice}
+    for node in (cluster.vice, cluster.master):
+        cluster.power(node)
+    with pytest.raises(Deadline, match=f"force {spare}"):
+        cluster.force(spare, within_s=3)  # nothing proves that the master is dead
+    assert not cluster.may_have_lost
+    cluster.force(spare, assume_dead=True)
+    assert cluster.master == spare
+    assert cluster.may_have_lost
+    assert sound.query.read(key="a") == 0
+    assert cluster.check().may_have_lost
+
+
+def test_nobody_asks_for_force_any_more_when_all_heals(make: Make) -> None:
+    cluster = make()
+    cluster.schedule([Fault(0, "force", "n3", what="word", for_ms=60_000)])
+    cluster.run(1)
+    cluster.heal()
+    for node in (cluster.vice, cluster.master):
+        cluster.power(node, for_s=8)
+    cluster.run(6)
+    assert not cluster.may_have_lost
+
+
+def test_chaos_draws_force_when_it_may(seed: int) -> None:
+    lost = 0
+    for number in range(seed, seed + 8):
+        cluster = Cluster([Sound], seed=number, nodes=4)
+        sound = cluster.client().service("sound")
+        cluster.every(0.1, lambda: sound.start.add(key="a"))  # noqa: B023 (it is called while this cluster lives)
+        drawn = cluster.chaos(16, force=True)
+        cluster.run(16)
+        lost += cluster.check().may_have_lost
+        assert not [fault for fault in cluster.chaos(16) if fault.kind == "force"]
+        assert lost or number < seed + 7 or drawn
+    assert lost > 0
+
+
+def test_chaos_removes_nodes_as_long_as_two_stay(seed: int) -> None:
+    for nodes, most in ((2, 0), (3, 1), (5, 3)):
+        cluster = Cluster([Sound], seed=seed, nodes=nodes)
+        drawn = cluster.chaos(3_000)
+        assert sum(fault.what == "remove" for fault in drawn) == most
+    cluster = Cluster([Sound], seed=seed, nodes=4)
+    cluster.schedule(
+        [Fault(0, "ask", "n1", "n4", what="remove"), Fault(2_000, "ask", "n1", "n3", what="remove")]
+    )
+    cluster.run(8)
+    sound = cluster.client().service("sound")
+    assert sound.add(key="a") == 1
+    cluster.crash("master")
+    assert sound.add(key="a") == 2
+    cluster.check()
+
+
 def test_a_violation_tells_clause_seed_faults_and_timeline(make: Make, seed: int) -> None:
     cluster = make()
     cluster.freeze("vice", for_s=0.1)

@@ -11,7 +11,7 @@ import pytest
 from primacy.service import OperationContext, Service, operation
 from primacy.sim import Cluster, Violated
 from primacy.sim.authors import sources
-from primacy.sim.authors.differences import difference, reorder_sets, same
+from primacy.sim.authors.differences import beside, difference, reorder_sets, same
 from tests.sim import author_services as services
 from tests.sim.author_services import Sound, Things
 
@@ -74,6 +74,21 @@ def test_replicas_that_differ_are_named_with_the_operations_since_they_agreed(se
 
 def test_a_snapshot_that_does_not_tell_all_is_named(seed: int) -> None:
     assert "state.numbers['b'] is " in caught(services.Forgetful, seed)
+    text = caught(services.Undone, seed, "aabb")
+    assert "the snapshot is not whole: state.tags is with 'a', without when restored from it" in text
+    assert (
+        "executed once more from the snapshot of the state before, add returned 'again' and then 'new'"
+        in text
+    )
+
+
+def test_what_is_kept_beside_the_state_is_named(seed: int) -> None:
+    text = caught(services.BesideTheState, seed)
+    assert "beside the state, self.count is 1 first, 2 then, and it is not replicated" in text
+    one, other = Sound(), Sound()
+    one.cache, other.cache = {"a": 1}, {}  # type: ignore[attr-defined]
+    assert beside(one, other, "here", "there") == "beside the state, self.cache['a'] is 1 here, nothing there"
+    assert beside(one, one, "here", "there") == ""
 
 
 def test_a_sound_service_passes_with_all_that_ctx_gives(seed: int) -> None:
@@ -108,7 +123,7 @@ class Stamped(msgspec.Struct, frozen=True):
         (Things({"a": 1}), Things({}), ("s.numbers['a']", "1", "nothing")),
         (Things({}), Things({"a": 1}), ("s.numbers['a']", "nothing", "1")),
         (Things(tags={"a", "b"}), Things(tags={"b", "a"}), None),
-        (Things(tags={"a"}), Things(tags={"b"}), ("s.tags", "with [\"'a'\"]", "with [\"'b'\"]")),
+        (Things(tags={"a"}), Things(tags={"b"}), ("s.tags", "with 'a'", "with 'b'")),
         ([1, (2, 3)], [1, (2, 4)], ("s[1][1]", "3", "4")),
         ([1], [1, 2], ("s", "[1]", "[1, 2]")),
         (Stamped(name="a"), Things(), ("s", repr(Stamped(name="a")), repr(Things()))),

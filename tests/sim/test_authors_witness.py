@@ -70,10 +70,18 @@ def test_a_call_without_an_answer_may_be_there_or_not() -> None:
         (log(add(1)), [called(1, (0, 10), 2)], "by the log it is 1"),
         (log(), [called(1, (0, 10), 1)], "it was acknowledged, and is not in the log"),
         (log(add(2), add(1)), [called(1, (0, 10), 2), called(2, (20, 30), 1)], "stands before"),
-        (log(add(1)), [called(1, (0, 10), 1), read((20, 30), 0)], "no state between entries 2 and 3 says so"),
-        (log(add(1)), [called(1, (20, 30), 1), read((0, 10), 1)], "no state between entries 0 and 1 says so"),
+        (
+            log(add(1)),
+            [called(1, (0, 10), 1), read((20, 30), 0)],
+            "entries 2 and 3 of the log says so; after entry 3 it is 1",
+        ),
+        (
+            log(add(1)),
+            [called(1, (20, 30), 1), read((0, 10), 1)],
+            "no state between entries 0 and 1 of the log says so",
+        ),
         (log(add(1)), [read((0, 10), 1), read((20, 30), 0)], "-> 0"),
-        (log(add(1)), [read((0, 10), 5)], "no state between entries 0 and 3 says so"),
+        (log(add(1)), [read((0, 10), 5)], "no state between entries 0 and 3 of the log says so"),
     ],
 )
 def test_what_it_does_not_say_is_named(batches: list[Batch], calls: list[Called], why: str) -> None:

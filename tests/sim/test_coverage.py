@@ -92,6 +92,12 @@ def test_two_edges_never_have_one_name() -> None:
     ]  # fmt: skip
 
 
+def test_what_the_type_checker_proves_is_no_edge() -> None:
+    text = "def f(a):\n    match a:\n        case int():\n            return 1\n        case _:\n            {}\n"
+    assert edges_of("m", text.format("assert_never(a)")) == ["m.f: entered", "m.f: case int()"]
+    assert edges_of("m", text.format("pass")) == ["m.f: entered", "m.f: case int()", "m.f: case _"]
+
+
 def test_every_machine_takes_part_or_has_a_reason() -> None:
     modules = {path.stem for path in FOLDER.glob("*.py")} - {"__init__"}
     assert set(MACHINES) <= modules <= set(MACHINES) | set(OTHERS)

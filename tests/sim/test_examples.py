@@ -14,13 +14,14 @@ from tests.users_tests import let_pytest_find_the_fixture
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
+TAKEOVERS = 'self.state.votes["takeovers"] = ctx.term'
 LUCKY = 'self.state.votes["lucky"] = random.randint(1, 100)'
 
 
-def run(folder: Path, name: str, seed: int) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, name: str, seed: int, *options: str) -> subprocess.CompletedProcess[str]:
     let_pytest_find_the_fixture(folder)
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTEST_ADDOPTS": "", "SEED": str(seed)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name, *options]
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
@@ -55,5 +56,19 @@ def test_the_tutorials_chapter_from_an_empty_directory(seed: int, tmp_path: Path
     for part in (
         "votes.vote(voter='ann', choice='tea') (entry 2 of term 1) is not deterministic",
         "asks random.",
+    ):
+        assert part in done.stdout, done.stdout
+    assert f"`{TAKEOVERS}`" in TUTORIAL
+    where = '        print(f"primary of term'
+    assert where in votes
+    (tmp_path / "votes.py").write_text(
+        votes.replace(where, f"        {TAKEOVERS}\n{where}"), encoding="utf-8"
+    )
+    done = run(tmp_path, "test_votes.py", seed, "-k", "whatever", "--primacy-runs=3", "--primacy-shorten=10")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    for part in (
+        "state.votes['takeovers'] is ",
+        "only operations may change the state, no callback and no query",
+        "in the place of cluster.chaos(...)",
     ):
         assert part in done.stdout, done.stdout

@@ -157,3 +157,19 @@ def test_who_hears_its_master_greets_nobody_and_the_master_whom_it_does_not_hear
     cluster.cut = _cut_off("n3")
     cluster.run(3_000)
     assert _greeted(cluster, "n3") == {"n1", "n2", "n4"}
+
+
+@pytest.mark.parametrize("cluster_id", ["c", "another"])
+@pytest.mark.parametrize("node", ["n1", "n2"])
+def test_only_another_node_of_this_cluster_is_greeted_back(cluster_id: str, node: str) -> None:
+    """A node that hears its own name (started twice, or its datagram came back) says nothing to itself."""
+    cluster = Cluster(N1)
+    cluster.effects["n1"].clear()
+    stranger = Member(node, "e" * 32)
+    hello = Hello(stranger, cluster_id, 1, 1, True, True, 0, {}, [])
+    cluster.give("n1", m.Received(now_ns=cluster.now_ns, sender=stranger, message=hello))
+    welcome = (cluster_id, node) == ("c", "n2")
+    assert bool(cluster.took("n1", m.Greet)) == welcome
+    peer = cluster.monitors["n1"].peers.get("n2")
+    assert peer is not None
+    assert (peer.incarnation == stranger.incarnation) == welcome

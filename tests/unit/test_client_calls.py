@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from primacy.errors import Busy, Deadline, NoPrimary, SessionExpired
+from primacy.errors import Busy, Deadline, NoPrimary, OperationFailed, Refused, SessionExpired
 from primacy.machines import client_calls as calls
+from primacy.machines.call_wire import BUSY, INVALID, RAISED, Answer, Reply
 from primacy.machines.ids import FOREVER_NS
 
 
@@ -72,3 +74,26 @@ def test_the_limits_name_the_service() -> None:
     assert isinstance(calls.too_many("stock", "calls"), Busy)
     assert "stock" in str(calls.too_many("stock", "calls"))
     assert "stock" in str(calls.no_room("stock"))
+
+
+def test_arguments_that_are_too_large_are_refused_with_their_size() -> None:
+    [reason] = calls.too_large("s.add", 300_000).reasons
+    assert reason.startswith("s.add: 300000 bytes of arguments")
+    assert str(calls.ARGUMENTS_BYTES_MAX) in reason
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said", "kind", "told"),
+    [
+        (RAISED, ["ValueError", "too few"], OperationFailed, "too few"),
+        (BUSY, None, Busy, "s.add: a limit of the service is reached; nothing was done"),
+        (BUSY, "10000 sessions", Busy, "s.add: 10000 sessions; nothing was done"),
+        (INVALID, "no operation add", Refused, "s.add: no operation add"),
+    ],
+)
+def test_what_a_reply_that_is_no_result_means(outcome: int, said: object, kind: type, told: str) -> None:
+    payload = msgspec.msgpack.encode(said) if said is not None else b""
+    for reply in (Reply(1, 1, outcome, 1, payload), Answer(1, outcome, 1, payload)):
+        error = calls.failure_of("s.add", reply)
+        assert type(error) is kind
+        assert told in str(error)

@@ -291,6 +291,10 @@ def test_deadlines_end_calls_and_queries_and_tell_whether_they_were_sent() -> No
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, NoPrimary)
     assert machine.wake_ns == 7
+    (failed,) = machine.tick(7)
+    assert isinstance(failed, Failed)
+    assert failed.pending.token == "asked"
+    assert machine.outstanding() == (0, 0, 0)
     opened_machine = ServiceSession("s")
     opened(opened_machine)
     (failed,) = opened_machine.tick(30 * SECOND)[:1]
@@ -319,6 +323,7 @@ def test_a_watch_goes_on_after_its_last_position_and_hears_the_target_only() -> 
     machine.receive("n1", [role("n1", 1)], 0)
     watching = Watching("w", "a/", 4)
     assert sent(machine.watch(watching)) == [("n1", Watch(1, "a/", 4))]
+    assert machine.watches() == [watching]
     items = [(5, "a/b", b"x"), (6, "a/c", b"y")]
     assert machine.receive("n1", [Changed(1, items, 6)], 0) == [Pushed(watching, items, lost=False)]
     assert sent(machine.receive("n2", [role("n2", 2)], 0)) == [("n2", Watch(1, "a/", 6))]
@@ -329,6 +334,7 @@ def test_a_watch_goes_on_after_its_last_position_and_hears_the_target_only() -> 
     assert sent(machine.unwatch(watching)) == [("n2", Unwatch(1))]
     assert machine.receive("n2", [Changed(1, [(8, "a/b", b"")], 8)], 0) == []
     assert machine.unwatch(watching) == []
+    assert machine.watches() == []
 
 
 def test_a_watch_has_begun_with_the_first_answer() -> None:

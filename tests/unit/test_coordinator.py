@@ -210,3 +210,15 @@ def test_a_node_whose_journal_was_set_aside_takes_no_part_in_formation() -> None
     rig.run(200)
     rig.say("stock", h.Opened("stock", [], 3, 9))
     assert rig.fed(m.Health)[-1].complete
+
+
+def test_settings_of_a_changed_table_count_from_then_on() -> None:
+    rig = Rig()
+    rig.pair()
+    moved = {"n2": {"stock": [("127.0.0.1", 9)]}}
+    rig.give(c.SettingsChanged(now_ns=rig.now_ns, addresses=moved))
+    assert rig.ssc.functions.auto_promote
+    rig.cmm(m.Appointed(1, 5, N2))
+    assert rig.told("stock", h.Appoint)[-1].peer.addresses == [("127.0.0.1", 9)]
+    rig.give(c.SettingsChanged(now_ns=rig.now_ns, addresses={}, auto_promote=False))
+    assert not rig.ssc.functions.auto_promote

@@ -9,6 +9,7 @@ from primacy.machines import host_wire as h
 from primacy.machines import membership as m
 from primacy.machines.departure import HAND_ON_NS_MAX, LEAVE_NS_MAX
 from primacy.machines.events_node import NodeStopped
+from primacy.machines.ids import SECOND
 from primacy.machines.peer_wire import EndNode, FunctionDone, Leave, Then
 from primacy.machines.swap import Outcome, Purpose
 from tests.unit.ssc_tools import N1, N2, N3, Rig, record
@@ -307,3 +308,52 @@ def test_when_all_leave_a_switchover_that_has_only_begun_is_left_alone() -> None
     assert rig.fed(m.StopCluster)
     assert not rig.fed(m.HandOver)
     assert rig.operations.ended[-1].reasons == ("the cluster is shut down",)
+
+
+def test_a_node_that_was_frozen_in_its_callbacks_leaves_out_the_rest_of_them() -> None:
+    rig = _member()
+    rig.hold = {"high"}
+    _end(rig, stopped=True)
+    rig.now_ns += 3_600 * SECOND
+    rig.give(c.Tick(now_ns=rig.now_ns))
+    assert [r.name for r in rig.runs] == ["high"]
+    assert rig.told("stock", h.Cancel)
+    assert rig.told("stock", h.Stop)
+    assert rig.ssc.departure.phase == "ending"
+
+
+# ---- who is waited for ----
+
+
+def _said(rig: Rig) -> list[str]:
+    return [wait.what for wait in rig.ssc.departure.waits()]
+
+
+def test_a_vice_that_leaves_waits_for_its_master() -> None:
+    rig = Rig.of_vice({})
+    _end(rig)
+    assert _said(rig) == ["the master to let this vice go"]
+
+
+def test_a_cluster_that_stops_waits_for_calls_and_then_for_processes() -> None:
+    rig = _pair()
+    rig.quiesces = False
+    rig.ask("shutdown")
+    rig.say("naming", h.Quiesced(1, 7, 1))
+    assert _said(rig) == ["stock to finish the calls that it has accepted"]
+    rig.say("stock", h.Quiesced(1, 7, 1))
+    rig.cmm(m.Closed(Purpose.STOP, Outcome.DONE))
+    rig.exit("naming", "exited with 0")
+    assert _said(rig) == ["the host of door to end", "the host of stock to end"]
+    for service in ("stock", "door"):
+        rig.exit(service, "exited with 0")
+    assert _said(rig) == []
+
+
+def test_a_cluster_that_stops_already_is_not_stopped_once_more() -> None:
+    rig = _pair()
+    rig.quiesces = False
+    rig.ask("shutdown")
+    rig.ask("shutdown")
+    [answer] = rig.answers()
+    assert (answer.kind, answer.reasons) == ("refused", ("a shutdown is in progress (quiescing)",))

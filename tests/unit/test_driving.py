@@ -311,3 +311,60 @@ def test_what_another_master_has_ended_keeps_nobody_back() -> None:
     assert rig.fed(m.KeepBack)[-1].why
     rig.write("operation", encode(intent.with_outcome("done", (), {"node": "n2"})))
     assert not rig.fed(m.KeepBack)[-1].why
+
+
+def _said(rig: Rig) -> list[str]:
+    drive = rig.ssc.functions.drive
+    assert drive is not None
+    return [wait.what for wait in drive.waits()]
+
+
+def test_who_is_waited_for_is_told() -> None:
+    rig = master()
+    rig.ask("demote", node="n2")
+    assert _said(rig) == ["another vice to be ready"]
+    rig.cmm(m.Adopted(3, record(1, N1, N3, ready=True, appointment=2)))
+    assert _said(rig) == ["n2 to run its callbacks of demote"]
+    rig = master()
+    rig.ask("shutdown", node="n3")
+    assert _said(rig) == ["n3 to leave"]
+
+
+def test_what_another_node_or_another_operation_is_told_of_ends_nothing() -> None:
+    rig = master()
+    rig.ask("demote", node="n3")
+    reply(rig, "n2")
+    late = FunctionDone("an earlier one", "done")
+    rig.give(c.PeerSaid(now_ns=rig.now_ns, node="n3", incarnation="x", message=late))
+    assert kept(rig, "n3") is None
+    assert rig.operations.current is not None
+    reply(rig, "n3")
+    assert kept(rig, "n3") == NodeRecord(True, False)
+
+
+def test_a_record_that_could_not_be_written_is_written_again() -> None:
+    rig = master()
+    rig.ask("demote", node="n3")
+    rig.ledger_says = m.SwapAnswer.UNAVAILABLE
+    reply(rig, "n3")
+    assert kept(rig, "n3") is None
+    rig.ledger_says = None
+    rig.run(1_000)
+    assert kept(rig, "n3") == NodeRecord(True, False)
+    assert rig.answers()[-1].kind == "done"
+
+
+def test_a_record_that_could_not_be_deleted_is_deleted_again() -> None:
+    rig = master()
+    rig.write("nodes/n3", encode(NodeRecord()))
+    rig.ask("remove", node="n3")
+    reply(rig, "n3")
+    members(rig, "n1", "n2")
+    rig.ledger_says = m.SwapAnswer.UNAVAILABLE
+    rig.give(c.NodesChanged(now_ns=rig.now_ns, nodes=NODES[:2]))
+    rig.run(1_100)
+    assert kept(rig, "n3") == NodeRecord()
+    rig.ledger_says = None
+    rig.run(1_000)
+    assert kept(rig, "n3") is None
+    assert rig.answers()[-1].result == {"removed": "n3"}

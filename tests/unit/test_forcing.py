@@ -163,3 +163,46 @@ def test_a_returning_old_master_that_was_alone_reads_and_steps_down() -> None:
 
 def test_the_purpose_has_a_name() -> None:
     assert Purpose.FORCE.value == "force"
+
+
+def test_while_it_forms_the_cluster_by_itself_nothing_is_forced() -> None:
+    """The obituary that lets it form came between the request and the reading that the request rests on."""
+    cluster = lonely()
+    cluster.run(2 * TIMING.formation_ms)
+    monitor, now_ns = cluster.monitors.pop("n3"), cluster.now_ns
+    monitor.step(m.Retimed(now_ns=now_ns, timing=TIMING, availability=True))
+    request = m.Force(now_ns=now_ns, id=7, recorded=N1, assume_dead="n1", by="ada", reason="")
+    assert any(isinstance(e, m.Read) for e in monitor.step(request))
+    effects = monitor.step(m.Received(now_ns=now_ns, sender=N1, message=Obituary(N1)))
+    assert any(isinstance(e, m.SwapRecord) for e in effects)
+    read = m.Learned(now_ns=now_ns, revision=cluster.revision, record=cluster.record, asked_ns=now_ns)
+    answers = [e for e in monitor.step(read) if isinstance(e, m.ForceAnswered)]
+    assert [(a.id, a.kind, a.reasons) for a in answers] == [(7, "refused", (forcing._UNDER_WAY,))]
+
+
+def test_a_reading_that_fails_after_the_swap_was_sent_is_no_answer() -> None:
+    """The first try was written and its answer lost; the second finds that the record is another one by now."""
+    cluster = lonely()
+
+    def lost(swap: m.SwapRecord) -> m.SwapAnswer:
+        cluster.ledger_says, cluster.readable = lambda swap: None, False
+        cluster.write(swap)
+        return m.SwapAnswer.UNCERTAIN
+
+    cluster.ledger_says = lost
+    request = m.Force(now_ns=cluster.now_ns, id=1, recorded=N1, assume_dead="n1", by="ada", reason="")
+    cluster.give("n3", request)
+    cluster.run(200)
+    assert cluster.took("n3", m.ForceAnswered) == []
+    cluster.readable = True
+    cluster.run(200)
+    [answer] = cluster.took("n3", m.ForceAnswered)
+    assert (answer.kind, answer.term) == ("done", 2)
+    assert cluster.monitors["n3"].role == "master"
+
+
+def test_before_the_first_formation_nothing_is_forced() -> None:
+    cluster = Cluster(N3)
+    assert cluster.record is None
+    [reason] = asked(cluster, "n3").reasons
+    assert "the cluster forms by itself" in reason

@@ -196,3 +196,22 @@ def test_a_spare_in_maintenance_is_not_promoted_and_a_vice_in_maintenance_is_non
     rig.run(AUTO_NS / 1e6 + 50)
     assert rig.operations.current is not None
     assert rig.operations.current.node == "n3"
+
+
+def test_a_record_of_operations_that_was_deleted_by_hand_is_an_empty_one() -> None:
+    rig = master()
+    rig.ask("demote", node="n3")
+    assert rig.ssc.functions.drive is not None
+    rig.write("operation", None)
+    rig.run(5)
+    assert rig.ssc.functions.operations == Operations()
+    assert rig.ssc.functions.drive is None
+    rig.ask("demote", node="n3", operation="another")
+    assert answered(rig) == ["accepted", "accepted"]
+
+
+def test_a_dry_run_needs_no_id() -> None:
+    rig = master()
+    rig.ask("demote", node="n3", operation="", dry_run=True)
+    assert [(a.kind, a.result) for a in rig.answers()] == [("done", {"possible": True})]
+    assert rig.operations == Operations()

@@ -124,3 +124,10 @@ def test_the_barrier_is_open_for_the_master_and_where_it_serves() -> None:
     rig.cmm(m.Served(1))
     assert rig.ssc.initialization._barrier() == EVERY_LEVEL
     assert N1.node == "n1"
+
+
+def test_another_functions_level_opens_nothing() -> None:
+    rig = _waiting()
+    message = Progress(1, "failover", 3, True)
+    rig.give(c.PeerSaid(now_ns=rig.now_ns, node="n2", incarnation=N2.incarnation, message=message))
+    assert _names(rig) == []

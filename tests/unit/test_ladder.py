@@ -280,3 +280,52 @@ def test_a_node_that_is_made_master_while_a_function_takes_it_down_comes_up_for_
     rig.run(50)
     assert states(rig) == {"primary"}
     assert rig.ssc.serving.own_term == 2
+
+
+def test_who_is_waited_for_is_told() -> None:
+    rig = node(INELIGIBLE)
+    do(rig, "qualify")
+    said = [wait.what for wait in rig.ssc.ladder.waits()]
+    assert said == ["the host of naming to start", "the host of stock to start"]
+    rig = node()
+    do(rig, "demote")
+    said = [wait.what for wait in rig.ssc.ladder.waits()]
+    assert said == ["naming to end", "stock to end"]
+    ends(rig)
+    assert rig.ssc.ladder.waits() == []
+
+
+def test_a_server_that_does_not_end_is_not_waited_for_for_ever() -> None:
+    rig = node()
+    do(rig, "demote")
+    assert told(rig) == []
+    rig.run(READY_NS_MAX / 1e6 + 10)
+    assert told(rig) == [FunctionDone("op", "done", [])]
+
+
+def test_a_node_that_does_not_know_its_master_yet_still_does_its_part() -> None:
+    """It was asked on a stream, and neither the ledger nor an announcement has reached it."""
+    rig = Rig(CALLBACKS)
+    rig.open_hosts()
+    do(rig, "demote")
+    rig.run(OPEN_NS_MAX / 1e6 + 10)
+    assert (names(rig), rig.runs[-1].context.peer) == (["demote"], None)
+    ends(rig)
+    assert told(rig) == []  # to whom?
+    rig.cmm(m.Adopted(1, record(1, N2)))
+    do(rig, "demote")  # its master asks until it is answered
+    assert told(rig) == [FunctionDone("op", "done", [])]
+
+
+def test_a_node_that_has_become_master_hears_its_own_part_itself() -> None:
+    rig = node(SPARE)
+    do(rig, "promote")
+    rig.effects.clear()
+    rig.become("master", "force", record(2, N1, appointment=2))
+    rig.run(50)
+    rig.write("operation", encode(Operations(Operation("op", "promote", "n1", "why", "n2", 1))))
+    assert c.TellNode("n1", Do("op", "promote", "why")) in rig.effects
+    rig.give(c.PeerSaid(now_ns=rig.now_ns, node="n1", incarnation="x", message=Do("op", "promote", "why")))
+    rig.run(50)
+    assert told(rig) == []
+    assert rig.answers()[-1].kind == "done"

@@ -10,7 +10,16 @@ from primacy.errors import ConfigError
 from primacy.machines import membership as m
 from primacy.machines.events_operator import MaintenanceBegan, MaintenanceEnded, MaintenanceEndsSoon
 from primacy.machines.ids import FOREVER_NS, MS, SECOND
-from primacy.machines.maintenance import CLUSTER, Maintenance, Notice, decode, encode, reasons_against
+from primacy.machines.maintenance import (
+    CLUSTER,
+    Maintenance,
+    Notice,
+    decode,
+    decode_all,
+    encode,
+    encode_all,
+    reasons_against,
+)
 from primacy.machines.messages import Obituary
 from tests.unit.cmm_tools import N1, N2, N3, TIMING, Cluster
 
@@ -192,3 +201,29 @@ def test_force_is_possible_in_maintenance_of_the_cluster() -> None:
     )
     cluster.run(TIMING.beat_ms)
     assert cluster.record.master == N3
+
+
+def test_a_notice_that_comes_when_its_time_is_over_ends_the_one_before() -> None:
+    machine = Maintenance("n1")
+    machine.learned("n2", notice(1), NOW_NS, WALL_NS)
+    late_ns = WALL_NS + 100 * SECOND
+    [ended] = machine.learned("n2", notice(2, for_s=100), NOW_NS, late_ns)
+    assert isinstance(ended, MaintenanceEnded)
+    assert ended.cause == "expired"
+    assert not machine.is_on("n2")
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
+def test_a_damaged_file_is_refused_by_name(data: bytes) -> None:
+    with pytest.raises(ConfigError, match=r"n1/maintenance\.json"):
+        decode_all(data, "n1/maintenance.json")
+
+
+def test_a_nodes_file_holds_all_notices_also_those_that_are_over() -> None:
+    machine = Maintenance("n1")
+    machine.learned(CLUSTER, notice(1), NOW_NS, WALL_NS)
+    machine.learned("n2", notice(2, for_s=100), NOW_NS, WALL_NS)
+    machine.learned(CLUSTER, notice(3, on=False), NOW_NS, WALL_NS)
+    assert [row["scope"] for row in machine.shown(NOW_NS)] == ["n2"]
+    kept = decode_all(encode_all(machine.notices()), "file")
+    assert kept == {CLUSTER: notice(3, on=False), "n2": notice(2, for_s=100)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from primacy.machines import membership as m
@@ -240,3 +241,24 @@ def test_a_dropped_vice_is_not_appointed_again_at_once() -> None:
     while cluster.record.vice is None:
         cluster.run(5)
     assert cluster.now_ns - dropped_ns >= TIMING.member_ns - 5 * MS
+
+
+def test_a_vice_that_somebody_has_made_unready_by_hand_is_made_ready_again() -> None:
+    """It has joined every mirror already, so nothing is told of it in between."""
+    cluster = _formed()
+    by_hand = msgspec.structs.replace(cluster.record, vice=Vice("n2", N2.incarnation, False))
+    cluster.revision, cluster.record = cluster.revision + 1, by_hand
+    learned = m.Learned(now_ns=cluster.now_ns, revision=cluster.revision, record=by_hand, asked_ns=None)
+    effects = cluster.give("n1", learned)
+    assert not [e for e in effects if isinstance(e, m.ViceReady | m.Alone | m.Appointed)]
+    assert cluster.record.ready_vice == N2
+    assert [type(e) for e in cluster.took("n1", m.ViceReady)] == 2 * [m.ViceReady]
+
+
+def test_who_reads_by_an_echo_has_the_vice_beaten_to_at_once() -> None:
+    cluster = _formed()
+    cluster.effects["n1"].clear()
+    cluster.now_ns += MS
+    cluster.give("n1", m.EchoWanted(now_ns=cluster.now_ns))
+    [beat] = [e for e in cluster.took("n1", m.Send) if isinstance(e.message, Beat)]
+    assert (beat.node, beat.message.sent_ns) == ("n2", cluster.now_ns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from primacy.machines import membership as m
+from primacy.machines.events import ObituaryHeard
 from primacy.machines.ids import FOREVER_NS, MS, Member
 from primacy.machines.mastership import Monitor
 from primacy.machines.messages import Announce, Beat, Echo, Obituary
@@ -316,3 +317,24 @@ def test_a_recorded_master_whose_journal_was_set_aside_forms_nothing() -> None:
     )
     cluster.run(3 * TIMING.formation_ms)
     assert cluster.record.master == N1
+
+
+def test_an_obituary_is_repeated_and_told_once() -> None:
+    cluster = Cluster(N1, N2, N3)
+    cluster.formed()
+    for _ in range(3):
+        cluster.give("n1", m.Received(now_ns=cluster.now_ns, sender=N3, message=Obituary(N3)))
+    told = [e.event for e in cluster.took("n1", m.Publish) if isinstance(e.event, ObituaryHeard)]
+    assert [event.incarnation for event in told] == [N3.incarnation]
+
+
+def test_who_is_no_node_of_the_table_is_not_heard() -> None:
+    cluster = Cluster(N1, N2, N3)
+    record = cluster.formed()
+    stranger = Member("n9", "9" * 32)
+    cluster.effects["n2"].clear()
+    forged = Announce(cluster.revision + 9, Mastership(9, stranger, None, 9, "mine", stranger), True, 1)
+    for message in (Beat(record.term, cluster.revision, cluster.now_ns), forged):
+        cluster.give("n2", m.Received(now_ns=cluster.now_ns, sender=stranger, message=message))
+    assert cluster.took("n2", m.Send) == []
+    assert cluster.monitors["n2"].record == record

@@ -590,3 +590,30 @@ def test_a_snapshot_that_comes_twice_takes_nothing_back() -> None:
     assert joiner.journaled(207) == [Acknowledge(7, 14, 207)]
     assert joiner.restore(7, 14, 204, runs) == [Acknowledge(7, 14, 207)]
     assert joiner.sequence == 207
+
+
+@pytest.mark.parametrize("appointment", [6, 8])
+def test_another_appointments_vice_is_not_the_ready_one(appointment: int) -> None:
+    machine = primary(runs=[(1, 1, 4)])
+    joined(machine)
+    assert machine.ready(appointment) == []
+    assert not machine.is_ready
+
+
+def test_a_vice_that_has_not_joined_is_not_ready() -> None:
+    """Nothing waits for it yet."""
+    machine = primary(runs=[(1, 1, 4)])
+    machine.appoint(7)
+    assert machine.ready(7) == []
+    assert not machine.is_ready
+
+
+def test_an_answer_to_another_question_is_asked_again() -> None:
+    """Only the last `Join` is answered, on its own stream; what does not fit to it is none of its answers."""
+    machine = Secondary(5, 7, [(1, 1, 9)], loaded=True, kept=4)
+    machine.join()
+    asked = [Join(5, 7, [(1, 1, 9)], 4)]
+    assert machine.follow(5, 7, 10) == asked, "it goes on behind the end of this log"
+    assert machine.follow(5, 7, 3) == asked, "it goes on before this snapshot, where nothing can be cut"
+    assert machine.append(5, 7, batch(5, 10)) == [], "it follows nobody yet"
+    assert machine.follow(5, 7, 9) == [Acknowledge(5, 7, 9)]

@@ -187,3 +187,19 @@ def test_any_history_leaves_the_state_in_order(steps: list[tuple[object, ...]], 
     assert sorted(name.rstrip("/") for name in listed(state, prefix)) == sorted(children)
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=Bindings)
     assert again == state
+
+
+def test_a_listing_begins_with_a_name_or_with_nothing() -> None:
+    assert naming.check_prefix("") == ""
+    assert naming.check_prefix("a/b") == ""
+    assert "an empty part" in naming.check_prefix("a/")
+
+
+def test_a_listing_of_nothing_is_one_empty_page() -> None:
+    page = naming.page(bound("a/b"), "c", True, "")
+    assert (page.entries, page.after) == ([], "")
+
+
+def test_a_page_that_begins_below_a_name_that_was_told_tells_it_no_more() -> None:
+    page = naming.page(bound("a", "a/b", "c"), "", False, "a")
+    assert [entry.name for entry in page.entries] == ["c"]

@@ -378,3 +378,42 @@ def test_a_service_that_is_taken_out_of_the_table_is_recovered_no_more() -> None
     rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
     _renewed(rig)
     assert rig.ssc.serving.own_term == 2
+
+
+def test_in_maintenance_an_escalating_callback_ends_its_server_and_not_the_node() -> None:
+    callback = h.Callback("initialize", 1, "warm_up", on_failure="escalate")
+    rig = _rig(callbacks={"stock": [callback]})
+    rig.master()
+    _held(rig)
+    rig.exit("stock")
+    _renewed(rig)
+    rig.fail = {"warm_up": "no"}
+    _opens(rig)
+    assert c.KillHost("stock") in rig.effects
+    assert not any(isinstance(e, c.Abandon) for e in rig.effects)
+    _held(rig, "")
+    rig.exit("stock")
+    rig.run(10_000)
+    _opens(rig)
+    assert any(isinstance(e, c.Abandon) for e in rig.effects)
+
+
+def test_a_server_that_was_kept_back_and_is_up_before_its_term_has_begun_takes_part_in_it() -> None:
+    rig = _master(Limits(switchovers=0), callbacks=TAKE_OVER)
+    for _ in range(2):
+        _alone(rig)
+        _opens(rig)
+    rig.exit("stock")
+    rig.exit("naming")
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    _renewed(rig)
+    assert rig.ssc.servers.by_service["stock"].held
+    assert not rig.ssc.serving.begun  # it waits for naming
+    rig.run(1_100)
+    renewals = len(rig.fed(m.Renew))
+    _opens(rig)
+    assert not rig.ssc.servers.by_service["stock"].held
+    rig.say("naming", h.Opened("naming", [], 1, 9))
+    assert rig.ssc.serving.serves
+    assert rig.told("stock", h.Assign)[-1] == rig.told("naming", h.Assign)[-1] == h.Assign(4, "primary")
+    assert len(rig.fed(m.Renew)) == renewals  # no term of its own

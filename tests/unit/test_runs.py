@@ -11,6 +11,7 @@ from primacy.machines.events import CallbackFailed, FunctionBegan, FunctionEnded
 from primacy.machines.ids import SECOND
 from primacy.machines.runs import Frame
 from primacy.machines.sequence import SILENCE_NS, plan
+from primacy.machines.swap import Outcome, Purpose
 from tests.unit.ssc_tools import N1, N2, Rig, record
 
 FUNCTION = "failover"
@@ -199,3 +200,13 @@ def test_an_undo_exchanges_the_states() -> None:
         ("b", "primary", "secondary"),
         ("a", "secondary", "primary"),
     ]
+
+
+def test_what_is_taken_back_is_in_progress_at_no_level() -> None:
+    rig = Rig({"stock": [h.Callback("switchover", 1, "close")]})
+    rig.pair()
+    rig.ask("switchover")
+    rig.hold = {"close"}
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    assert rig.ssc.runs.progress() == ("switchover", 0, ["the undoing of stock.close"])
+    assert [wait.what for wait in rig.ssc.runs.waits()] == ["the undoing of stock.close"]

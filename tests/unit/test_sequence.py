@@ -345,3 +345,35 @@ def test_what_a_run_that_has_ended_had_completed_is_taken_back_from_its_last_lev
     [second] = machine.ran(first.id, "done", "", 1)
     assert (second.step.callback.level, second.undo) == (2, True)
     assert machine.ran(second.id, "refused", "not now", 2)[-1] == Undone(())
+
+
+def test_a_callback_that_gives_no_reason_is_named_with_its_outcome() -> None:
+    driver = Driver([step("a", 1)], abortable=True)
+    driver.obey(driver.machine.ran(driver.running.popitem()[0], "refused", "", 1))
+    assert driver.ends == [Undone(("a.f at level 1: refused",))]
+
+
+def test_what_is_being_undone_is_said_so_and_has_no_level_when_all_had_been_completed() -> None:
+    driver = Driver(TWO_LEVELS, abortable=True, barrier=1)
+    driver.end(1, "done")
+    driver.obey(driver.machine.abort("its time is over", 3))
+    said = [(wait.what, wait.since_ns, wait.level) for wait in driver.machine.waits()]
+    assert said == [("the undoing of a.f", 3, 1)]
+    machine = Sequence(FUNCTION, [step("a", 1)], itertools.count(1), abortable=True)
+    machine.take_back(5)
+    assert machine.level is None
+    assert [(wait.what, wait.since_ns, wait.level) for wait in machine.waits()] == [
+        ("the undoing of a.f", 5, None)
+    ]
+
+
+def test_what_is_undone_is_left_out_for_a_host_that_ends_meanwhile() -> None:
+    driver = Driver([step("a", 1), step("b", 1), step("a", 2), step("b", 3)], abortable=True)
+    for run in (1, 2, 3):
+        driver.end(run, "done")
+    driver.end(4, "refused")
+    assert [(r.step.service, r.step.callback.level) for r in driver.running.values()] == [("a", 2)]
+    driver.lose("a")
+    assert [(r.step.service, r.step.callback.level) for r in driver.running.values()] == [("b", 1)]
+    driver.end(max(driver.running), "done")
+    assert driver.ends == [Undone(("b.f at level 3: refused: because",))]

@@ -151,3 +151,14 @@ def test_no_number_executes_twice_whatever_is_logged(calls: list[tuple[int, int]
             done.add(number)
             sessions.store(1, number, 0, b"")
     assert all(number > sessions.sessions[1].acknowledged for number in sessions.sessions[1].replies)
+
+
+def test_a_session_that_was_silent_too_long_ends_with_its_next_call_though_nobody_has_swept_yet() -> None:
+    sessions = opened(uptime_ns=SWEEP_NS // 2)
+    other = SILENCE_NS  # it is swept for another session, when this one still had some time
+    assert sessions.open(2, other)
+    assert sessions.begin(2, 1, 0, other) is Verdict.EXECUTE
+    assert 1 in sessions
+    assert sessions.begin(1, 1, 0, SILENCE_NS + SWEEP_NS // 2) is Verdict.EXPIRED
+    assert 1 not in sessions
+    assert 2 in sessions

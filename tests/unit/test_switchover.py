@@ -7,8 +7,9 @@ import pytest
 from primacy.machines import coordination as c
 from primacy.machines import host_wire as h
 from primacy.machines import membership as m
+from primacy.machines.ids import SECOND
 from primacy.machines.swap import Outcome, Purpose
-from primacy.machines.switchover import QUIESCE_NS_MAX
+from primacy.machines.switchover import QUIESCE_NS_MAX, SERVE_NS_MAX
 from tests.unit.ssc_tools import N1, N2, N3, Rig, record
 
 GIVE_UP = {"stock": [h.Callback("switchover", 1, "low"), h.Callback("switchover", 2, "high")]}
@@ -200,3 +201,30 @@ def test_a_new_master_that_is_lost_before_it_serves_is_no_success() -> None:
     rig.cmm(m.Served(3))
     answer = rig.answers()[-1]
     assert (answer.kind, answer.reasons) == ("failed", ("n2 took over and was lost; n1 is master of term 3",))
+
+
+def test_a_new_master_that_does_not_serve_is_not_waited_for_for_ever() -> None:
+    rig = _master()
+    ended: list[tuple[bool, str]] = []
+    rig.ask("switchover")
+    rig.ssc.switchover.join(lambda done, why: ended.append((done, why)))
+    rig.become("vice", "switchover", record(2, N2, N1, ready=True, appointment=5), clean=True)
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.DONE))
+    [wait] = rig.ssc.switchover.waits()
+    assert (wait.what, wait.until_ns - rig.now_ns) == ("n2 to serve", SERVE_NS_MAX)
+    rig.run(SERVE_NS_MAX / 1e6 + 10)
+    assert rig.ssc.switchover.phase == ""
+    assert ended == [(False, "n2 is master but does not serve yet")]
+
+
+def test_a_node_that_was_frozen_while_it_gave_up_takes_back_what_it_had_given_up() -> None:
+    rig = _master(GIVE_UP)
+    rig.hold = {"low"}
+    rig.ask("switchover")
+    rig.now_ns += 3_600 * SECOND
+    rig.give(c.Tick(now_ns=rig.now_ns))
+    assert [r.name for r in rig.runs] == ["high", "low", "high"]
+    assert rig.runs[-1].context.cause.startswith("undone")
+    assert rig.fed(m.HandOver) == []
+    assert rig.told("stock", h.Resume) == [h.Resume(1)]
+    assert rig.answers()[-1].kind == "failed"

@@ -9,6 +9,7 @@ import pytest
 from primacy.machines import membership as m
 from primacy.machines.ids import MS
 from primacy.machines.messages import Beat, Echo, Obituary
+from primacy.machines.records import Mastership, Vice
 from primacy.machines.swap import Outcome, Purpose
 from primacy.machines.timing import PROFILES, between
 from primacy.machines.vice import ViceDuty
@@ -208,3 +209,16 @@ def test_the_times_change_and_the_lease_still_ends_before_the_grace(
         cluster.run(5, "n2")
     assert cluster.took("n2", m.Seal), "the vice never claimed"
     assert cluster.until_ns("n1") <= cluster.now_ns
+
+
+def test_another_appointment_of_a_vice_that_has_not_heard_that_it_was_dropped_begins_anew() -> None:
+    cluster = _formed()
+    first = cluster.record
+    cluster.effects["n2"].clear()
+    cluster.now_ns += 40 * MS
+    again = Mastership(1, N1, Vice("n2", N2.incarnation, False), first.appointment + 1, "again", N1)
+    learned = m.Learned(now_ns=cluster.now_ns, revision=cluster.revision + 2, record=again, asked_ns=None)
+    effects = cluster.give("n2", learned)
+    kinds = [type(e) for e in effects if isinstance(e, m.Seal | m.Became | m.Acknowledge)]
+    assert kinds == [m.Seal, m.Became, m.Acknowledge]
+    assert cluster.monitors["n2"].vice.grace.since_ns == cluster.now_ns

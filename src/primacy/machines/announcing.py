@@ -37,9 +37,7 @@ class Announcer:
 
     def tell(self, node: str) -> None:
         """Send the known record to one node now (it is behind, or believes that it is still master)."""
-        cmm = self._cmm
-        if cmm.record is not None:
-            cmm.emit(Send(node, self._announcement()))
+        self._cmm.emit(Send(node, self._announcement()))
 
     def handed_over(self) -> None:
         """This node made another one master: tell it now and every beat, until it beats."""
@@ -150,6 +148,6 @@ class Announcer:
 
     def _announcement(self) -> Announce:
         cmm = self._cmm
-        assert cmm.record is not None
+        assert cmm.record is not None, "who tells has a record"
         serving = cmm.role == "master" and cmm.master.serving_term == cmm.term
         return Announce(cmm.revision, cmm.record, serving, self._version)

@@ -9,6 +9,8 @@ input at a time, effects in the order to obey them.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from primacy.machines import host_wire, membership, peer_wire
 from primacy.machines.coordination import (
     Asked,
@@ -212,8 +214,8 @@ class Coordinator:
             case host_wire.Quiesced():
                 self.switchover.quiesced(service, message.term)
                 self.departure.quiesced(service, message)
-            case host_wire.Stopped():
-                pass  # its journal is synced; what is waited for is the end of its process
+            case host_wire.Stopped() | host_wire.Confirm() | host_wire.Pong():
+                pass  # what is waited for is the end of its process; the other two are the agent's own matter
             case host_wire.Progress(term=term, acknowledged=acknowledged):
                 if term == self.term and acknowledged < 0 and self.record and self.record.ready_vice is None:
                     self.servers.progressed(service, message.sequence, message.synced)
@@ -223,6 +225,8 @@ class Coordinator:
             case host_wire.Note(kind=kind, text=text):
                 note = ServiceNote(term=self.term, node=self.node, service=service, kind=kind, text=text)
                 self.emit(Publish(note))
+            case _:
+                assert_never(message)
 
     def _gone(self, services: tuple[str, ...]) -> None:
         """Services were taken out of the table: nothing counts on them from now on."""
@@ -304,6 +308,8 @@ class Coordinator:
                 self.feed(
                     membership.Leaving(now_ns=self.now_ns, member=Member(event.node, event.incarnation))
                 )
+            case _:
+                assert_never(message)
 
     def _asked(self, event: Asked) -> None:
         if event.verb == "shutdown" and event.arguments.get("node") is None:

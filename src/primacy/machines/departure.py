@@ -151,9 +151,9 @@ class Departure:
 
     def cut_short(self) -> None:
         """A callback's failure was escalated: leave out the levels that are left."""
-        if self.phase == "callbacks":
-            self._ssc.runs.cancel(FUNCTION)
-            self._end_hosts()
+        assert self.phase == "callbacks", "only the callbacks of this departure are cut short"
+        self._ssc.runs.cancel(FUNCTION)
+        self._end_hosts()
 
     def waits(self) -> list[Wait]:
         """Who is waited for before the callbacks, and after them."""

@@ -162,7 +162,8 @@ class Drive:
             self._keep_back(True)
         if self._step != "replacing":
             return True
-        vice = ssc.record.vice if ssc.record is not None else None
+        assert ssc.record is not None, "only a master drives"
+        vice = ssc.record.vice
         mine = vice is not None and vice.node == operation.node
         waits = mine or (self._successors() and not (vice is not None and vice.ready))
         if waits and ssc.now_ns < self._deadline_ns:

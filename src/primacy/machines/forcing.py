@@ -13,7 +13,6 @@ from primacy.machines.events import ClaimBegan
 from primacy.machines.events_operator import MasterForced
 from primacy.machines.last_resort import View, decide, may_lose, proof, reasons_against
 from primacy.machines.membership import Force, ForceAnswered, Publish
-from primacy.machines.peers import NEVER_HEARD
 from primacy.machines.records import brief
 from primacy.machines.swap import Outcome, Purpose
 
@@ -41,8 +40,9 @@ class ForceDuty:
             self._asked = event
 
     def read_failed(self) -> None:
-        """The record could not be read."""
-        self._answer("refused", (_NO_LEDGER,))
+        """The record could not be read. Once the swap is sent, only how it is settled is an answer."""
+        if self._event is None:
+            self._answer("refused", (_NO_LEDGER,))
 
     def consider(self) -> None:
         """Decide, once the record was read since the request came."""
@@ -68,8 +68,7 @@ class ForceDuty:
     def closed(self, outcome: Outcome) -> None:
         """The swap is settled."""
         event, self._event = self._event, None
-        if event is None:
-            return
+        assert event is not None, "a swap by force has an event"
         if outcome is Outcome.DONE:
             self._cmm.emit(Publish(event))
             self._answer("done", (), event.may_lose)
@@ -117,8 +116,7 @@ class ForceDuty:
         vice = record.ready_vice if record is not None else None
         peer = cmm.peers.get(vice.node) if vice is not None else None
         if vice is not None and peer is not None and peer.member == vice:
-            heard_ns = max(peer.heard_ns, peer.hello_ns)
-            vice_silent_ns = cmm.now_ns - heard_ns if heard_ns != NEVER_HEARD else None
+            vice_silent_ns = cmm.now_ns - max(peer.heard_ns, peer.hello_ns)  # its life is known: it was heard
         return View(
             me=cmm.me,
             role=cmm.role,

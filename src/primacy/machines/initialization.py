@@ -114,7 +114,5 @@ class Initialization:
         """The master tells all, any other node its master."""
         ssc = self._ssc
         message = Progress(ssc.term, FUNCTION, level, complete)
-        if ssc.role == "master":
-            ssc.emit(TellNode(None, message))
-        elif ssc.record is not None:
-            ssc.emit(TellNode(ssc.record.master.node, message))
+        assert ssc.record is not None, "nothing is initialized before there is a master"
+        ssc.emit(TellNode(None if ssc.role == "master" else ssc.record.master.node, message))

@@ -7,6 +7,7 @@ any other node watches the master alone; of the rest it knows nothing and says n
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
 from primacy.machines.events import Event, LinkChanged, NodeChanged
 from primacy.machines.links import Change, LinkDown, Links, LinkUp, PeerReachable, PeerUnreachable
@@ -70,6 +71,8 @@ class LinkWatch:
                     self._publish(NodeChanged(term=self.term, node=self._node, peer=peer, reachable=True))
                 case PeerUnreachable(peer=peer):
                     self._publish(NodeChanged(term=self.term, node=self._node, peer=peer, reachable=False))
+                case _:
+                    assert_never(change)
         if changes:
             self._members_changed()
 

@@ -11,7 +11,7 @@ by itself: the master restarts its servers where they are, whatever is recommend
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from primacy.machines import membership
 from primacy.machines.coordination import Abandon, Publish
@@ -75,6 +75,8 @@ class Recovery:
                 if meaning is not Meaning.RESTARTED and self._ssc.serving.own_term != self._ssc.term:
                     self._ssc.serving.cancel()  # it takes over in vain
                 self._ssc.servers.fail(server, f"was ended: {text}")
+            case _:
+                assert_never(meaning)
 
     def unhealthy(self, service: str, failures: int, reason: str) -> None:
         """A primary's own health check has failed so often in a row: it is handed over in order, if that is due."""

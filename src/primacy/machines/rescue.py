@@ -56,8 +56,8 @@ class Rescue:
 
     def order(self) -> None:
         """An operator wants the vice to take over, maintenance or not."""
-        if not self._ordered:
-            self._ordered, self._stays = True, ""
+        assert self._stays, "an order is about a loss of which nothing is done"
+        self._ordered, self._stays = True, ""
 
     def closed(self, purpose: Purpose, outcome: Outcome) -> None:
         """A change of the record was settled."""

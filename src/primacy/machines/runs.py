@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from primacy.machines.coordination import Publish, ToHost
 from primacy.machines.events import CallbackFailed, FunctionBegan, FunctionEnded, LevelCompleted
@@ -112,9 +112,8 @@ class Runs:
         self._obey(key, (sequence.take_back if undo else sequence.start)(self._ssc.now_ns))
 
     def open_to(self, key: str, level: int) -> None:
-        """Open the barrier of a sequence up to this level."""
-        if key in self._active:
-            self._obey(key, self._active[key].sequence.open_to(level, self._ssc.now_ns))
+        """Open the barrier of a sequence that is in progress up to this level."""
+        self._obey(key, self._active[key].sequence.open_to(level, self._ssc.now_ns))
 
     def ran(self, message: Ran) -> None:
         """A callback ended."""
@@ -175,6 +174,8 @@ class Runs:
                     self._end(key, active, None)
                 case Undone(reasons=reasons):
                     self._end(key, active, reasons)
+                case _:
+                    assert_never(effect)
 
     def _run(self, active: _Active, effect: RunCallback) -> None:
         callback, frame = effect.step.callback, active.frame

@@ -199,8 +199,8 @@ class Switchover:
             self._swap()
 
     def _swap(self) -> None:
-        record = self._ssc.record
-        vice = record.ready_vice if record is not None else None
+        assert self._ssc.record is not None, "only a master hands over"
+        vice = self._ssc.record.ready_vice
         if vice is None or vice.node != self._to:
             self._undo(f"{self._to} is no longer the ready vice")
             return

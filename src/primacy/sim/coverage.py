@@ -2,7 +2,8 @@
 
 An *edge* is one of these, in a function of one of `MACHINES`: the function is entered; an `if` (or a conditional
 expression) goes one way, or the other; a `case` of a `match` fits, or none does; the body of a loop, or a handler
-of an exception, is entered. Operands of `and` and `or`, filters of comprehensions and assertions are no edges.
+of an exception, is entered. Operands of `and` and `or`, filters of comprehensions and assertions are no edges; nor is a
+last `case _: assert_never(...)`, of which the type checker proves that nothing is left for it.
 
 A probe of one assignment is put on each edge before the module is compiled, so it costs little and needs no help of
 the interpreter. An edge's name says where it stands in words (module, function, condition), not by a line number,
@@ -220,12 +221,13 @@ class _Walker(ast.NodeTransformer):
         """Probe each case, and that none fits."""
         if not self._functions:
             return node
-        probes = [self._probe(case.body[0], f"case {_case(case)}") for case in node.cases]
         last = node.cases[-1]
         whole = last.guard is None and isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None
+        cases = node.cases[:-1] if whole and _is_never(last.body) else list(node.cases)
+        probes = [self._probe(case.body[0], f"case {_case(case)}") for case in cases]
         none = None if whole else self._probe(node, f"no case of {_text(node.subject)}")
         self.generic_visit(node)
-        for case, probe in zip(node.cases, probes, strict=True):
+        for case, probe in zip(cases, probes, strict=True):
             case.body.insert(0, probe)
         if none is not None:
             node.cases.append(ast.match_case(ast.MatchAs(), None, [none]))
@@ -257,6 +259,13 @@ class _Walker(ast.NodeTransformer):
         self.generic_visit(node)
         node.body.insert(0, probe)
         return node
+
+
+def _is_never(body: list[ast.stmt]) -> bool:
+    """Whether this is `assert_never(...)`: a type error, unless the cases before are all that there are."""
+    [only, *more] = body
+    call = only.value if isinstance(only, ast.Expr) and not more else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "assert_never"
 
 
 def _case(case: ast.match_case) -> str:

@@ -24,7 +24,7 @@ from primacy.machines.call_wire import Call
 from primacy.machines.history import Batch
 from primacy.machines.replica import Replica
 from primacy.service import Service, ServiceModel
-from primacy.sim.authors.differences import difference, reorder_sets, same
+from primacy.sim.authors.differences import beside, difference, reorder_sets, same
 from primacy.sim.authors.sources import watched
 from primacy.sim.host import Host
 
@@ -115,9 +115,18 @@ class Determinism:
         span = (
             f"entry {batch.last}" if batch.first == batch.last else f"entries {batch.first} to {batch.last}"
         )
-        again = f": executed once more from the same state, {differs}" if differs else ""
-        world = f"; it asks {', '.join(asked[:TOLD_MAX])}" if asked else ""
         what = f"{_calls(host.service, [batch])} ({span} of term {batch.term})"
+        forgotten = _forgotten(host) if differs else ""
+        if forgotten:
+            self._fail(
+                CLAUSE,
+                f"{what}: executed once more from the snapshot of the state before, {differs}; {forgotten}",
+            )
+            return
+        again = f": executed once more from the same state, {differs}" if differs else ""
+        kept = beside(host.object, model.service, "first", "then") if differs else ""
+        again += f"; {kept}, and it is not replicated" if kept else ""
+        world = f"; it asks {', '.join(asked[:TOLD_MAX])}" if asked else ""
         self._fail(CLAUSE, f"{what} is not deterministic{again}{world}; {ADVICE}")
 
     def _differs(self, host: Host, replica: Replica, service: Service[Any], batch: Batch) -> str:
@@ -156,7 +165,8 @@ class Determinism:
                 CLAUSE,
                 f"the replicas of {service} on {known[1]} and {node} differ {when} entry {sequence} of term {term}: "
                 f"{where}; "
-                f"since they were known to agree (entry {since}): {self._since(host, since)}; {ADVICE}",
+                f"since they were known to agree (entry {since}): {self._since(host, since)}; "
+                f"{ADVICE}; only operations may change the state, no callback and no query",
             )
         elif known[1] != node:
             self._agreed[service] = max(self._agreed.get(service, 0), sequence)
@@ -174,6 +184,20 @@ def _like(model: Any) -> Any:
         if name != "state" and (name not in vars(new) or type(own) is not type(value)):
             setattr(new, name, value)
     return new
+
+
+def _forgotten(host: Host) -> str:
+    """Say what the snapshot of the author's state leaves out, or nothing."""
+    object: Any = host.object
+    restored = _like(object)
+    restored.restore(object.snapshot())
+    found = difference("state", object.state, restored.state)
+    if found is None:
+        return ""
+    return (
+        f"the snapshot is not whole: {found[0]} is {found[1]}, {found[2]} when restored from it; "
+        "what snapshot() leaves out, restore() must make again from the rest"
+    )
 
 
 def _first(one: Any, other: Any, mine: str, theirs: str) -> str:

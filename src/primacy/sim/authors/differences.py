@@ -12,6 +12,7 @@ import msgspec
 
 _TEXT_MAX = 200
 _REBUILT_MAX = 1_000
+_PLAIN = (dict, list, set, tuple, str, bytes, int, float, type(None))
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -38,8 +39,20 @@ def difference(where: str, one: Any, other: Any) -> tuple[str, str, str] | None:
                 return found
         return None
     if isinstance(one, set | frozenset) and isinstance(other, set | frozenset):
-        return None if one == other else (where, _text(one - other, "without "), _text(other - one, ""))
+        return None if one == other else (where, _more(one - other), _more(other - one))
     return None if one == other else (where, repr(one)[:_TEXT_MAX], repr(other)[:_TEXT_MAX])
+
+
+def beside(one: Any, other: Any, mine: str, theirs: str) -> str:
+    """Say which plain attributes beside the state two objects of a service have with different values."""
+    found = []
+    for name, value in vars(one).items():
+        if name == "state" or name not in vars(other) or not isinstance(value, _PLAIN):
+            continue
+        part = difference(name, value, vars(other)[name])
+        if part is not None:
+            found.append(f"self.{part[0]} is {part[1]} {mine}, {part[2]} {theirs}")
+    return f"beside the state, {'; '.join(found)}" if found else ""
 
 
 def brief(of: dict[Any, Any], key: Any) -> str:
@@ -47,8 +60,9 @@ def brief(of: dict[Any, Any], key: Any) -> str:
     return repr(of[key])[:_TEXT_MAX] if key in of else "nothing"
 
 
-def _text(more: set[Any] | frozenset[Any], empty: str) -> str:
-    return f"with {sorted(map(repr, more))[:5]}" if more else f"{empty}those"
+def _more(elements: set[Any] | frozenset[Any]) -> str:
+    """Return what a set has and the other one has not."""
+    return f"with {', '.join(sorted(map(repr, elements))[:5])}" if elements else "without"
 
 
 def same(one: bytes, other: bytes) -> bool:

@@ -6,6 +6,7 @@ Wherever a NODE is taken, `master` and `vice` are understood. One that means nob
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,13 +14,15 @@ import msgspec
 from primacy.errors import ConfigError
 from primacy.machines.ids import MS
 from primacy.sim.authors.stage import Stage
-from primacy.sim.draw import draw
+from primacy.sim.draw import draw, draw_force
 from primacy.sim.draw_operators import draw_operators
 from primacy.sim.faults import LEDGER, OBITUARY, Fault
 from primacy.sim.node import Node
 
 WINDOW_MS = 8_000
 """Faults at random are drawn for so long at a time: some come close together, then there is a pause."""
+FORCED = 0.5
+"""The share of these times in which somebody uses force, if that is drawn at all."""
 _BEGIN_MS = 1
 
 
@@ -27,7 +30,13 @@ class Faults:
     """The faults of a `Cluster`."""
 
     stage: Stage
-    _chaos = 0
+
+    def __init__(self) -> None:
+        self.drawn: list[tuple[Fault, ...]] = []
+        """What each call of `chaos` has come to."""
+        self.given: dict[int, tuple[Fault, ...]] | None = None
+        """By number of the call (from 0): faults in the place of those that `chaos` draws; no entry, no fault."""
+        self._removed = 0
 
     # ---- processes ----
 
@@ -116,28 +125,23 @@ class Faults:
 
     # ---- at random ----
 
-    def chaos(self, seconds: float, *, operators: bool = True) -> tuple[Fault, ...]:
+    def chaos(self, seconds: float, *, operators: bool = True, force: bool = False) -> tuple[Fault, ...]:
         """Draw faults for the next `seconds` of virtual time from the seed, and return them; time does not run here.
 
-        operators: also functions that somebody asks for, nodes that are shut down, callbacks that fail.
+        operators: also functions that somebody asks for (`remove`, too, as long as two nodes stay), nodes that are shut
+        down, callbacks that fail. force: also masters by force, after which what was acknowledged `may_have_lost`.
         """
-        stage, plan = self.stage, self.stage.plan
-        self._chaos += 1
-        source = stage.source(f"chaos {self._chaos}")
-        begin_ms, drawn = self._now_ms() + _BEGIN_MS, list[Fault]()
-        end_ms = begin_ms + max(2, int(seconds * 1000))
-        for at_ms in range(begin_ms, end_ms, WINDOW_MS):
-            span = (at_ms, max(at_ms + 2, min(at_ms + WINDOW_MS, end_ms)))
-            drawn += draw(source, plan.ids, plan.timing.grace_ms, *span)
-            if operators:
-                drawn += draw_operators(source, plan.ids, plan.timing.grace_ms, *span)
-        mine = tuple(self._adapted(fault, source) for fault in drawn if fault.what != "remove")
+        call = len(self.drawn)
+        drawn = self._draw(self.stage.source(f"chaos {call + 1}"), seconds, operators, force)
+        mine = drawn if self.given is None else self.given.get(call, ())
+        self.drawn.append(mine)
         self.schedule(mine)
         return mine
 
-    def schedule(self, faults: tuple[Fault, ...]) -> None:
-        """Let each fault begin at its time (`at_ms` of virtual time)."""
-        self.stage.injector.schedule(faults)
+    def schedule(self, faults: Sequence[Fault]) -> None:
+        """Let each fault begin at its time (`at_ms`), which counts from now: what `chaos` returns, or your own."""
+        now_ms, replace = self._now_ms(), msgspec.structs.replace
+        self.stage.injector.schedule(replace(fault, at_ms=now_ms + fault.at_ms) for fault in faults)
 
     def heal(self) -> None:
         """End all faults; nodes that are down start again. Virtual time does not run."""
@@ -145,6 +149,28 @@ class Faults:
         self.stage.checkers.note("fault", "all faults end")
 
     # ---- inside ----
+
+    def _draw(self, source: random.Random, seconds: float, operators: bool, force: bool) -> tuple[Fault, ...]:
+        """Draw a list whose times count from now."""
+        ids, grace_ms = self.stage.plan.ids, self.stage.plan.timing.grace_ms
+        drawn: list[Fault] = []
+        end_ms = _BEGIN_MS + max(2, int(seconds * 1000))
+        forced = random.Random(f"force {source.getrandbits(32)}") if force else None
+        for at_ms in range(_BEGIN_MS, end_ms, WINDOW_MS):
+            span = (at_ms, max(at_ms + 2, min(at_ms + WINDOW_MS, end_ms)))
+            drawn += draw(source, ids, grace_ms, *span)
+            if operators:
+                drawn += draw_operators(source, ids, grace_ms, *span)
+            if forced is not None and forced.random() < FORCED:
+                drawn += draw_force(forced, ids, grace_ms, *span)
+        return tuple(self._adapted(fault, source) for fault in drawn if self._spared(fault))
+
+    def _spared(self, fault: Fault) -> bool:
+        """Whether a node may be removed: two nodes stay, whatever comes of the requests."""
+        if fault.what != "remove":
+            return True
+        self._removed += 1
+        return self._removed <= len(self.stage.plan.ids) - 2
 
     def _adapted(self, fault: Fault, source: random.Random) -> Fault:
         """Return the fault for the services that are here."""

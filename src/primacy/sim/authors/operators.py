@@ -93,6 +93,16 @@ class Operators(Faults):
         """Switch maintenance of the cluster or of a node on or off."""
         maintain(self._node("master"), scope, on=on, for_ms=0)
 
+    def force(self, node: str, *, assume_dead: bool = False, within_s: float = WITHIN_S) -> None:
+        """Let a node be master although no rule brings the cluster back; asked for until it is, else Deadline.
+
+        It is refused while a master is heard. assume_dead: by the operator's word, where nothing proves that the
+        recorded master is dead. What was acknowledged `may_have_lost`.
+        """
+        here = self._node(node).id
+        self._begin("force", here, within_s, what="word" if assume_dead else "")
+        self._until(lambda: self.stage.master == here, within_s, f"force {here}")
+
     def ask(self, verb: str, node: str = "") -> Function:
         """Ask the master's node for a function, and return what comes of it; virtual time does not run."""
         truth = self.stage.checkers.truth

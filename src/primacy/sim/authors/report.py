@@ -30,6 +30,7 @@ class Report:
 
     calls, queries: how many were answered. recovered_s: from the healing until the cluster was whole. waits: what was
     in memory only is gone with all who had it, as it may be: the operator must decide, and only safety was judged.
+    may_have_lost: by force, what was acknowledged may be gone: the history was not judged.
     """
 
     seed: int
@@ -40,3 +41,4 @@ class Report:
     queries: int
     recovered_s: float
     waits: bool = False
+    may_have_lost: bool = False

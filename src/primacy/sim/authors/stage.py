@@ -17,6 +17,7 @@ from primacy.machines.ids import MS
 from primacy.service import ServiceModel
 from primacy.sim.authors.client import Client, Talk
 from primacy.sim.authors.determinism import Determinism, Log
+from primacy.sim.authors.differences import beside
 from primacy.sim.authors.report import Violated
 from primacy.sim.authors.witness import Witness
 from primacy.sim.calm import WAITS
@@ -25,6 +26,8 @@ from primacy.sim.faults import Fault
 from primacy.sim.host import Host
 from primacy.sim.host_process import HostProcess
 from primacy.sim.inject import Injector
+from primacy.sim.node import Node
+from primacy.sim.operator import AGAIN_MS, ask_force
 from primacy.sim.plan import Plan
 from primacy.sim.settings import NAMING, Row, Settings
 from primacy.sim.world import CALM_STEPS, STEP_NS, World
@@ -64,6 +67,23 @@ class StageCheckers(Checkers):
         super().gone(host)
 
 
+class _Asking:
+    """An operator asks a node again and again to be master by force. word: the recorded master is declared dead."""
+
+    def __init__(self, node: Node, *, word: bool) -> None:
+        self._node, self._word, self._goes_on = node, word, True
+
+    def again(self) -> None:
+        """Ask, unless it has ended."""
+        if self._goes_on:
+            ask_force(self._node, word=self._word, for_ms=0)
+            self._node.cluster.scheduler.after(AGAIN_MS * MS, self.again)
+
+    def end(self) -> None:
+        """Ask no more."""
+        self._goes_on = False
+
+
 class Hand(Injector):
     """Faults from a test's hand: they may begin again after all was healed."""
 
@@ -86,6 +106,16 @@ class Hand(Injector):
         super().heal()
         self._healed = False
 
+    def _apply(self, fault: Fault) -> Callable[[], None] | None:
+        if fault.kind != "force":
+            return super()._apply(fault)
+        node = self._node(fault.node)
+        if node is None:
+            return None
+        asking = _Asking(node, word=fault.what == "word")
+        asking.again()
+        return asking.end
+
     def _in_its_round(self, number: int, fault: Fault) -> None:
         if number == self._round:
             self._begin(fault)
@@ -105,6 +135,11 @@ class Stage(World):
         self.injector.schedule(plan.faults)
 
     # ---- what is in it ----
+
+    @property
+    def master(self) -> str:
+        """The node that the ledger names as master, or nothing."""
+        return self.ledger.record.master.node if self.ledger.record is not None else ""
 
     def _settings(self) -> Settings:
         own = self._services
@@ -206,6 +241,7 @@ class Stage(World):
 
     def judge(self) -> None:
         """Raise what is not true of the whole history."""
+        __tracebackhide__ = True
         self.checkers.finish([])
         if not self.checkers.forgiven:
             for service in self.settings.centralized:
@@ -223,4 +259,6 @@ class Stage(World):
         batches = self.checkers.determinism.logs.get(service, Log()).of(host.writer.runs)
         model = ServiceModel(host.row.make())  # type: ignore[arg-type]
         witness = Witness(service, model, batches, [call for talk in talks for call in talk.calls])
-        return witness.judge([watch for talk in talks for watch in talk.watches])
+        why = witness.judge([watch for talk in talks for watch in talk.watches])
+        kept = beside(host.object, model.service, f"on {host.member.node}", "by the log") if why else ""
+        return f"{why}; {kept}, and it is not replicated" if kept else why

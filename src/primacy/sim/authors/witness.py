@@ -129,7 +129,12 @@ class Witness:
                 if query.invoked_ns <= blocked_ns and low <= sequence <= high and self._fits(query):
                     continue
                 if sequence >= high:
-                    return f"{query.sentence()}: no state between entries {low} and {high} says so"
+                    _, payload = self._model.answer(query.operation, query.arguments)
+                    told = repr(_decode(payload)) if payload else "nothing"
+                    return (
+                        f"{query.sentence()}: no state between entries {low} and {high} of the log says so; "
+                        f"after entry {sequence} it is {told}"
+                    )
                 left.append((low, high, query))
                 blocked_ns = min(blocked_ns, query.end_ns)
             tried = left
