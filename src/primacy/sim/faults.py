@@ -93,12 +93,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 about = self.peer or ("all nodes" if self.what == "shutdown" else "the vice")
                 return f"at {self.at_ms} ms: an operator asks {self.node} for {self.what} {about}"
             case "configure":
-                about = f" {self.peer}" if self.peer else ""
-                amount = f" by {self.amount:g}" if self.amount else ""
-                how = {"": "", "replace": ", in the place of another change"}.get(
-                    self.then, f", {self.then} at"
-                )
-                return f"at {self.at_ms} ms: an operator asks {self.node} to configure {self.what}{about}{amount}{how}"
+                return f"at {self.at_ms} ms: an operator asks {self.node} to configure {self._change}"
             case "leave":
                 text = f"the system of {self.node} asks it to stop"
             case "maintain":
@@ -110,6 +105,14 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 text = self.kind
         lasts = f"for {self.for_ms} ms" if self.for_ms >= 0 else "until all heals"
         return f"at {self.at_ms} ms, {lasts}: {text}"
+
+    @property
+    def _change(self) -> str:
+        """A change of the configuration in words."""
+        about = f" {self.peer}" if self.peer else ""
+        amount = f" by {self.amount:g}" if self.amount else ""
+        how = {"replace": ", in the place of another change", "looked": ", having looked at it"}
+        return f"{self.what}{about}{amount}{how.get(self.then, '')}"
 
 
 Faults = tuple[Fault, ...]
