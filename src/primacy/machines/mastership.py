@@ -231,9 +231,8 @@ class Monitor:
             (self.term, self.master.valid_until_ns()) if self.role == MASTER else (self._granted[0], NEVER_NS)
         )
         if granted != self._granted:
-            assert granted[0] == self._granted[0] or self._granted[1] == NEVER_NS, (
-                "an ended term grants nothing"
-            )
+            same = granted[0] == self._granted[0]
+            assert same or self._granted[1] == NEVER_NS, "an ended term grants nothing"
             self._granted = granted
             self.emit(Grant(*granted))
 

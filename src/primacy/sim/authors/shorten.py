@@ -38,7 +38,8 @@ class Shortened:
         if not self.drawn:
             return "chaos has drawn no fault: it fails by what the test itself does"
         if not self.faults:
-            return f"none of the {len(self.drawn)} faults that chaos drew is needed: it fails without chaos, too ({cost})"
+            none = f"none of the {len(self.drawn)} faults that chaos drew is needed"
+            return f"{none}: it fails without chaos, too ({cost})"
         late = "" if self.in_time else "; the time was up: --primacy-shorten=SECONDS gives more"
         enough = "is enough" if len(self.faults) == 1 else "are enough"
         return f"{len(self.faults)} of the {len(self.drawn)} faults that chaos drew {enough} ({cost}{late})"
