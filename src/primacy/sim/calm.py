@@ -15,7 +15,7 @@ from primacy.machines.ladder import rung_of
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 from primacy.sim.agent import Agent
-from primacy.sim.calm_changes import ALONE, table_of, unchanged, unlike
+from primacy.sim.calm_changes import ALONE, alone, table_of, unchanged, unlike
 from primacy.sim.node import Node
 from primacy.sim.records import entries_in
 
@@ -42,9 +42,11 @@ def unfinished(world: World) -> str:
     operation = world.checkers.truth.operations.current
     if operation is not None:
         return f"{operation.function} {operation.node} ({operation.id}) has not ended"
+    if len(entries) == 1 and alone(world):
+        return ALONE
     why = unchanged(world)
     if why:
-        return ALONE if len(entries) == 1 else why
+        return why
     table = table_of(world)
     for entry in entries:
         why = _node(world, world.nodes[entry.id], entry, table)

@@ -25,9 +25,14 @@ def table_of(world: World) -> Table:
 
 
 def alone(world: World) -> bool:
-    """Whether a change waits because nobody could take over from the only node that may lead."""
-    entries = entries_in(world.ledger.values, world.settings.table)
-    return _current(world) is not None and sum(entry.may_lead for entry in entries) <= 1
+    """Whether the master has to restart for a change, and is the only node that may lead: nobody could take over."""
+    record, entries = world.ledger.record, entries_in(world.ledger.values, world.settings.table)
+    agent = world.nodes[record.master.node].agent if record is not None else None
+    return (
+        agent is not None
+        and bool(agent.following.report().behind)
+        and sum(entry.may_lead for entry in entries) <= 1
+    )
 
 
 def strengthen(world: World) -> None:
@@ -35,8 +40,8 @@ def strengthen(world: World) -> None:
 
     Where there is no other one, nothing can be done while the cluster serves.
     """
-    record, requests = world.ledger.record, world.checkers.truth.requests
-    if record is None or not alone(world) or world.checkers.truth.operations.current is not None:
+    requests = world.checkers.truth.requests
+    if not alone(world) or world.checkers.truth.operations.current is not None:
         return
     for entry in entries_in(world.ledger.values, world.settings.table):
         node = world.nodes[entry.id]
