@@ -7,7 +7,9 @@
      │   ├─ Unavailable      the ledger does not answer: nothing was written
      │   ├─ Uncertain        the swap may have been written, or may still be
      │   └─ Compacted        a watch asked for revisions that are gone: read again
-     ├─ JournalError         a journal is foreign, corrupt or newer than this code; it was kept aside
+     ├─ JournalError         a log or a snapshot that this code cannot use
+     │   ├─ DiskError        a journal cannot be written or read now (a full disk, for example); it is left as it is
+     │   └─ DamagedJournal   what is on the disk is foreign or corrupt, for good; it is kept aside
      ├─ WireError            bytes from a peer that no decoder takes; they were counted and dropped
      ├─ StreamClosed         the peer or this side ended the stream
      └─ CallError            what a client's call can end in
@@ -62,7 +64,15 @@ class Compacted(LedgerError):
 
 
 class JournalError(PrimacyError):
-    """A journal is foreign, corrupt or of a newer format; the file was kept aside and never altered."""
+    """A log or a snapshot cannot be used; what is on the disk is left as it is."""
+
+
+class DiskError(JournalError):
+    """A journal cannot be written or read now; what is on the disk is left as it is, and may be whole."""
+
+
+class DamagedJournal(JournalError):
+    """A journal, or its snapshot, is foreign or corrupt, and stays so; the file is kept aside and never altered."""
 
 
 class WireError(PrimacyError):

@@ -277,7 +277,7 @@ class Hosts:
 
     def with_policy(self, **policy: int) -> None:
         """Let the hosts take checkpoints at other times."""
-        imports = "from primacy.host.__main__ import main; from primacy.host.server import Policy"
+        imports = "from primacy.host.__main__ import main; from primacy.host.core import Policy"
         source = f"{imports}; main(Policy(**{policy!r}))"
         self.command = [sys.executable, "-c", source]
 

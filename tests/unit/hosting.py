@@ -14,9 +14,10 @@ import msgspec
 
 from primacy import lease_page
 from primacy.cgtp.authority import Authority
+from primacy.host.core import Core, Policy
 from primacy.host.primary import PrimaryServer
 from primacy.host.secondary import SecondaryServer
-from primacy.host.server import Core, Policy, Server
+from primacy.host.server import Server
 from primacy.lease_page import LeasePage
 from primacy.machines import call_wire
 from primacy.machines.host_wire import Alone, Appoint, Assign, Joined, Open, Peer, Ready, Serve

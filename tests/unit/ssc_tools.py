@@ -13,7 +13,7 @@ from primacy.machines import host_wire as h
 from primacy.machines import membership as m
 from primacy.machines.coordinator import Coordinator
 from primacy.machines.ids import MS
-from primacy.machines.records import Mastership, Operations, Vice, decode_operations
+from primacy.machines.records import NODES, Mastership, Operations, Vice, decode_node, decode_operations
 from tests.unit.cmm_tools import N1, N2, N3
 
 ADDRESSES = {n: {"naming": [("127.0.0.1", 1)], "stock": [("127.0.0.1", 2)]} for n in ("n1", "n2", "n3")}
@@ -45,6 +45,7 @@ class Rig:
         self.ledger: dict[str, tuple[int, bytes | None]] = {}
         self.ledger_says: m.SwapAnswer | None = None  # instead of what the ledger would say
         self.revision = 0
+        self.tells_nodes = True
         self.ssc = Coordinator(N1, services, ADDRESSES, self.now_ns, **options)
         self.give(c.Started(now_ns=self.now_ns))
 
@@ -77,15 +78,25 @@ class Rig:
             revision = self.write(swap.key, swap.value, tell=False)
         self.give(c.KeySwapped(now_ns=self.now_ns, token=swap.token, answer=answer, revision=revision))
         if revision:
-            self.give(c.RecordChanged(now_ns=self.now_ns, key=swap.key, revision=revision, value=swap.value))
+            self._told(swap.key, swap.value)
 
     def write(self, key: str, value: bytes | None, *, tell: bool = True) -> int:
         """Somebody writes a record; the watch tells it."""
         self.revision += 1
         self.ledger[key] = (self.revision, value)
         if tell:
-            self.give(c.RecordChanged(now_ns=self.now_ns, key=key, revision=self.revision, value=value))
+            self._told(key, value)
         return self.revision
+
+    def _told(self, key: str, value: bytes | None) -> None:
+        """The watch tells what was written; of a node's record the agent makes another entry of the node."""
+        self.give(c.RecordChanged(now_ns=self.now_ns, key=key, revision=self.revision, value=value))
+        node = key.removeprefix(NODES)
+        if key.startswith(NODES) and value is not None and self.tells_nodes:
+            record = decode_node(value, node)
+            entry = m.NodeEntry(node, record.eligible, record.available)
+            nodes = (*(n for n in self.ssc.nodes if n.id != node), entry)
+            self.give(c.NodesChanged(now_ns=self.now_ns, nodes=nodes))
 
     @property
     def operations(self) -> Operations:

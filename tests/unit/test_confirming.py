@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from primacy.agent.confirming import Confirming
 from primacy.agent.ledger_line import LedgerLine
 from primacy.ledger.memory import MemoryLedger, Store
 from primacy.machines import membership as m
+from primacy.machines.confirming import Confirming
 from primacy.machines.host_wire import Confirmed
 from primacy.machines.messages import Beat
 from primacy.machines.records import MASTERSHIP, Mastership, encode
@@ -29,7 +29,7 @@ class Rig:
         self.line = LedgerLine(self.ledger, lambda available, reason: None)
         self.confirming = Confirming(
             self.cluster.monitors["n1"],
-            self.line,
+            self.line.read,
             lambda service, answer: self.told.append((service, answer)),
         )
 
@@ -80,9 +80,7 @@ async def test_a_question_of_a_term_that_is_over_is_denied(rig: Rig) -> None:
     assert rig.told == [("stock", Confirmed(1, False))]
 
 
-@pytest.mark.parametrize(
-    ("case", "valid"), [("ours", True), ("newer", False), ("none", False), ("away", False)]
-)
+@pytest.mark.parametrize(("case", "valid"), [("ours", True), ("newer", False), ("none", False)])
 async def test_without_a_ready_vice_the_ledger_answers(rig: Rig, case: str, valid: bool) -> None:
     cluster = rig.cluster
     cluster.give("n1", m.Leaving(now_ns=cluster.now_ns, member=N2))
@@ -92,12 +90,41 @@ async def test_without_a_ready_vice_the_ledger_answers(rig: Rig, case: str, vali
         rig.write(cluster.record)
     elif case == "newer":
         rig.write(Mastership(2, N3, None, 9, "forced", N3))
-    elif case == "away":
-        await rig.ledger.close()
     rig.ask(1)
     rig.ask(2)
     await until(lambda: len(rig.told) == 2, "both are answered")
     assert rig.told == [("stock", Confirmed(1, valid)), ("stock", Confirmed(2, valid))]
+
+
+def test_a_reading_that_fails_denies_nothing_and_one_answers_all_that_waited_for_it() -> None:
+    cluster = Cluster(N1, N2, N3)
+    cluster.formed()
+    cluster.give("n1", m.Leaving(now_ns=cluster.now_ns, member=N2))
+    cluster.give("n1", m.Leaving(now_ns=cluster.now_ns, member=N3))
+    readings: list[tuple[Callable[[int, Mastership | None], None], Callable[[], None]]] = []
+    told: list[Confirmed] = []
+    confirming = Confirming(
+        cluster.monitors["n1"],
+        lambda answer, failed: readings.append((answer, failed)),
+        lambda service, answer: told.append(answer),
+    )
+    for number in (1, 2):
+        confirming.asked("stock", number, cluster.now_ns)
+    confirming.answer()
+    confirming.answer()
+    assert len(readings) == 1
+    readings.pop()[1]()
+    assert (told, readings) == ([], []), "not at once again: its time will come"
+    confirming.answer()
+    confirming.asked("stock", 3, cluster.now_ns)
+    readings.pop()[0](9, cluster.record)
+    assert told == [Confirmed(1, True), Confirmed(2, True)]
+    assert len(readings) == 1, "what was asked after the reading began needs another one"
+    cluster.give(
+        "n1", m.Learned(now_ns=cluster.now_ns, revision=99, record=Mastership(2, N3, None, 9, "forced", N3))
+    )
+    readings.pop()[0](9, Mastership(1, N1, None, 9, "late", N1))
+    assert told[2:] == [Confirmed(3, False)], "the term has ended meanwhile, whatever was read before"
 
 
 async def test_a_question_that_waits_when_the_vice_is_lost_goes_to_the_ledger(rig: Rig) -> None:

@@ -87,7 +87,9 @@ FACTS = st.builds(
     nodes=st.just(tuple(m.NodeEntry(n) for n in ("n1", "n2", "n3"))),
 )
 TARGETS = st.none() | st.sampled_from(["n1", "n2", "n9"])
-COMMON = {"reason": st.just(""), "dry_run": st.booleans()}
+COMMON = {
+    "reason": st.just(""), "dry_run": st.booleans(), "operation": st.uuids(version=4).map(str),
+}  # fmt: skip
 ASKED = st.one_of(
     st.tuples(st.just("switchover"), st.fixed_dictionaries({"to": TARGETS} | COMMON)),
     st.tuples(st.just("shutdown"), st.fixed_dictionaries({"node": TARGETS} | COMMON)),

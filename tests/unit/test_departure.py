@@ -357,3 +357,11 @@ def test_a_cluster_that_stops_already_is_not_stopped_once_more() -> None:
     rig.ask("shutdown")
     [answer] = rig.answers()
     assert (answer.kind, answer.reasons) == ("refused", ("a shutdown is in progress (quiescing)",))
+
+
+def test_a_dry_run_stops_nothing() -> None:
+    rig = _pair()
+    rig.ask("shutdown", dry_run=True)
+    assert [(a.kind, a.result) for a in rig.answers()] == [("done", {"possible": True})]
+    assert rig.ssc.departure.phase == ""
+    assert rig.told("stock", h.Quiesce) == []

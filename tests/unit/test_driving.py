@@ -76,6 +76,19 @@ def test_the_node_runs_its_part_and_then_its_record_is_written(
     assert rig.answers()[-1].result == {"node": node}
 
 
+def test_a_function_has_ended_when_the_master_knows_what_was_written() -> None:
+    rig = master()
+    rig.tells_nodes = False
+    rig.ask("disqualify", node="n3")
+    reply(rig, "n3")
+    assert kept(rig, "n3") == NodeRecord(False, False)
+    assert rig.operations.current is not None  # else the next request would be judged by what was before
+    nodes = tuple(NodeEntry(n.id, False, False) if n.id == "n3" else n for n in NODES)
+    rig.give(c.NodesChanged(now_ns=rig.now_ns, nodes=nodes))
+    assert rig.operations.current is None
+    assert rig.answers()[-1].result == {"node": "n3"}
+
+
 @pytest.mark.parametrize("function", ["qualify", "promote", "demote", "disqualify", "remove"])
 def test_a_refusal_leaves_everything_as_it_was(function: str) -> None:
     rig = master()

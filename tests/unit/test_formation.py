@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from primacy.machines.formation import Candidate, Form, Positions, View, Wait, decide, standing
+from primacy.machines.formation import Candidate, Form, Positions, View, Wait, decide, standing, stranded
 from primacy.machines.ids import Member
 from primacy.machines.records import Mastership, Vice
 
@@ -186,3 +186,22 @@ def test_with_all_heard_and_time_enough_somebody_forms_wherever_data_is_complete
         views = [_view(n, kind, waited_ns=2 * WINDOW_NS, volatile=volatile) for n in NEW]
         formed = [isinstance(decide(view), Form) for view in views]
         assert any(formed) is (not volatile or kind in ("none", "stopped")), kind
+
+
+@pytest.mark.parametrize("kind", ["none", "stopped", "ready vice"])
+def test_nobody_is_stranded_while_somebody_may_claim(kind: str) -> None:
+    assert stranded(_record(kind)) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("dropped: no echo", "and no vice (dropped: no echo): n1 may have acknowledged"),
+        ("", "and no vice: n1 may have acknowledged"),
+        ("a vice", "and n2 as vice that was not in step: n1 may have acknowledged"),
+    ],
+)
+def test_a_record_that_names_only_the_dead_says_whom_it_waits_for(kind: str, why: str) -> None:
+    told = stranded(_record(kind))
+    assert told.startswith("the record names n1 as master of term 4 ")
+    assert why in told

@@ -210,8 +210,12 @@ def test_a_record_of_operations_that_was_deleted_by_hand_is_an_empty_one() -> No
     assert answered(rig) == ["accepted", "accepted"]
 
 
-def test_a_dry_run_needs_no_id() -> None:
+def test_a_dry_run_is_judged_whatever_its_id() -> None:
     rig = master()
-    rig.ask("demote", node="n3", operation="", dry_run=True)
+    rig.ask("demote", node="n3", operation="same", dry_run=True)
     assert [(a.kind, a.result) for a in rig.answers()] == [("done", {"possible": True})]
     assert rig.operations == Operations()
+    rig.ask("demote", node="n3", operation="same")
+    rig.ask("demote", node="n3", operation="same", dry_run=True)
+    assert rig.answers()[-1].kind == "refused"
+    assert "a function is in progress" in rig.answers()[-1].reasons[0]

@@ -11,7 +11,7 @@ import pytest
 
 from primacy.host.catch_up import PIECE_BYTES, PIECES_UNDER_WAY, CatchUp
 from primacy.host.journal import Journal
-from primacy.host.snapshots import Snapshots
+from primacy.host.snapshots import Snapshots, check
 from primacy.host.syncing import Worker
 from primacy.machines import mirror_wire
 from primacy.machines.history import Batch
@@ -105,3 +105,29 @@ async def test_nothing_is_told_after_the_joiner_has_gone(sending: Sending) -> No
     sending.catch_up.close()
     await wait_until(lambda: sending.journal.snapshots, "the snapshot is kept all the same")
     assert sending.sent == []
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+async def test_a_damaged_snapshot_is_never_sent_to_its_end_and_a_new_one_takes_its_place(
+    sending: Sending, goes_on: bool
+) -> None:
+    sending.replica.sequence = 10
+    sending.catch_up.send_snapshot(SendSnapshot(2, 7))
+    await wait_until(lambda: sending.sent, "it is sent")
+    (entry,) = sending.journal.snapshots
+    path = sending.journal.directory / entry.file
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    if goes_on:
+        sending.journal.write(Batch(1, 11, 11, b"more"))
+        sending.replica.sequence = 11
+    sending.frames.clear()
+    sending.sent.clear()
+    sending.catch_up.send_snapshot(SendSnapshot(2, 8))
+    await wait_until(lambda: sending.sent, "a new one is sent")
+    last = 11 if goes_on else 10
+    assert sending.sent == [(8, last)]
+    assert [type(frame) for frame in sending.frames] == [SnapshotBegin, SnapshotBegin, SnapshotChunk]
+    assert check(sending.frames[-1].data, "the new one")
+    assert [each.sequence for each in sending.journal.snapshots] == [last]
+    assert [path.name for path in sending.journal.directory.glob("snapshot-*")] == [f"snapshot-{last}"]
+    assert sending.notes == ["snapshot sent", "snapshot damaged", "snapshot sent"]

@@ -92,9 +92,10 @@ async def test_a_confirmed_read(tmp_path: Path) -> None:
         sink = Sink()
         hosts.a.primary.calls.query(sink, Query(5, "value", b"\x80", confirm=True))
         hosts.a.primary.calls.query(sink, Query(6, "value", b"\x80", confirm=True))
-        assert hosts.a.of(Confirm) == [Confirm(1), Confirm(2)]
-        hosts.a.server.heard(host_wire.Confirmed(1, False), [])
-        hosts.a.server.heard(host_wire.Confirmed(2, True), [])
+        one, other = (asked.id for asked in hosts.a.of(Confirm))
+        assert one >> 32 == hosts.a.primary.calls.term, "no other term has that number"
+        hosts.a.server.heard(host_wire.Confirmed(one, False), [])
+        hosts.a.server.heard(host_wire.Confirmed(other, True), [])
         assert [answer.request for answer in sink.of(Answer)] == [6]
 
 

@@ -106,3 +106,12 @@ def test_what_is_not_there_is_deleted_already() -> None:
     rig.tell(4, None)
     assert rig.ssc.writer.revision("k") == 0
     assert rig.begin(None) == [Outcome.DONE]
+
+
+def test_a_record_is_what_was_told_last() -> None:
+    rig = Silent()
+    assert rig.ssc.writer.value("k") is None
+    rig.tell(7, b"{}")
+    assert rig.ssc.writer.value("k") == b"{}"
+    rig.tell(8, None)
+    assert rig.ssc.writer.value("k") is None

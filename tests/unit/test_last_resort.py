@@ -8,7 +8,17 @@ import pytest
 
 from primacy.machines.formation import Candidate, Positions
 from primacy.machines.ids import MS, Member
-from primacy.machines.last_resort import View, Witness, best, may_lose, proof, reasons_against
+from primacy.machines.last_resort import (
+    Force,
+    Refuse,
+    View,
+    Witness,
+    best,
+    decide,
+    may_lose,
+    proof,
+    reasons_against,
+)
 from primacy.machines.records import Mastership, Vice
 
 N1, N2, N3 = (Member(f"n{i}", f"{i:032x}") for i in (1, 2, 3))
@@ -134,3 +144,13 @@ def test_the_freshest_journals_go_first_then_the_priority() -> None:
     assert best([older, newer]) == "n2"
     assert best([older, Candidate(N3, 10, {"s": (1, 7)})]) == "n3"
     assert best([]) == ""
+
+
+def test_the_verdict_tells_the_proof_or_all_reasons() -> None:
+    forced = decide(view(assume_dead="n1"))
+    assert isinstance(forced, Force)
+    assert forced.cause.startswith("proof: word; this may be lost: every write acknowledged by n1")
+    given = view(on_time=False)
+    reasons = reasons_against(given)
+    assert len(reasons) > 1
+    assert decide(given) == Refuse("; ".join(reasons), reasons)

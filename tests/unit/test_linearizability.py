@@ -128,6 +128,17 @@ def test_says_so_when_the_search_is_too_long() -> None:
     assert "nothing is known" in finding.sentence()
 
 
+def test_many_reads_at_one_time_do_not_make_the_search_long() -> None:
+    reads = [record(f"r{number}", "read", None, number, 100 + number, 1) for number in range(60)]
+    broken = [
+        record("w", "write", 1, 0, 1),
+        *reads,
+        record("w", "write", 2, 200, 201),
+        record("r", "read", None, 202, 203, 1),
+    ]
+    assert check(broken, Register(), steps_max=10_000).verdict is Verdict.VIOLATED
+
+
 def test_a_thousand_operations_of_eight_clients_take_less_than_a_second() -> None:
     source, now, state = random.Random(7), 0, (0, "")
     history = []

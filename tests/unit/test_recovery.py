@@ -39,17 +39,17 @@ def _renewed(rig: Rig) -> None:
     rig.become("master", "restart", record(term, N1, appointment=term + 5))
 
 
-def _alone(rig: Rig, reason: str = "was ended by signal 9") -> None:
+def _alone(rig: Rig, reason: str = "was ended by signal 9", service: str = "stock") -> None:
     """The primary dies, nobody can take over, and the master goes on in a new term."""
     handed = len(rig.fed(m.HandOver))
-    rig.exit("stock", reason)
+    rig.exit(service, reason)
     if len(rig.fed(m.HandOver)) > handed:
         rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
     _renewed(rig)
 
 
-def _opens(rig: Rig) -> None:
-    rig.say("stock", h.Opened("stock", rig.callbacks.get("stock", []), 1, 9))
+def _opens(rig: Rig, service: str = "stock") -> None:
+    rig.say(service, h.Opened(service, rig.callbacks.get(service, []), 1, 9))
 
 
 def _steps(rig: Rig) -> list[tuple[int, str, str]]:
@@ -215,6 +215,27 @@ def test_a_server_that_was_kept_back_comes_in_with_a_new_term() -> None:
     assert len([run for run in rig.runs if run.name == "take_over"]) == ran + 1
     assert rig.told("stock", h.Serve)[-1] == h.Serve(5)
     assert rig.ssc.servers.by_service["stock"].state is ServerState.PRIMARY
+
+
+def test_a_term_in_which_every_server_is_kept_back_is_not_served_before_one_is_up_again() -> None:
+    limits = Limits(switchovers=0)
+    rig = Rig(
+        TAKE_OVER,
+        services=(c.ServiceEntry("naming", recovery=limits), c.ServiceEntry("stock", recovery=limits)),
+    )
+    rig.master()
+    for service in ("stock", "naming"):
+        for _ in range(2):
+            _alone(rig, service=service)
+            _opens(rig, service)
+        _alone(rig, service=service)
+    assert [_steps(rig)[-1], rig.ssc.term] == [(3, "failed", "kept back for 1 s"), 7]
+    assert rig.ssc.serving.own_term == 6
+    assert [e.term for e in rig.events(InService)][-1] == 6
+    rig.run(1_100)
+    _opens(rig, "naming")
+    assert rig.ssc.serving.own_term == 7
+    assert rig.told("naming", h.Serve)[-1] == h.Serve(7)
 
 
 def test_without_it_no_vice_becomes_ready() -> None:

@@ -64,6 +64,21 @@ def test_it_goes_on_behind_a_position() -> None:
     assert watches.idle
 
 
+def test_a_watch_that_begins_while_a_vice_joins_misses_nothing() -> None:
+    replica, watches, client = world()
+    publish(replica, watches, "a", "a")
+    watches.release(2)  # nobody watches; then replies wait for a joiner that has nothing yet
+    watches.add(client, Watch(1, "a", 1))
+    watches.add(client, Watch(2, "a", 0))
+    watches.push(committed=0)
+    assert client.changed == [Changed(1, [(2, "a", b"")], 2), Changed(2, [], 2)]
+    publish(replica, watches, "a")
+    watches.push(committed=1)
+    assert client.positions() == [2], "what the joiner does not have yet waits"
+    watches.push(committed=3)
+    assert client.positions() == [2, 3, 3]
+
+
 def test_each_topic_by_its_beginning() -> None:
     replica, watches, client = world()
     watches.add(client, Watch(1, "low/", 0))

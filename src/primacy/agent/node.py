@@ -19,7 +19,6 @@ import msgspec
 from primacy import config_beginning
 from primacy.agent import build, failure_file, moving, recording
 from primacy.agent.clock import Clock
-from primacy.agent.confirming import Confirming
 from primacy.agent.eventlog import EventLog
 from primacy.agent.guardian_link import GuardianLink
 from primacy.agent.hosts import Hosts
@@ -35,6 +34,7 @@ from primacy.errors import WireError
 from primacy.lease_page import now_ns
 from primacy.ledger.api import Ledger
 from primacy.machines import coordination, host_wire, membership, messages, peer_wire
+from primacy.machines.confirming import Confirming
 from primacy.machines.events import Event
 from primacy.machines.events_node import LedgerChanged, NodeStarted, SchedulingGap
 from primacy.machines.ids import MS, Member
@@ -79,7 +79,7 @@ class Node:
         self.recorder = recording.begin(boot, beginning, self.publish)
         self.monitor, self.coordinator = beginning.monitor(), beginning.coordinator()
         self.confirming = Confirming(
-            self.monitor, self.ledger, lambda service, answer: self.hosts.tell(service, answer, None)
+            self.monitor, self.ledger.read, lambda service, answer: self.hosts.tell(service, answer, None)
         )
         addresses = {n: table.agent_addresses(n) for n in table.nodes}
         self.port = DatagramPort(

@@ -22,9 +22,10 @@ import uvloop
 from primacy import channel
 from primacy.channel import Channel, close_all
 from primacy.errors import PrimacyError, WireError
+from primacy.host.core import Policy
 from primacy.host.loading import load
 from primacy.host.local import LocalServer
-from primacy.host.server import Policy, Server
+from primacy.host.server import Server
 from primacy.machines import host_wire
 from primacy.machines.host_wire import Failed, Open, Ping, Pong, Stop
 from primacy.service import LocalService, Service

@@ -98,7 +98,7 @@ class Calls:
         self._held: deque[tuple[Sink, Call | OpenSession | Query]] = deque()
         self._held_bytes = 0
         self._confirming: dict[int, tuple[int, Sink, bytes]] = {}
-        self._confirms = 0
+        self._confirms = term << 32  # a late answer to a question of another term is no answer to one of this
         self._closed = False
 
     # ---- what arrives ----
@@ -285,6 +285,7 @@ class Calls:
         uncommitted = self._uncommitted
         while uncommitted and uncommitted[0][0] <= upto:
             self._uncommitted_bytes -= uncommitted.popleft()[1]
+        self.watches.release(upto)
         self._gate.release(upto)
         if self.closed_for & CONGESTED and self._uncommitted_bytes < UNCOMMITTED_BYTES_MAX // 2:
             self.reopen(CONGESTED)

@@ -5,7 +5,8 @@ and the next one when it was acknowledged, so a joiner that loads slowly costs n
 read from its file piece by piece, with a few pieces under way.
 
 Invariant: `machine.sent` is called from the loop, never from within the obeying of an effect, and only while
-the stream that the joiner came on is still the follower's.
+the stream that the joiner came on is still the follower's. The last piece of a snapshot whose file is damaged
+never leaves: a new one takes its place, here and there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from primacy.errors import JournalError, StreamClosed
 from primacy.host.journal import Journal, SnapshotEntry
-from primacy.host.snapshots import Snapshots
+from primacy.host.snapshots import Content, Snapshots
 from primacy.machines import mirror_wire
 from primacy.machines.history import Batch
 from primacy.machines.mirror_effects import SendLog, SendSnapshot
@@ -74,28 +75,30 @@ class CatchUp:
         if not effect.whole:
             self._loop.call_soon(self._tell, effect.appointment, after)
 
-    def send_snapshot(self, effect: SendSnapshot) -> None:
-        """Obey `SendSnapshot`."""
-        if self._journal.snapshots:
+    def send_snapshot(self, effect: SendSnapshot, damaged: SnapshotEntry | None = None) -> None:
+        """Obey `SendSnapshot`. damaged: the snapshot that cannot be sent."""
+        if self._journal.snapshots and self._journal.snapshots[-1] != damaged:
             self._begin(effect, self._journal.snapshots[-1])
             return
 
         def taken(entry: SnapshotEntry, digest: bytes) -> None:
             self._journal.add_snapshot(entry)
+            if damaged is not None and damaged.sequence != entry.sequence:  # else it is replaced
+                self._journal.drop_snapshot(damaged)
             if not self._closed:
                 self._begin(effect, entry)
 
         if not self._snapshots.take(self._journal.runs, taken):
-            self._loop.call_later(0.01, self._again, effect)
+            self._loop.call_later(0.01, self._again, effect, damaged)
 
     def taken(self, size: int) -> None:
         """The joiner has so many bytes of the snapshot."""
         self._taken_bytes = size
         self._more.set()
 
-    def _again(self, effect: SendSnapshot) -> None:
+    def _again(self, effect: SendSnapshot, damaged: SnapshotEntry | None) -> None:
         if not self._closed:
-            self.send_snapshot(effect)
+            self.send_snapshot(effect, damaged)
 
     def _tell(self, appointment: int, upto: int) -> None:
         if not self._closed:
@@ -114,11 +117,19 @@ class CatchUp:
         term, appointment = effect.term, effect.appointment
         size = os.fstat(descriptor).st_size
         self._taken_bytes = 0
+        content = Content()
         with os.fdopen(descriptor, "rb") as file:
             try:
                 begin = SnapshotBegin(term, appointment, entry.sequence, entry.runs, size)
                 self._send(mirror_wire.encode(begin))
-                while piece := file.read(PIECE_BYTES):
+                while (piece := file.read(PIECE_BYTES)) or not size:
+                    content.add(piece)
+                    if file.tell() >= size and not content.whole:
+                        self._note(
+                            "snapshot damaged", f"{entry.file} is not whole; the joiner gets a new one"
+                        )
+                        self._loop.call_soon(self._again, effect, entry)
+                        return
                     self._send(mirror_wire.encode(SnapshotChunk(term, appointment, piece)))
                     while file.tell() - self._taken_bytes > PIECES_UNDER_WAY * PIECE_BYTES:
                         self._more.clear()

@@ -9,8 +9,9 @@ by `primacy.host.syncing`.
 Invariants: batches are consecutive from `kept` + 1 to `last`; `runs` describes the whole history, pruned
 entries included. Two processes never have the journal open (`host.lock`). A file that is foreign, corrupt or
 newer is never
-altered: `Journal.open` raises JournalError, `directory.set_aside` renames it. An error while writing is final for the
-process: what the file then holds is decided by the next one that opens it.
+altered: `Journal.open` raises DamagedJournal, `directory.set_aside` renames it. A disk that is full, or that answers
+with an error, has damaged nothing: that is a DiskError, and final for the process; what the file then holds is
+decided by the next one that opens it.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from pathlib import Path
 
 import msgspec
 
-from primacy.errors import ConfigError, JournalError
+from primacy.errors import ConfigError, DamagedJournal, DiskError, JournalError
 from primacy.host.directory import lock, sync_directory
 from primacy.machines.history import Batch, Run, cut, extend, last_of
 
 APPLICATION_ID = 0x50524D4A  # "PRMJ"
 FORMAT = 1
 READ_BYTES = 512 << 10
+DAMAGED = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""What SQLite answers when a file is no journal (any more); every other error is one of the disk, or of its load."""
 WAL_FILL_BYTES = 2 << 20
 
 _SCHEMA = """
@@ -40,6 +43,13 @@ _INSERT = "INSERT INTO batches VALUES (?, ?, ?, ?)"
 
 _encode = msgspec.msgpack.Encoder().encode
 _runs: msgspec.msgpack.Decoder[list[Run]] = msgspec.msgpack.Decoder(list[Run])
+
+
+def _damaged(error: Exception) -> bool:
+    """Whether an error at the opening is one of the content: what SQLite or a decoder makes of bytes that are wrong."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) in DAMAGED
+    return not isinstance(error, OSError)
 
 
 def missing(directory: Path) -> bool:
@@ -76,15 +86,18 @@ class Journal:
     def open(cls, directory: Path, service: str, *, incomplete: bool = False) -> Journal:
         """Open or make the journal in `directory`. incomplete: a new one takes the place of one that is lost.
 
-        JournalError when what is there cannot be used; ConfigError when it is newer than this code, or in use.
+        DamagedJournal when what is there can never be used, DiskError when it cannot be opened now; ConfigError
+        when it is newer than this code, or in use.
         """
         directory.mkdir(parents=True, exist_ok=True)
         journal = cls(directory, service)
         try:
             journal._connect(incomplete)
-        except (sqlite3.Error, msgspec.DecodeError, OSError) as error:
+        except (sqlite3.Error, ValueError, TypeError, OSError) as error:
             journal.close()
-            raise JournalError(f"journal {journal.path}: {error}") from error
+            if _damaged(error):
+                raise DamagedJournal(f"journal {journal.path}: {error}") from error
+            raise journal._broken("cannot be opened", error) from error
         except (JournalError, ConfigError):
             journal.close()
             raise
@@ -132,19 +145,19 @@ class Journal:
         (application,) = self._database.execute("PRAGMA application_id").fetchone()
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:
-            raise JournalError(f"{self.path} is a file of something else (application id {application:#x})")
+            raise DamagedJournal(f"{self.path} is a file of something else (application id {application:#x})")
         if version > FORMAT:
             want = f"at most {FORMAT}: it is newer than this code; upgrade this node, nothing was changed"
             raise ConfigError(str(self.path), f"format {version}", want)
         for (finding,) in self._database.execute("PRAGMA quick_check(1)"):
             if finding != "ok":
-                raise JournalError(f"{self.path} is corrupt: {finding}")
+                raise DamagedJournal(f"{self.path} is corrupt: {finding}")
 
     def _recover(self) -> None:
         """Read the description of the log; what does not fit together is corrupt."""
         service = self._get("service")
         if service is None or msgspec.msgpack.decode(service) != self.service:
-            raise JournalError(f"{self.path} is not a journal of service {self.service}")
+            raise DamagedJournal(f"{self.path} is not a journal of service {self.service}")
         self.incomplete = self._get("incomplete") is not None
         self.runs = _runs.decode(self._get("base") or b"\x90")
         self.kept = last_of(self.runs)[1]
@@ -152,7 +165,7 @@ class Journal:
         query = "SELECT term, first, last FROM batches WHERE last > ? ORDER BY first"
         for term, first, last in self._database.execute(query, (self.kept,)):
             if first != self.last + 1 or last < first or term < last_of(self.runs)[0]:
-                raise JournalError(
+                raise DamagedJournal(
                     f"{self.path} is corrupt: entry {first} of term {term} follows {self.last}"
                 )
             extend(self.runs, term, first, last)
@@ -162,7 +175,9 @@ class Journal:
             SnapshotEntry(s, file, _runs.decode(runs)) for s, file, runs in self._database.execute(query)
         ]
         if self.kept and not (self.snapshots and self.snapshots[0].sequence >= self.kept):
-            raise JournalError(f"{self.path}: entries up to {self.kept} are gone and no snapshot holds them")
+            raise DamagedJournal(
+                f"{self.path}: entries up to {self.kept} are gone and no snapshot holds them"
+            )
 
     @property
     def term(self) -> int:
@@ -267,6 +282,12 @@ class Journal:
         self.kept = kept
         self._forget(gone)
 
+    def drop_snapshot(self, entry: SnapshotEntry) -> None:
+        """Forget a snapshot whose file is damaged, durably: the one before it and the log stand for it."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM snapshots WHERE sequence = ?", (entry.sequence,))
+        self._forget([entry])
+
     def prune(self, rows: int = 64) -> bool:
         """Delete a few of the rows that are no longer needed; True: there may be more."""
         try:
@@ -338,12 +359,10 @@ class Journal:
         for entry in entries:
             (self.directory / entry.file).unlink(missing_ok=True)
 
-    def _broken(self, what: str, error: Exception) -> JournalError:
+    def _broken(self, what: str, error: Exception) -> DiskError:
         full = "full" in str(error) or getattr(error, "errno", 0) == 28
         advice = "free space on this disk" if full else "look at the disk and the kernel's log"
-        return JournalError(
-            f"journal {self.path} {what}: {error}; {advice}, then start the service again here"
-        )
+        return DiskError(f"journal {self.path} {what}: {error}; {advice}, then start the service again here")
 
 
 class _Transaction:

@@ -35,8 +35,8 @@ from primacy.machines.mirror_wire import Acknowledged, Digest, JoinMirror, Snaps
 from primacy.service import HealthContext
 
 if TYPE_CHECKING:
+    from primacy.host.core import Core
     from primacy.host.journal import SnapshotEntry
-    from primacy.host.server import Core
     from primacy.host.streams import MirrorStream
 
 TICKS_PER_TOUCH = 5

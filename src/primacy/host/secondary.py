@@ -41,7 +41,7 @@ from primacy.machines.mirror_wire import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from primacy.host.server import Core
+    from primacy.host.core import Core
     from primacy.host.streams import MirrorStream
 
 DIGESTS_KEPT = 8

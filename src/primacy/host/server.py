@@ -13,25 +13,19 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from primacy.cgtp.tls import TlsFiles, client_context, server_context
 from primacy.channel import close_all
-from primacy.errors import ConfigError, JournalError
+from primacy.errors import JournalError
 from primacy.host.callbacks import Callbacks
 from primacy.host.calls import Calls
-from primacy.host.directory import had_journal, remember_journal, set_aside
-from primacy.host.journal import Journal, SnapshotEntry, missing
+from primacy.host.core import Core, Policy, Tell
 from primacy.host.primary import PrimaryServer
 from primacy.host.secondary import SecondaryServer
-from primacy.host.snapshots import Snapshots, read_file
 from primacy.host.streams import TO_PRIMARY, MirrorStream, Roles, Streams, redial
-from primacy.host.syncing import Syncer, Worker
 from primacy.lease_page import LeasePage
 from primacy.machines import call_wire, host_wire
 from primacy.machines.description import coroutines
 from primacy.machines.host_wire import (
-    REFUSED,
     Alone,
     Appoint,
     Assign,
@@ -45,110 +39,11 @@ from primacy.machines.host_wire import (
     Run,
     Serve,
 )  # fmt: skip
-from primacy.machines.ids import Member, ServerState
+from primacy.machines.ids import ServerState
 from primacy.machines.mirror_wire import JoinMirror
-from primacy.machines.replica import Replica
-from primacy.service import Service, ServiceModel
+from primacy.service import Service
 
 TICK_S_MAX = 0.2
-LOAD_ENTRIES = 2_000
-"""After so many entries a long replay lets the loop answer the agent."""
-
-Tell = Any
-
-
-class Policy(msgspec.Struct, frozen=True):
-    """When a checkpoint is due: after so many entries, or bytes of log."""
-
-    snapshot_entries: int = 100_000
-    snapshot_bytes: int = 64 << 20
-
-
-class Core:
-    """What primary and secondary share: the state and where it is kept, and the words to the agent."""
-
-    def __init__(
-        self, open: Open, service: Service[Any], tell: Tell, fail: Any, spawn: Any, policy: Policy
-    ) -> None:
-        self.open = open
-        self.spawn = spawn
-        self.service = service
-        self.tell = tell
-        self.fail = fail
-        self.policy = policy
-        self.member = Member(open.node, open.incarnation)
-        self.members: list[str] = []
-        self.model = ServiceModel(service)
-        self.replica = Replica(open.service, self.model)
-        self._one_loads = asyncio.Lock()
-        self.loaded = False
-        """The state is applied up to the journal's end."""
-        self.journal: Journal
-        self.syncer: Syncer
-        self.snapshots: Snapshots
-        self.worker: Worker
-
-    def note(self, kind: str, text: str) -> None:
-        """Tell the agent something that an operator may care about."""
-        self.tell(host_wire.Note(kind, text[:8_000]))
-
-    def open_journal(self, on_synced: Any, on_failed: Any) -> None:
-        """Open the journal; in the place of one that cannot be used, or was deleted, a new one can only join.
-
-        One that is newer than this code, or another process's, is left as it is: the node must not start with it.
-        """
-        directory, service = Path(self.open.directory), self.open.service
-        lost = had_journal(directory) and missing(directory)
-        if lost:
-            self.note("journal missing", f"{directory} has lost its journal; this server joins from its peer")
-        try:
-            self.journal = Journal.open(directory, service, incomplete=lost)
-        except ConfigError as error:
-            self.fail(REFUSED, str(error))
-        except JournalError as error:
-            if not (directory / "journal.db").exists():
-                raise
-            place = set_aside(directory)
-            self.journal = Journal.open(directory, service, incomplete=True)
-            self.note("journal set aside", f"{error}; it is kept in {place}; this server joins from its peer")
-        remember_journal(directory)
-        loop = asyncio.get_running_loop()
-        self.worker = Worker(loop, f"disk of {self.open.service}")
-        self.syncer = Syncer(self.journal, self.worker, on_synced, on_failed)
-        self.snapshots = Snapshots(directory, self.replica, self.worker, on_failed)
-
-    async def load(self) -> None:
-        """Apply the newest snapshot and the log behind it; two that ask at a time wait for one loading."""
-        async with self._one_loads:
-            if not self.loaded:
-                await self._load()
-
-    async def _load(self) -> None:
-        replica, journal = self.replica, self.journal
-        if journal.snapshots:
-            entry = journal.snapshots[-1]
-            replica.restore(read_file(journal.directory / entry.file))
-        applied = 0
-        while replica.sequence < journal.last:
-            for batch in journal.read(replica.sequence):
-                replica.apply(batch.term, batch.first, batch.last, batch.payload)
-                applied += batch.last - batch.first + 1
-                if applied >= LOAD_ENTRIES:
-                    applied = 0
-                    await asyncio.sleep(0)
-        self.loaded = True
-
-    def keep_snapshot(self, entry: SnapshotEntry) -> None:
-        """A snapshot is on disk: the journal relies on it from now on, and drops what it no longer needs."""
-        if not self.journal.holds(entry):
-            (self.journal.directory / entry.file).unlink(missing_ok=True)
-            return
-        self.journal.add_snapshot(entry)
-        self._prune()
-
-    def _prune(self) -> None:
-        if not self.journal.closed and self.journal.prune():
-            asyncio.get_running_loop().call_later(0.005, self._prune)
 
 
 class Server(Roles):

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from primacy.errors import JournalError
+from primacy.errors import DamagedJournal, DiskError, JournalError
 from primacy.host.journal import SnapshotEntry
 from primacy.host.syncing import Worker
 from primacy.machines.history import Run
@@ -29,6 +29,7 @@ from primacy.machines.replica import Replica
 
 MAGIC = b"primacy snapshot 1\n"
 DIGEST_BYTES = 16
+HEADER_BYTES = len(MAGIC) + DIGEST_BYTES
 INLINE_BYTES = 128 << 10
 """A state that was larger than this is left to a child the next time."""
 
@@ -145,19 +146,41 @@ def write_raw(path: Path, data: bytes) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """Return what `write_file` was given; JournalError when the file is not whole."""
+    """Return what `write_file` was given; DamagedJournal when it is not whole, DiskError when it cannot be read."""
     try:
         data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedJournal(f"snapshot {path}: {error.strerror}") from error
     except OSError as error:
-        raise JournalError(f"snapshot {path}: {error.strerror}") from error
+        raise DiskError(f"snapshot {path}: {error.strerror}") from error
     return check(data, str(path))
 
 
+class Content:
+    """The content of a snapshot's file, piece by piece; the first piece holds the whole header."""
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece."""
+        if self._header:
+            self._digest.update(piece)
+        else:
+            self._header = piece[:HEADER_BYTES]
+            self._digest.update(memoryview(piece)[HEADER_BYTES:])
+
+    @property
+    def whole(self) -> bool:
+        """Whether the pieces so far are a whole snapshot."""
+        return self._header == MAGIC + self._digest.digest()
+
+
 def check(data: bytes, name: str) -> bytes:
-    """Return the snapshot in the content of a file; JournalError when it is not whole."""
-    start = len(MAGIC) + DIGEST_BYTES
-    body = data[start:]
-    digest = hashlib.blake2b(body, digest_size=DIGEST_BYTES).digest()
-    if data[: len(MAGIC)] != MAGIC or data[len(MAGIC) : start] != digest:
-        raise JournalError(f"snapshot {name} is corrupt or not a snapshot")
-    return body
+    """Return the snapshot in the content of a file; DamagedJournal when it is not whole."""
+    content = Content()
+    content.add(data)
+    if not content.whole:
+        raise DamagedJournal(f"snapshot {name} is corrupt or not a snapshot")
+    return data[HEADER_BYTES:]

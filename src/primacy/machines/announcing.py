@@ -56,7 +56,7 @@ class Announcer:
     def greeted(self, hello: Hello) -> None:
         """A node of this cluster says hello; one that has not heard this node's present life is greeted back."""
         cmm = self._cmm
-        if hello.cluster != cmm.cluster or hello.member.node == cmm.me.node:
+        if hello.cluster != cmm.cluster:
             return
         peer = cmm.peers.greeted(hello, cmm.now_ns)
         if peer is not None and cmm.me.incarnation not in hello.seen:

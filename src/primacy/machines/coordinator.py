@@ -328,9 +328,9 @@ class Coordinator:
         self.switchover.proceed()
         self.ladder.proceed()
         self.initialization.proceed()
+        self.recovery.proceed()
         if self.record is None or self.record.stopped is None:
             self.servers.settle()
-        self.recovery.proceed()
         self.rescue.proceed()
         self.retiring.proceed()
         self.serving.proceed()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from primacy.machines import membership, peer_wire
 from primacy.machines.coordination import EditTable, Facts, TellNode, facts_from
 from primacy.machines.ids import SECOND
+from primacy.machines.ladder import RUNGS, rung_of
 from primacy.machines.peer_wire import FunctionDone
 from primacy.machines.preconditions import Situation, reasons_against
 from primacy.machines.records import NODES, NodeRecord, Operation, encode
@@ -80,6 +81,8 @@ class Drive:
             ssc.wake(self._again_ns)
         elif self._step == "leaving":
             self._leave()
+        elif self._step == "recorded":
+            self._known()
         elif function == "switchover":
             self._switch_over()
         elif function == "shutdown" and self.operation.node != ssc.node:
@@ -95,6 +98,8 @@ class Drive:
                 what = "another vice to be ready"
             case "leaving":
                 what = f"{operation.node} to leave"
+            case "recorded":
+                what, until_ns = f"the ledger's watch to tell of the record of {operation.node}", 0
             case "" | "replaced" if operation.function != "switchover" and self._done is None:
                 what, until_ns = f"{operation.node} to run its callbacks of {operation.function}", 0
             case _:
@@ -217,12 +222,20 @@ class Drive:
 
         def settled(outcome: Outcome) -> None:
             if outcome is Outcome.DONE:
-                self._end("done", self._notes, {"node": operation.node})
+                self._step = "recorded"
+                self._known()
             else:
                 self._again_ns = ssc.now_ns + LEDGER_AGAIN_NS
                 ssc.wake(self._again_ns)
 
         ssc.writer.write(f"{NODES}{operation.node}", encode(_RECORDS[operation.function]), settled)
+
+    def _known(self) -> None:
+        """End when this master itself has learned what was written: the next request is judged by it."""
+        ssc, operation = self._ssc, self.operation
+        entry = next((n for n in ssc.nodes if n.id == operation.node), None)
+        if rung_of(entry) == RUNGS[operation.function]:
+            self._end("done", self._notes, {"node": operation.node})
 
     def _gone(self) -> bool:
         """Whether the node is no member any more; one that this master has not heard yet may still be one."""

@@ -73,13 +73,14 @@ class Functions:
     def asked(self, event: Asked) -> None:
         """A request: refused with all reasons, or accepted when its intent is in the ledger."""
         ssc, verb, arguments = self._ssc, event.verb, event.arguments
-        id = arguments.get("operation") or ""
+        id = arguments["operation"]
+        assert id, "the agent names each request"
         node = arguments.get("to" if verb == "switchover" else "node") or None
-        known = self.operations.known(id) if id else None
+        known = self.operations.known(id)
         if known is not None and not arguments.get("dry_run"):
             ssc.emit(Answer(event.id, "accepted", {"operation": id}))
             return
-        if id and id == self._intent:
+        if id == self._intent:
             self._requests.append(event.id)
             return
         verdict = self.judged(event, Request(verb, node, event.facts, self._situation()))

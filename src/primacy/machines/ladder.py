@@ -33,7 +33,7 @@ OPEN_NS_MAX = (
 DONE_KEPT = 8
 _STATES = {INELIGIBLE: "offline", SPARE: "spare", AVAILABLE: "available"}
 _UP = ("qualify", "promote")
-_TO = {"qualify": SPARE, "promote": AVAILABLE, "demote": SPARE, "disqualify": INELIGIBLE}
+RUNGS = {"qualify": SPARE, "promote": AVAILABLE, "demote": SPARE, "disqualify": INELIGIBLE}
 
 
 def rung_of(entry: NodeEntry | None) -> str:
@@ -153,11 +153,11 @@ class Ladder:
     def _begin(self, function: str, reason: str) -> None:
         """Begin a function; one that leads to where this node stands already has nothing to do."""
         self._function, self._reason, self._from = function, reason, self.rung
-        if self.rung == _TO.get(function):
+        if self.rung == RUNGS.get(function):
             self._finish("done", [])
             return
         up = function in _UP
-        self.rung = _TO[function] if up else self.rung
+        self.rung = RUNGS[function] if up else self.rung
         self._phase, self._deadline_ns = "opening", self._ssc.now_ns + (READY_NS_MAX if up else OPEN_NS_MAX)
 
     def _opened(self, servers: list[Server]) -> bool:
@@ -184,7 +184,7 @@ class Ladder:
         function, ssc = self._function, self._ssc
         self._phase = "callbacks"
         servers = list(ssc.servers.by_service.values())
-        old, new = _STATES[self._from], _STATES[_TO.get(function, INELIGIBLE)]
+        old, new = _STATES[self._from], _STATES[RUNGS.get(function, INELIGIBLE)]
         ssc.runs.begin(
             function,
             function,
@@ -198,7 +198,7 @@ class Ladder:
         if reasons is not None:
             self._refused(reasons)
         elif self._function in ("demote", "disqualify"):
-            self.rung, self._phase = _TO[self._function], "ending"
+            self.rung, self._phase = RUNGS[self._function], "ending"
             self._deadline_ns = self._ssc.now_ns + READY_NS_MAX
         else:
             self._phase = ""

@@ -256,6 +256,8 @@ class Servers:
         return all(s.ready for s in self.present())
 
     def all_assigned(self) -> bool:
-        """Whether every centralized server that is not kept back is told what it should be."""
-        target = self.target(self._ssc.place)
-        return all(s.ready and s.assigned == target for s in self.present())
+        """Whether every centralized server that is not kept back is told what it should be, and one at least is."""
+        target, present = self.target(self._ssc.place), self.present()
+        return bool(present or not self.centralized) and all(
+            s.ready and s.assigned == target for s in present
+        )

@@ -4,6 +4,9 @@ The last ten thousand events are part of the replicated state, each with a posit
 position on whichever server is primary; when that position is no longer kept the client is told so (`lost`)
 and lists again. Events leave like replies do: when the entry that published them is committed and the lease
 page allows it.  Pure: the caller says what is committed, right after it has read the page.
+
+What was committed once stays so, though replies wait for less while a vice joins: a watch that begins then must not
+wait for what the others were told long before, for nobody would tell it again.
 """
 
 from __future__ import annotations
@@ -48,10 +51,13 @@ class Watches:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        self._watches: set[Watching] = set()
-        self._new: set[Watching] = set()  # not yet answered
+        self._watches: dict[
+            Watching, None
+        ] = {}  # in the order in which they began: it is the order of what is sent
+        self._new: dict[Watching, None] = {}  # not yet answered
         self._seen = replica.event_position
         self._unpushed: deque[Published] = deque()
+        self._committed = 0
 
     def add(self, client: Watcher, request: Watch) -> bool:
         """Begin a watch (replacing one of the same number); False: this client has too many."""
@@ -60,15 +66,15 @@ class Watches:
             return False
         watching = Watching(client, request.request, request.topic, request.position)
         client.watches[request.request] = watching
-        self._new.add(watching)
+        self._new[watching] = None
         return True
 
     def remove(self, client: Watcher, request: int) -> None:
         """End a watch."""
         watching = client.watches.pop(request, None)
         if watching is not None:
-            self._watches.discard(watching)
-            self._new.discard(watching)
+            self._watches.pop(watching, None)
+            self._new.pop(watching, None)
             if not self._watches:
                 self._unpushed.clear()
 
@@ -94,8 +100,14 @@ class Watches:
         """There is nothing to push."""
         return not self._new and not self._unpushed
 
+    def release(self, upto: int) -> None:
+        """The mirror has committed up to here, or up to less than before."""
+        self._committed = max(self._committed, upto)
+
     def push(self, committed: int) -> None:
         """Send what is committed; the lease page has just been read."""
+        self.release(committed)
+        committed = self._committed
         fresh: list[Published] = []
         while self._unpushed and self._unpushed[0].sequence <= committed:
             fresh.append(self._unpushed.popleft())
@@ -117,7 +129,7 @@ class Watches:
         if not self._watches:  # nothing was collected while nobody watched
             self._unpushed.extend(event for event in events if event.position > upto)
             self._seen = self._replica.event_position
-        self._watches.add(watching)
+        self._watches[watching] = None
         if lost:
             watching.position = upto
             watching.client.send(encode(Changed(watching.request, [], upto, lost=True)))

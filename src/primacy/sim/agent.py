@@ -10,10 +10,12 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, get_args
 
 from primacy.machines import coordination as ssc
 from primacy.machines import host_wire, membership, peer_wire
+from primacy.machines.confirming import Confirming
 from primacy.machines.coordination import Answer, Facts, facts_from
 from primacy.machines.coordinator import Coordinator
 from primacy.machines.events import Event
@@ -62,6 +64,9 @@ class Agent(Process):
         self.following: Following
         silence_ns = monitor.timing.silence_ns
         self.links = LinkWatch(member.node, silence_ns, self.publish, self._members_changed)
+        self.confirming = Confirming(
+            monitor, self._read, lambda service, answer: self._tell_host(service, answer, None)
+        )
         self._progress: peer_wire.Progress | None = None
         self._asked: dict[int, Callable[[Answer], None]] = {}
         self._asks = 0
@@ -142,7 +147,7 @@ class Agent(Process):
                 for page in self.pages.values():
                     page.ack_term = 0
             case membership.Read():
-                self.ledger.read(self.member.node, self._answered(self.clock.now_ns), self._failed)
+                self._read(partial(self._learned, asked_ns=self.clock.now_ns), self._read_failed)
             case membership.SwapRecord(expect=expect, record=record, token=token):
                 self.place.swapping(self, effect)
                 self.ledger.swap(self.member.node, expect, record, self._answer(membership.Swapped, token))
@@ -259,6 +264,7 @@ class Agent(Process):
         if sender.incarnation not in self.monitor.dead and not isinstance(message, Obituary):
             self.links.arrived(sender.node, 0, now_ns)
         self.feed(membership.Received(now_ns=now_ns, sender=sender, message=message))
+        self.confirming.answer()
         if isinstance(message, Obituary) and message.member == sender:
             self.links.buried(sender.node, now_ns)
 
@@ -287,6 +293,11 @@ class Agent(Process):
         if host.service in self.hosts and self.hosts[host.service][0] is host:
             self.place.heard(host, message)
             now_ns = self.clock.now_ns
+            if isinstance(message, host_wire.Confirm):
+                self.confirming.asked(host.service, message.id, now_ns)
+                self.feed(membership.EchoWanted(now_ns=now_ns))
+                self.confirming.answer()
+                return
             self.feed(ssc.HostSaid(now_ns=now_ns, service=host.service, message=message))
 
     def host_exited(self, host: HostProcess, how: str) -> None:
@@ -304,7 +315,7 @@ class Agent(Process):
     def _told(self, key: str, revision: int, value: bytes | None) -> None:
         if key == MASTERSHIP:
             assert value is not None
-            self._learned(revision, decode_mastership(value), None)
+            self._learned(revision, decode_mastership(value), asked_ns=None)
             return
         self.keeper.given(key, revision, value)
         self.following.told(key, revision, value)
@@ -313,15 +324,13 @@ class Agent(Process):
         if self.records.entries != before:
             self._watch_links()
 
-    def _learned(self, revision: int, record: Mastership | None, asked_ns: int | None) -> None:
+    def _learned(self, revision: int, record: Mastership | None, *, asked_ns: int | None) -> None:
         now_ns = self.clock.now_ns
         self.feed(membership.Learned(now_ns=now_ns, revision=revision, record=record, asked_ns=asked_ns))
 
-    def _answered(self, asked_ns: int) -> Callable[[int, Mastership | None], None]:
-        return lambda revision, record: self.deliver(self._learned, revision, record, asked_ns)
-
-    def _failed(self) -> None:
-        self.deliver(self._read_failed)
+    def _read(self, answer: Callable[[int, Mastership | None], None], failed: Callable[[], None]) -> None:
+        """Ask the ledger for the mastership."""
+        self.ledger.read(self.member.node, partial(self.deliver, answer), partial(self.deliver, failed))
 
     def _read_failed(self) -> None:
         self.feed(membership.ReadFailed(now_ns=self.clock.now_ns))
@@ -351,6 +360,7 @@ class Agent(Process):
         else:
             self.feed(membership.Tick(now_ns=now_ns))
             self.links.judge(now_ns)
+            self.confirming.answer()
 
     def _ssc_tick(self, at_ns: int) -> None:
         if at_ns == self._ssc_wake_ns:

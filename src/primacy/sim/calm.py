@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from primacy.sim.world import World
 
 ANSWER_NS_MAX = 1_000 * MS
-WAITS = "the state was in memory only, and all who had it are gone: the operator must decide"
+WAITS = "all who had the state are gone, or their journals: the operator must decide"
 
 
 def unfinished(world: World) -> str:
@@ -32,7 +32,7 @@ def unfinished(world: World) -> str:
     if record is None:
         return "there is no record"
     lives = {node.member for node in world.nodes.values() if node.member is not None}
-    if needs_operator(world, record, lives):
+    if needs_operator(world, record, lives) or none_has_all(world, record):
         return WAITS
     if record.master not in lives:
         return f"the recorded master {record.master} does not live"
@@ -66,6 +66,20 @@ def needs_operator(world: World, record: Mastership, lives: set[Member]) -> bool
     """All who had the state are gone, and with it what was in memory only (or nobody proved their death)."""
     gone = not {record.master, record.ready_vice} & lives
     return world.settings.volatile and record.stopped is None and gone
+
+
+def none_has_all(world: World, record: Mastership) -> bool:
+    """No node that was in step has a journal of each service (they were damaged, or deleted), as far as it knows."""
+    who = {record.master.node, *((record.ready_vice.node,) if record.ready_vice is not None else ())}
+    nodes = world.nodes.values() if record.stopped is not None else [world.nodes[id] for id in sorted(who)]
+    for node in nodes:
+        known = {service: journal.position for service, journal in node.journals.items()}
+        if node.agent is not None and record.stopped is not None:
+            known = node.agent.monitor.positions or {}
+        behind = [service for service, p in (record.stopped or {}).items() if known.get(service, (0, 0)) != p]
+        if not behind and not any(journal.incomplete for journal in node.journals.values()):
+            return False
+    return True
 
 
 def _node(world: World, node: Node, entry: NodeEntry, table: Table) -> str:

@@ -21,6 +21,7 @@ The checkers see everything (true time, every node, the ledger itself) and chang
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from primacy.machines import membership as cmm
@@ -32,7 +33,7 @@ from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 from primacy.machines.swap import Purpose
-from primacy.sim.client import NamingClient
+from primacy.sim.excuses import Excuses
 from primacy.sim.host import Host
 from primacy.sim.host_process import HostProcess
 from primacy.sim.levels import Levels
@@ -42,8 +43,8 @@ from primacy.sim.logbook import Logbook
 from primacy.sim.node import Node
 from primacy.sim.plan import HEAL_MS, Plan
 from primacy.sim.scheduler import Scheduler
-from primacy.sim.settings import NAMING
 from primacy.sim.truth import Truth
+from primacy.sim.watches import Told
 
 EVENTS_MAX = 1_500_000
 _MASK = (1 << 64) - 1
@@ -90,7 +91,7 @@ class Checkers:
         self._claims: dict[Member, int] = {}  # the last claim that each life has sent: the token of its swap
         # (term, who) asked by force: on the operator's word?
         self._forced: dict[tuple[int, Member], bool] = {}
-        self.declared: set[Member] = set()  # declared dead by word while they lived
+        self.excuses = Excuses(plan)
         self._digests: dict[tuple[str, int, int], bytes] = {}
         self.levels = Levels(self.fail, nodes)
         self.truth = Truth(self.fail, lambda sentence: self.note("ledger", sentence), ledger, table)
@@ -124,7 +125,7 @@ class Checkers:
             if len(hosts) > 1:
                 self._one_of(hosts)
             for host in hosts:
-                if host.term < self._ledger_term and host.holds() and host.member not in self.declared:
+                if host.term < self._ledger_term and host.holds() and not self.excuses.of(host):
                     self._outlived(host)
         return self.violation is not None
 
@@ -137,9 +138,10 @@ class Checkers:
 
     def _one_of(self, hosts: list[Host]) -> None:
         """S1: of all that were told to serve one at most may answer."""
-        holders = [host for host in hosts if host.holds() and host.member not in self.declared]
+        holders = [host for host in hosts if host.holds() and not self.excuses.of(host)]
         if len(holders) > 1:
-            self._two(*holders[:2])
+            both = " and ".join(f"{h.member} (term {h.term}, {self._validity(h)})" for h in holders[:2])
+            self.fail("S1", f"two primaries may answer: {both}")
 
     def published(self, node: str, event: Event) -> None:
         """An agent has published an event."""
@@ -155,10 +157,6 @@ class Checkers:
         hosts = self._serving.get(host.service, [])
         if host in hosts:
             hosts.remove(host)
-
-    def _two(self, one: Host, other: Host) -> None:
-        both = " and ".join(f"{h.member} (term {h.term}, {self._validity(h)})" for h in (one, other))
-        self.fail("S1", f"two primaries may answer: {both}")
 
     def _validity(self, host: Host) -> str:
         left_ns = host.page.valid_until_ns - host.clock.now_ns
@@ -178,6 +176,7 @@ class Checkers:
         )
         self.note("ledger", sentence)
         self._ledger_term = new.term
+        self.excuses.changed(old, new)
         if old is not None and old.ready_vice is not None and (old.term, old.appointment) in self._leaseless:
             self.fail(
                 "R6",
@@ -188,7 +187,7 @@ class Checkers:
             self.fail("S6", f"{why}: {sentence}")
         for node in self._nodes.values():
             for host in node.hosts:
-                if not isinstance(host, Host) or host.member in self.declared:
+                if not isinstance(host, Host) or self.excuses.of(host):
                     continue
                 if host.alive and host.role == "primary" and host.term < new.term and host.answers():
                     self.fail(
@@ -229,7 +228,7 @@ class Checkers:
         if not self._dead(old.master):
             if not self._forced[new.term, new.master]:
                 return f"forced without proof, although {old.master} lives"
-            self.declared.add(old.master)
+            self.excuses.declared.add(old.master)
         self._forgive(old, new)
         return ""
 
@@ -266,7 +265,7 @@ class Checkers:
             self._leaseless = {
                 (term, appointment) for term, appointment in self._leaseless if term != effect.term
             }
-        if page_valid and effect.term < self._ledger_term and member not in self.declared:
+        if page_valid and effect.term < self._ledger_term and not self.excuses.cover(member, effect.term):
             self.fail(
                 "S1", f"{member} grants itself term {effect.term}; the record is of term {self._ledger_term}"
             )
@@ -297,12 +296,12 @@ class Checkers:
     def answered(self, host: Host, sent_ns: int, message: ToClient, names: tuple[str, ...]) -> None:
         """S2, and S3 for what is acknowledged late."""
         term, now_ns = host.term, self._scheduler.now_ns
-        if host.member in self.declared:
+        if host.member in self.excuses.declared:
             return
         if term not in self._first_reply_ns:
             self._first_reply_ns[term] = now_ns
         for newer, first_ns in self._first_reply_ns.items():
-            if newer > term and sent_ns > first_ns:
+            if newer > term and sent_ns > first_ns and not self.excuses.of(host):
                 self.fail(
                     "S2",
                     f"{host.member} answers from term {term} a call sent at {sent_ns / 1e6:.3f} ms; "
@@ -362,24 +361,20 @@ class Checkers:
 
     # ---- the end ----
 
-    def watched(self, clients: list[NamingClient]) -> None:
-        """W1: what a client that watches was told is what the service has published, nothing missed, nothing else."""
-        if self.forgiven or self.declared:
+    def watched(self, watches: Iterable[tuple[Told, Host | None]]) -> None:
+        """W1: what each watch was told is what the service has published, nothing missed, nothing else."""
+        if self.forgiven or self.excuses.declared:
             return
-        primaries = [host for host in self._serving.get(NAMING, []) if host.holds()]
-        for client in clients:
-            if client.gap:
-                self.fail("W1", client.gap)
-            for host in primaries:
-                told = {event.position: (event.topic, event.payload) for event in host.replica.events}
-                other = [position for position, event in client.told.items() if told.get(position) != event]
-                if other:
-                    self.fail(
-                        "W1", f"{client.name} was told another event {min(other)} than {host.member} keeps"
-                    )
+        for told, host in watches:
+            wrong = told.judge(host.replica.events, str(host.member)) if host is not None else told.wrong
+            if wrong:
+                self.fail("W1", wrong)
 
-    def finish(self, histories: list[tuple[list[Record], Model]]) -> None:
-        """S4 for the whole history of each service, S3 for the last primary, and the truth of every outcome."""
+    def finish(self, histories: list[tuple[list[Record], Model, str]]) -> None:
+        """S4 for the whole history of each service, S3 for the last primary, and the truth of every outcome.
+
+        histories: with the model, and what a client was told of a call that is not true.
+        """
         self.truth.finish()
         for node in self._nodes.values():
             for host in node.hosts:
@@ -387,8 +382,10 @@ class Checkers:
                     self.served(host)
         if self.forgiven:
             return
-        for history, model in histories:
-            finding = check(history, model)
+        for history, model, untrue in histories:
+            if untrue:
+                self.fail("S4", untrue)
+            finding = check(self.excuses.judged(history), model)
             if finding.verdict is not Verdict.LINEARIZABLE:
                 self.fail("S4", finding.sentence())
 

@@ -1,45 +1,50 @@
 """A simulated client with a workload (conversation.py has its machine and its streams).
 
-It makes calls and queries of one service, one at a time or several, and repeats whatever it was not answered; what
-it invoked and what it learned, with the virtual times, is the history that linearizability is checked on. Clients of
-the logbook append names and read logs; those of naming bind names anew and resolve them.
+It makes calls and queries of one service, some together or as they arrive, and repeats whatever it was not answered;
+what it invoked and what it learned, with the virtual times, is the history that linearizability is checked on. Clients
+of the logbook append names and read logs (those of naming: naming_client.py). How they behave beyond that is the
+run's `Manners`. A client that ends does not come again: its successor is another one (crowd.py).
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 
-from primacy.machines.call_wire import DONE, RAISED, Answer, Reply
+from primacy.errors import Deadline, NoPrimary
+from primacy.machines.call_wire import DONE, Answer, Reply
 from primacy.machines.client_calls import Pending
-from primacy.machines.client_session import Effect, Pushed, Watching
+from primacy.machines.client_session import Effect, Pushed
 from primacy.machines.ids import FOREVER_NS, MS
-from primacy.machines.naming import Listed
 from primacy.sim import logbook
 from primacy.sim.conversation import Conversation
 from primacy.sim.linearizability import Record
+from primacy.sim.manners import OPEN_LOOP_MAX, PLAIN, Manners
 from primacy.sim.network import Network
 from primacy.sim.node import Node
 from primacy.sim.scheduler import Scheduler
-from primacy.sim.settings import LOGBOOK, NAMING
+from primacy.sim.settings import LOGBOOK
+from primacy.sim.watches import Told
 
 KEYS = ("x", "y", "z")
+ABANDON_MS = 300
 
 _encode = msgspec.msgpack.Encoder().encode
-_listed = msgspec.msgpack.Decoder(Listed)
 
 
 class Operation:
-    """One operation that the client has invoked."""
+    """One operation that the client has invoked. refused: it was told that this was not carried out."""
 
-    __slots__ = ("argument", "completed_ns", "invoked_ns", "key", "name", "result")
+    __slots__ = ("argument", "completed_ns", "invoked_ns", "key", "name", "refused", "result")
 
     def __init__(self, name: str, key: str, argument: str | None, invoked_ns: int) -> None:
         self.name, self.key, self.argument, self.invoked_ns = name, key, argument, invoked_ns
         self.completed_ns: int | None = None
+        self.refused = False
         self.result: Any = None
 
 
@@ -49,10 +54,14 @@ class Load(NamedTuple):
     together: int
     think_ns: tuple[int, int]
     reads: float
+    manners: Manners = PLAIN
 
 
 class Client(Conversation):
-    """One client of one service."""
+    """One client of one service. name: its place in the network; label: what its calls are told apart by.
+
+    failures: how calls have ended that had to be answered. ended(client): it has closed, or died.
+    """
 
     service = LOGBOOK
     change, look = "append", "read"
@@ -65,16 +74,24 @@ class Client(Conversation):
         nodes: dict[str, Node],
         source: random.Random,
         load: Load,
+        label: str = "",
+        ended: Callable[[Client, str], None] = lambda client, how: None,
     ) -> None:
         super().__init__(name, self.service, scheduler, network, nodes, source)
-        self.load = load
+        self.load, self.manners, self.label = load, load.manners, label or name
         self.operations: list[Operation] = []
         self._open: dict[int, Operation] = {}
         self.keys = KEYS
         self.failures: list[str] = []
+        self.told = Told(self.label, "")
+        self._ended = ended
         self._names = 0
-        self._stopped = False
-        self.timer(int(source.uniform(0, 200 * MS)), self._next)
+        self._stopped = self._closing = False
+        self.timer(self.scheduler.now_ns + int(source.uniform(0, 200 * MS)), self._next)
+        if self.manners.life_ms[1]:
+            self._later(self.manners.life_ms, self._end)
+        if self._watches():
+            self._watch()
 
     @property
     def outstanding(self) -> int:
@@ -86,42 +103,66 @@ class Client(Conversation):
         """The operations that have no answer."""
         return list(self._open.values())
 
-    def history(self) -> list[Record]:
-        """What was invoked, and what came of it."""
+    def history(self, *, refused: bool = False) -> list[Record]:
+        """What was invoked, and what came of it; or what the client was told was not carried out."""
         return [
-            Record(self.name, o.key, o.name, o.argument, o.invoked_ns, o.completed_ns, o.result)
+            Record(self.label, o.key, o.name, o.argument, o.invoked_ns, o.completed_ns, o.result)
             for o in self.operations
+            if o.refused is refused
         ]
 
     # ---- workload ----
 
     def stop(self) -> None:
-        """Invoke nothing more by itself."""
+        """Invoke nothing more by itself, and stay."""
         self._stopped = True
+
+    def _later(self, bounds_ms: tuple[int, int], action: Callable[[], None]) -> None:
+        low, high = bounds_ms
+        self.timer(self.scheduler.now_ns + int(self.random.uniform(low, high) * MS), action)
 
     def _next(self) -> None:
         if self._stopped:
             return
-        if self.outstanding < self.load.together:
+        every_ms = self.manners.every_ms
+        if self.outstanding < (OPEN_LOOP_MAX if every_ms else self.load.together):
             reads = self.random.random() < self.load.reads
             self.invoke(self.look if reads else self.change, self.random.choice(self.keys))
-        self.timer(self.scheduler.now_ns + int(self.random.uniform(*self.load.think_ns)), self._next)
+        if every_ms:
+            pause_ns = int(self.random.expovariate(1 / every_ms) * MS)
+        else:
+            pause_ns = int(self.random.uniform(*self.load.think_ns))
+        self.timer(self.scheduler.now_ns + pause_ns, self._next)
 
-    def invoke(self, operation: str, key: str) -> None:
-        """Begin an operation."""
+    def invoke(self, operation: str, key: str, *, patient: bool = False) -> None:
+        """Begin an operation; patient: it may take for ever."""
         now_ns, argument = self.scheduler.now_ns, None
         if operation == self.change:
             self._names += 1
-            argument = f"{self.name}-{self._names}"
+            argument = f"{self.label}-{self._names}"
         token = Operation(operation, key, argument, now_ns)
         self._open[id(token)] = token
         self.operations.append(token)
         method, packed = self._packed(key, argument)
         pending = Pending(token, method, packed, now_ns, FOREVER_NS)
+        low, high = self.manners.deadline_ms
+        if high and not patient:
+            pending.deadline_ns = now_ns + int(self.random.uniform(low, high) * MS)
         begin: Callable[[Pending, int], list[Effect]] = self.session.call
         if argument is None:
             begin = self.session.query
+            confirmed = self.manners.confirmed
+            pending.confirm = bool(confirmed) and self.random.random() < confirmed
         self.obey(begin(pending, now_ns))
+        abandoned = self.manners.abandoned
+        if abandoned and not patient and self.random.random() < abandoned:
+            self._later((0, ABANDON_MS), partial(self._abandon, pending))
+
+    def _abandon(self, pending: Pending) -> None:
+        """The caller wants no answer any more."""
+        if id(pending.token) in self._open:
+            self.session.abandon(pending)
+            self.obey([])
 
     def _packed(self, key: str, argument: str | None) -> tuple[str, bytes]:
         """Return the method of the service and its arguments."""
@@ -129,65 +170,62 @@ class Client(Conversation):
             return "read", _encode({"key": key})
         return "append", _encode({"key": key, "name": argument})
 
-    def _learned(self, operation: Operation, outcome: int, payload: bytes) -> Any:
+    def _learned(self, operation: Operation, method: str, outcome: int, payload: bytes) -> Any:
         """Return what the history says of an answer."""
-        assert outcome == DONE, (operation.name, outcome, payload)
+        assert outcome == DONE, (method, outcome, payload)
         return logbook.decode(payload)
 
-    # ---- ends ----
+    # ---- the watch ----
+
+    def _watches(self) -> bool:
+        """Whether it watches."""
+        return self.manners.watch_ms[1] > 0
+
+    def _watch(self) -> None:
+        self.obey(self.session.watch(self.told.begin()))
+        if self.manners.watch_ms[1]:
+            self._later(self.manners.watch_ms, self._unwatch)
+
+    def _unwatch(self) -> None:
+        """End the watch, and begin it again a moment later, or at once."""
+        if not self._stopped:
+            self.obey(self.session.unwatch(self.told.end()))
+            self._later(self.random.choice(((0, 0), (0, 50))), self._watch)
+
+    def pushed(self, push: Pushed) -> None:
+        """Events of the watch."""
+        self.told.take(push)
+
+    # ---- the end of its life ----
+
+    def _end(self) -> None:
+        if self._stopped:
+            return
+        dies, calls = self.random.random() < self.manners.killed, len(self._open)
+        self._stopped = self._closing = True
+        if not dies:
+            self.obey(self.session.close("the client was closed"))
+        self._open.clear()
+        self.told.watching = None
+        self.kill()
+        how = f"dies with {calls} calls open, and leaves its session behind" if dies else "closes in order"
+        self._ended(self, how)
+
+    # ---- ends of operations ----
 
     def finished(self, pending: Pending, reply: Reply | Answer) -> None:
         """Note what was learned."""
         operation: Operation = pending.token
         operation.completed_ns = self.scheduler.now_ns
-        operation.result = self._learned(operation, reply.outcome, reply.payload)
+        operation.result = self._learned(operation, pending.operation, reply.outcome, reply.payload)
         del self._open[id(operation)]
 
     def failed(self, pending: Pending, error: Exception) -> None:
-        """Nothing was learned."""
-        del self._open[id(pending.token)]
-        self.failures.append(f"{pending.operation}: {error}")
-
-
-class NamingClient(Client):
-    """A client of the naming service: what a name is bound to is a register. It watches all names.
-
-    told: what it was told by position; gap: the first sentence about what is missing.
-    """
-
-    service = NAMING
-    change, look = "write", "read"
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.told: dict[int, tuple[str, bytes]] = {}
-        self.gap = ""
-        self._position = 0
-        self.obey(self.session.watch(Watching(None, "", 0)))
-
-    def pushed(self, push: Pushed) -> None:
-        """Each position follows the one before; the first one may be any."""
-        if push.lost and self._position and not self.gap:
-            self.gap = f"{self.name} was told that events after {self._position} are lost"
-        for position, topic, payload in push.items:
-            if self._position and position != self._position + 1 and not self.gap:
-                self.gap = f"{self.name} was told of event {position} after event {self._position}"
-            self._position = position
-            self.told[position] = (topic, payload)
-        self._position = max(self._position, push.watching.position)
-
-    def _packed(self, key: str, argument: str | None) -> tuple[str, bytes]:
-        """Return the method of the service and its arguments."""
-        name = f"shop/{key}"
-        if argument is None:
-            return "resolve", _encode({"name": name})
-        return "rebind", _encode({"name": name, "endpoint": argument})
-
-    def _learned(self, operation: Operation, outcome: int, payload: bytes) -> Any:
-        """Return what the history says of an answer."""
-        if operation.name == "write":
-            assert outcome == DONE, (operation.name, outcome, payload)
-            return None
-        if outcome == RAISED:
-            return None  # it is bound to nothing
-        return _listed.decode(payload).endpoint
+        """Nothing was learned, but perhaps that it was not carried out."""
+        operation: Operation = pending.token
+        del self._open[id(operation)]
+        operation.refused = not (isinstance(error, Deadline) and error.maybe_applied)
+        late = self._closing or self.scheduler.now_ns >= pending.deadline_ns
+        expired = self.manners.uptime_times > 1 and "session" in str(error)
+        if not (late and isinstance(error, Deadline | NoPrimary)) and not expired:
+            self.failures.append(f"{pending.operation}: {error}")

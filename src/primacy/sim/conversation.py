@@ -51,6 +51,13 @@ class Conversation(Process):
 
     # ---- streams ----
 
+    def look_around(self) -> None:
+        """Begin with the hosts that listen already."""
+        for node in self.nodes.values():
+            host = node.primary(self.session.service)
+            if host is not None:
+                self.host_came(host)
+
     def host_came(self, host: Host) -> None:
         """A host has begun to listen."""
         if host.service == self.session.service:

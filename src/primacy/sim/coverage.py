@@ -8,7 +8,8 @@ last `case _: assert_never(...)`, of which the type checker proves that nothing 
 A probe of one assignment is put on each edge before the module is compiled, so it costs little and needs no help of
 the interpreter. An edge's name says where it stands in words (module, function, condition), not by a line number,
 so that a list of edges stays true while the code around it changes. `unreached.toml` holds the edges that no run
-takes, and those that hardly one in thousands takes, each with its reason; only the first do not count.
+takes, and those that hardly one in thousands takes, each with its reason; only the first do not count. All of them are
+taken by the unit tests, but for those that nothing can take.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from primacy.errors import ConfigError
 
 PACKAGE = "primacy.machines"
 MACHINES = (
-    "announcing", "applying", "change_record", "client_calls", "client_session", "coordinator", "dedup", "departure",
-    "driving", "forcing", "formation", "forming", "functions", "history", "initialization", "key_writer", "ladder",
-    "last_resort", "lease", "link_watch", "links", "maintenance", "master", "mastership", "mirror", "naming", "peers",
-    "preconditions", "recovery", "replica", "rescue", "retiring", "rolling", "rulings", "rungs", "runs", "sequence",
-    "servers", "serving", "session", "swap", "switchover", "vice", "watching",
+    "announcing", "applying", "change_record", "client_calls", "client_session", "confirming", "coordinator", "dedup",
+    "departure", "driving", "forcing", "formation", "forming", "functions", "history", "initialization", "key_writer",
+    "ladder", "last_resort", "lease", "link_watch", "links", "maintenance", "master", "mastership", "mirror", "naming",
+    "peers", "preconditions", "recovery", "replica", "rescue", "retiring", "rolling", "rulings", "rungs", "runs",
+    "sequence", "servers", "serving", "session", "swap", "switchover", "vice", "watching",
 )  # fmt: skip
 """The modules that decide, and take part in a simulated cluster."""
 
@@ -92,10 +93,11 @@ def edges_of(module: str, source: str) -> list[str]:
 
 
 class Why(NamedTuple):
-    """Why an edge is not taken. rare: a run may take it, but hardly one in thousands does."""
+    """Why an edge is not taken. rare: hardly one run in thousands takes it. never: no unit test does so, either."""
 
     reason: str
     rare: bool
+    never: bool
 
 
 def unreached() -> dict[str, Why]:
@@ -106,7 +108,7 @@ def unreached() -> dict[str, Why]:
         for edge in group["edges"]:
             if edge in found:
                 raise ConfigError(_UNREACHED, f"{edge} twice", "name each edge once")
-            found[edge] = Why(group["reason"], group.get("rare", False))
+            found[edge] = Why(group["reason"], group.get("rare", False), group.get("never", False))
     return found
 
 

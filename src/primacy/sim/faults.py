@@ -46,7 +46,10 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 late = f" by {self.amount:g} ms" if self.what == "late" else ""
                 text = f"agent of {self.node} dies, obituary {self.what}{late}"
             case "power":
-                text = f"{self.node} loses its power"
+                half = {"silent": ", and nobody hears of it", "torn": ", and what it was writing is torn"}
+                text = f"{self.node} loses its power" + "".join(
+                    half.get(what, "") for what in self.what.split()
+                )
             case "freeze":
                 text = (
                     f"{self.what} of {self.node} freezes" if self.what != "node" else f"{self.node} freezes"
@@ -82,6 +85,17 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 text = f"the watch of {self.node} is up to {self.amount:g} ms late"
             case "disk":
                 text = f"the disk of {self.node} is {self.amount:g} times slower"
+            case "hold":
+                text = f"packets {_ways(self)} are held, and released in {self.what or 'order'}"
+            case "half-open":
+                text = f"streams {_ways(self)} are half-open: nothing passes on those that there are"
+            case "full":
+                text = f"the disk of {self.node} is full"
+            case "damage":
+                done = "deleted" if self.what == "deleted" else f"damaged ({self.what})"
+                return f"at {self.at_ms} ms: the journal of {self.peer or 'each service'} on {self.node} is {done}"
+            case "wall":
+                text = f"the wall clock of {self.node} is set by {self.amount:+g} h"
             case "obituary":
                 return f"at {self.at_ms} ms: an old obituary of {self.node} arrives again"
             case "force":
@@ -100,7 +114,8 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 ends = f" of {self.amount:g} ms" if self.amount else ""
                 text = f"an operator asks {self.node} for maintenance{ends} of {self.peer or 'the cluster'}"
             case "mood":
-                text = f"callbacks of {self.peer} on {self.node}: {self.what}"
+                what = "health checks" if self.what in ("sick", "stuck") else "callbacks"
+                text = f"{what} of {self.peer} on {self.node}: {self.what}"
             case _:
                 text = self.kind
         lasts = f"for {self.for_ms} ms" if self.for_ms >= 0 else "until all heals"
@@ -113,6 +128,17 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
         amount = f" by {self.amount:g}" if self.amount else ""
         how = {"replace": ", in the place of another change", "looked": ", having looked at it"}
         return f"{self.what}{about}{amount}{how.get(self.then, '')}"
+
+
+def _ways(fault: Fault) -> str:
+    """Between whom, or from whom to whom; `*`: all other nodes."""
+    peer = "all other nodes" if fault.peer == "*" else fault.peer
+    match fault.then:
+        case "to":
+            return f"from {fault.node} to {peer}"
+        case "from":
+            return f"from {peer} to {fault.node}"
+    return f"between {fault.node} and {peer}"
 
 
 Faults = tuple[Fault, ...]

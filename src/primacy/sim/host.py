@@ -24,8 +24,11 @@ from primacy.service import Service, ServiceModel
 from primacy.sim.callbacks import OwnCall, TimerContext, Timers
 from primacy.sim.disk import Journal, Writer
 from primacy.sim.host_calls import Waiting, take
+from primacy.sim.host_disk import load, may_lead, open_journal
+from primacy.sim.host_health import Check
 from primacy.sim.host_mirror import Mirroring, TakeSnapshot, primary_of, secondary_of
 from primacy.sim.host_process import Around, HostProcess
+from primacy.sim.host_ticks import Ticking
 from primacy.sim.host_watches import Pushing
 from primacy.sim.network import Stream
 from primacy.sim.page import Page
@@ -35,8 +38,6 @@ from primacy.sim.settings import Row
 TURN_NS = 60_000
 LEAVE_NS = 40_000
 POLL_NS = 5 * MS
-TICK_NS = 200 * MS
-PROGRESS_NS = SECOND
 HELD_MAX = 1_000
 
 
@@ -65,6 +66,7 @@ class Host(HostProcess):
         self.machine: Primary | Secondary | None = None
         self.mirroring = Mirroring(self)
         self.pushing = Pushing(self)
+        self.ticking = Ticking(self)
         self.serving = False
         self.quiesced = False
         self.clients: list[Stream] = []
@@ -73,15 +75,26 @@ class Host(HostProcess):
         self._arrivals: deque[tuple[Stream | OwnCall, ToHost, int]] = deque()
         self._waiting: deque[Waiting] = deque()
         self._turn_due = self._leave_due = self._interrupted = False
-        self._tick_due = self._progress_due = False
-        self._told: host_wire.Progress | None = None
         self._drained: mirror_effects.Quiesced | None = None  # to be told when every answer has left
         self._timers: tuple[Timers, TimerContext] | None = None
-        self._started_ns = clock.now_ns
+        self._checks: list[Check] = []
+        self._uptime_ns = 0  # the service's, when this term began here
+        self._confirming: dict[int, Waiting] = {}
+        self._confirms = 0
+
+    def open(self) -> None:
+        """Open the journal, and say what there is."""
+        open_journal(self)
+        super().open()
 
     def position(self) -> tuple[int, int]:
         """The journal's last (term, sequence)."""
         return self.writer.journal.position
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the journal may lack what was acknowledged."""
+        return self.writer.journal.incomplete
 
     def hear(self, message: host_wire.ToHost, page: Page | None) -> None:
         """Obey one message of the agent."""
@@ -89,6 +102,8 @@ class Host(HostProcess):
             case host_wire.Assign():
                 assert page is not None, "an assignment without a lease page"
                 self._assign(message, page)
+            case host_wire.Confirmed(id=id, valid=valid):
+                self._confirmed(id, valid)
             case host_wire.Members(nodes=nodes):
                 if self._timers is not None:
                     self._timers[1].nodes = nodes
@@ -109,7 +124,7 @@ class Host(HostProcess):
                 self.obey(machine.ready(appointment))
             case host_wire.Alone():
                 self.obey(machine.alone())
-                self._want_progress()
+                self.ticking.want_progress()
             case host_wire.Serve():
                 self._serve()
             case host_wire.Quiesce():
@@ -135,16 +150,14 @@ class Host(HostProcess):
             self.machine = secondary_of(self, assign)
             self.mirroring.begin_secondary(assign.peer.member)
         self.tell_clients()
-        self._want_progress()
+        self.ticking.want_progress()
 
     def _become_primary(self, assign: host_wire.Assign) -> None:
-        last_term, _ = last_of(self.writer.runs)
-        if last_term >= assign.term:
-            self.fail("term", f"the journal has entries of term {last_term}; assigned is {assign.term}")
+        if not may_lead(self, assign.term):
             return
         self.load()
         self._began_ns, self.heard = self.clock.now_ns, {}
-        self._started_ns = self.clock.now_ns - self.replica.uptime_ns
+        self._uptime_ns = self.replica.uptime_ns
         self.machine = primary_of(self, assign)
         self.pushing.begin()
         self.mirroring.begin_primary()
@@ -152,11 +165,14 @@ class Host(HostProcess):
     def _end_role(self) -> None:
         self.serving = self.quiesced = False
         self._waiting.clear()
+        self._confirming.clear()
         self.pushing.end()
         self._drained = None
         if self._timers is not None:
             self._timers[0].close()
             self._timers = None
+        for check in self._checks:
+            check.close()
 
     def _serve(self) -> None:
         if self.serving:
@@ -164,6 +180,7 @@ class Host(HostProcess):
         self.serving = True
         context = TimerContext(self)
         self._timers = Timers(self, self.description.timers, context), context
+        self._checks = [Check(self, what) for what in self.description.health]
         self.observer.served(self)
         self.tell_clients()
         self._want_turn()
@@ -236,10 +253,10 @@ class Host(HostProcess):
             self._interrupted = True
             return
         replica, first = self.replica, self.replica.sequence + 1
-        uptime_ns = self.clock.now_ns - self._started_ns
+        uptime_ns = self._uptime_ns + (self.clock.now_ns - self._began_ns) * self.around.uptime_times
         batch: list[Entry] = []
         arrivals, self._arrivals = self._arrivals, deque()
-        times = (self.clock.now_ns, uptime_ns)
+        times = (self.clock.wall_ns, uptime_ns)
         for stream, message, sent_ns in arrivals:
             entry = take(self, stream, message, sent_ns, times)
             if entry is not None:
@@ -281,6 +298,19 @@ class Host(HostProcess):
         """Let an answer leave when it may."""
         self._waiting.append(waiting)
 
+    def confirm(self, waiting: Waiting) -> None:
+        """Let an answer wait for an echo of the vice that was sent after now, then leave when it may."""
+        self._confirms += 1
+        self._confirming[self._confirms] = waiting
+        self.tell(host_wire.Confirm(self._confirms))
+
+    def _confirmed(self, id: int, valid: bool) -> None:
+        waiting = self._confirming.pop(id, None)
+        if valid and waiting is not None:
+            self.wait(waiting)
+            self._want_leave()
+        self._tell_drained()
+
     def drained_to(self, effect: mirror_effects.Quiesced) -> None:
         """Every call that was accepted is committed: that is told when every answer has left."""
         self._drained = effect
@@ -288,7 +318,8 @@ class Host(HostProcess):
 
     def _tell_drained(self) -> None:
         effect = self._drained
-        if effect is not None and not self._waiting and isinstance(self.machine, Primary):
+        waits = self._waiting or self._confirming
+        if effect is not None and not waits and isinstance(self.machine, Primary):
             self._drained = None
             entry_term, _ = last_of(self.machine.runs)
             self.tell(host_wire.Quiesced(effect.term, effect.sequence, entry_term))
@@ -330,14 +361,7 @@ class Host(HostProcess):
 
     def load(self, upto: int | None = None) -> None:
         """Bring the state to `upto` (the end) of this process's own log, unless it is there already."""
-        journal = self.writer.journal
-        if self.replica.sequence < journal.snapshot.sequence:
-            self.replica.restore(journal.snapshot.data)
-            self.observer.applied(self, None)
-        for batch in self.writer.batches:
-            if self.replica.sequence < batch.first and (upto is None or batch.last <= upto):
-                self.replica.apply(batch.term, batch.first, batch.last, batch.payload)
-                self.observer.applied(self, batch)
+        load(self, upto)
 
     def progressed(self) -> None:
         """The journal has written or synced something."""
@@ -353,10 +377,8 @@ class Host(HostProcess):
         self._want_leave()
         machine = self.machine
         if isinstance(machine, Primary):
-            if machine.held and machine.acknowledged_upto < machine.sequence:
-                self._want_tick()
-            elif not machine.held:
-                self._want_progress()
+            self.pushing.release(machine.committed)
+            self.ticking.look(machine)
 
     def resumed(self) -> None:
         """Finish the step that a freeze has interrupted."""
@@ -367,34 +389,3 @@ class Host(HostProcess):
         if self._interrupted:
             self._interrupted = False
             self.turn()
-
-    # ---- time ----
-
-    def _want_tick(self) -> None:
-        """The mirror judges by the clock while something waits for the vice, and needs none otherwise."""
-        if not self._tick_due:
-            self._tick_due = True
-            self.timer(self.scheduler.now_ns + TICK_NS, self._tick)
-
-    def _tick(self) -> None:
-        self._tick_due = False
-        if isinstance(self.machine, Primary):
-            self.obey(self.machine.tick(self.clock.now_ns))
-
-    def _want_progress(self) -> None:
-        """The agent counts on what a primary that is alone has on disk; of others it only shows how far they are."""
-        if not self._progress_due:
-            self._progress_due = True
-            self.timer(self.scheduler.now_ns + PROGRESS_NS, self._tell_progress)
-
-    def _tell_progress(self) -> None:
-        self._progress_due = False
-        machine = self.machine
-        if not isinstance(machine, Primary):
-            return
-        journal = self.writer.journal
-        upto = machine.sequence, machine.acknowledged_upto, journal.synced_upto
-        progress = host_wire.Progress(self.term, *upto)
-        if progress != self._told:
-            self._told = progress
-            self.tell(progress)

@@ -60,7 +60,9 @@ def take(host: Host, stream: Sink, message: ToHost, sent_ns: int, times: tuple[i
         case Query(request=request, operation=operation, arguments=arguments):
             outcome, payload = host.model.answer(operation, arguments)
             answer = Answer(request, outcome, host.term, payload)
-            host.wait(Waiting(replica.sequence, stream, answer, sent_ns))
+            confirmed = message.confirm or host.model.confirms(operation)
+            leave = host.confirm if confirmed else host.wait
+            leave(Waiting(replica.sequence, stream, answer, sent_ns))
         case OpenSession(request=request):
             replica.turn(host.term, *times)
             begun = replica.next_session()
@@ -69,6 +71,8 @@ def take(host: Host, stream: Sink, message: ToHost, sent_ns: int, times: tuple[i
             opened = SessionOpened(request, begun.id if room else 0, host.term)
             host.wait(Waiting(replica.sequence, stream, opened, sent_ns))
             return begun
+        case KeepAlive(session=session) if session not in replica.sessions:
+            pass  # it has ended
         case KeepAlive(session=session, end=True):
             ended = SessionEnded(session)
             replica.turn(host.term, *times)

@@ -212,6 +212,7 @@ class Mirroring:
             case effects.Quiesced():
                 host.drained_to(effect)
             case effects.Stalled(term=term, appointment=appointment):
+                host.tell(host_wire.Note("mirror stalled", effect.reason))
                 host.tell(host_wire.MirrorStalled(term, appointment))
             case effects.Fail(reason=reason):
                 host.fail("diverged", reason)
@@ -252,7 +253,8 @@ class Mirroring:
     def _send_snapshot(self, appointment: int) -> None:
         host = self._host
         assert isinstance(host.machine, Primary)
-        pruned = not host.writer.journal.snapshot.sequence
+        journal = host.writer.journal
+        pruned = not journal.snapshot.sequence or "snapshot" in journal.damaged
         if pruned:
             host.writer.prune(host.replica.sequence, host.replica.snapshot())
         snapshot = host.writer.journal.snapshot
@@ -308,7 +310,7 @@ def secondary_of(host: Host, assign: host_wire.Assign) -> Secondary:
         assign.term,
         assign.appointment,
         host.writer.runs,
-        kept=host.writer.journal.snapshot.sequence,
+        kept=1 if host.incomplete else host.writer.journal.snapshot.sequence,
         loaded=assign.in_step,
         journaled=host.mirroring.kept_upto(),
     )

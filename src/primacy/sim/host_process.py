@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from primacy.errors import DamagedJournal, DiskError
 from primacy.machines import host_wire
 from primacy.machines.call_wire import ToClient
 from primacy.machines.history import Batch
@@ -48,7 +49,8 @@ class Around:
     """What a host knows of the world.
 
     find: the host of a member's same service, if it runs. said(host, message): the way to its agent. ended(host, how):
-    to its guardian. mood(service): how callbacks fail now, if a fault is about them.
+    to its guardian. mood(service): how callbacks fail now, if a fault is about them. uptime_times: so many times faster
+    than its clock a service counts its uptime.
     """
 
     observer: Observer
@@ -58,6 +60,7 @@ class Around:
     said: Callable[[Any, host_wire.ToAgent], None]
     ended: Callable[[Any, str], None]
     mood: Callable[[str], str]
+    uptime_times: int = 1
 
 
 class HostProcess(Process):
@@ -89,7 +92,13 @@ class HostProcess(Process):
     def open(self) -> None:
         """The process is up: say what there is."""
         term, sequence = self.position()
-        self.tell(host_wire.Opened(self.service, self.description.callbacks, term, sequence))
+        told = host_wire.Opened(self.service, self.description.callbacks, term, sequence, self.incomplete)
+        self.tell(told)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether the journal may lack what was acknowledged."""
+        return False
 
     def position(self) -> tuple[int, int]:
         """The journal's last (term, sequence)."""
@@ -125,6 +134,7 @@ class HostProcess(Process):
         self.around.ended(self, how)
 
     def broken(self, error: Exception) -> None:
-        """A bug was found in this process: it ends."""
-        self.observer.bug(self.name, error)
+        """A bug was found in this process, or its disk failed it: it ends."""
+        if not isinstance(error, DiskError | DamagedJournal):
+            self.observer.bug(self.name, error)
         self.fail(type(error).__name__, str(error))

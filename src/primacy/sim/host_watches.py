@@ -70,6 +70,11 @@ class Pushing:
         """There is nothing to push."""
         return self._watches is None or self._watches.idle
 
+    def release(self, upto: int) -> None:
+        """The mirror has committed up to here."""
+        if self._watches is not None:
+            self._watches.release(upto)
+
     def push(self, committed: int) -> None:
         """Send what is committed; the lease page has just been read."""
         if self._watches is not None:

@@ -9,8 +9,8 @@ from primacy.machines.ids import MS
 from primacy.machines.maintenance import PREFIX, Notice, decode
 from primacy.sim.asked import Asked
 from primacy.sim.faults import Fault
-from primacy.sim.host import Host
 from primacy.sim.host_process import HostProcess
+from primacy.sim.inject_world import begin
 from primacy.sim.network import LINKS, Network, Wire
 from primacy.sim.node import Node
 from primacy.sim.operator import AGAIN_MS, Request, ask_force, maintain
@@ -55,7 +55,7 @@ class Injector:
                 node.guardian.deliver(node.start)
         for key, value in world.ledger.values.items():
             scope = key.removeprefix(PREFIX)
-            if key.startswith(PREFIX) and self._is_on(decode(value, scope)):
+            if key.startswith(PREFIX) and self._is_on(scope, decode(value, scope)):
                 for node in world.nodes.values():
                     maintain(node, scope, on=False, for_ms=0)
 
@@ -104,7 +104,7 @@ class Injector:
             case "crash":
                 node.agent_crash(fault.what, int(fault.amount) * MS, fault.for_ms * MS)
             case "power":
-                node.power_loss()
+                node.power_loss(fault.what)
                 return node.power_on
             case "freeze":
                 return _freeze(node.processes(fault.what), fault)
@@ -145,6 +145,8 @@ class Injector:
                 network = world.network
                 pairs = ((fault.peer, node.id), (node.id, fault.peer))
                 return _all([_cut(network, source, target, -1) for source, target in pairs])
+            case "hold" | "half-open" | "full" | "damage" | "wall":
+                return begin(world, node, fault)
             case _:
                 return self._network(node, fault)
         return _nothing
@@ -204,17 +206,18 @@ class Injector:
         """Again and again, at any node, until the ledger says so."""
         scope = fault.peer or "cluster"
         value = self._world.ledger.values.get(PREFIX + scope)
-        if value is None or not self._is_on(decode(value, scope)):
+        if value is None or not self._is_on(scope, decode(value, scope)):
             return
         if node.agent is None:
             node = self._world.nodes[self._world.plan.ids[0]]
         maintain(node, scope, on=False, for_ms=0)
         self._world.scheduler.after(AGAIN_MS * MS, self._end_maintenance, node, fault)
 
-    def _is_on(self, notice: Notice) -> bool:
-        """Whether it has not been ended, and does not end by itself before now."""
-        now_ns = self._world.scheduler.now_ns
-        return notice.on and (notice.until_wall_ns == 0 or notice.until_wall_ns > now_ns)
+    def _is_on(self, scope: str, notice: Notice) -> bool:
+        """Whether it has not been ended, nor has ended by itself at every node that runs."""
+        agents = [node.agent for node in self._world.nodes.values() if node.agent is not None]
+        ends = notice.until_wall_ns != 0
+        return notice.on and (not ends or any(agent.keeper.is_on(scope) for agent in agents))
 
     def _network(self, node: Node, fault: Fault) -> Undo | None:
         network, world = self._world.network, self._world
@@ -299,11 +302,5 @@ def _freeze(processes: list[Process], fault: Fault) -> Undo:
 
 
 def _slow_disk(node: Node, times: int) -> Undo:
-    def slow(factor: int) -> None:
-        node.slow_disk = factor
-        for host in node.hosts:
-            if isinstance(host, Host):
-                host.writer.slow = factor
-
-    slow(times)
-    return lambda: slow(1)
+    node.disk.slow = times
+    return lambda: setattr(node.disk, "slow", 1)

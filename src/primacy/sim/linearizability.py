@@ -8,7 +8,9 @@ invocation, or never.
 
 The search (Wing and Gong, 1993) takes any operation that no other precedes, applies it to the model and goes
 on; Lowe (2017) remembers each pair (operations taken, state) so that none is searched twice. Linearizability
-is local: a history is linearizable if it is so key by key, which keeps the searches small.
+is local: a history is linearizable if it is so key by key, which keeps the searches small. An operation that changes
+no state, whatever the state is (a read), is taken as soon as it fits, and no order without it is searched: it could be
+moved there in any order that is found later.
 
 Knows nothing of simulation: histories of real processes are checked by the same function, as long as all
 times of one history come from one clock. Never decides by giving up silently: a search that is too long is
@@ -48,7 +50,10 @@ class Record(Struct, frozen=True):
 
 
 class Model(Protocol):
-    """The single copy that a history is compared with. States are hashable values."""
+    """The single copy that a history is compared with. States are hashable values.
+
+    A model may say in `reads` (a set of names) which operations never change a state.
+    """
 
     @property
     def initial(self) -> Hashable:
@@ -62,6 +67,7 @@ class Register:
     """A cell: `write(value)` -> None, `read` -> the value, `swap((expected, value))` -> whether it was written."""
 
     initial: Hashable = None
+    reads = frozenset({"read"})
 
     def apply(self, state: Hashable, operation: str, argument: Any) -> tuple[Hashable, Any]:
         """Return the state after the operation, and its result."""
@@ -80,6 +86,7 @@ class Log:
     """An append-only list of names, seen as (length, last): `append(name)` and `read` both return that pair."""
 
     initial: Hashable = (0, "")
+    reads = frozenset({"read"})
 
     def apply(self, state: Hashable, operation: str, argument: Any) -> tuple[Hashable, Any]:
         """Return the state after the operation, and its result."""
@@ -175,6 +182,7 @@ class _Search:
 
     def __init__(self, key: str, records: list[Record], model: Model) -> None:
         self._key, self._model = key, model
+        self._reads: frozenset[str] = getattr(model, "reads", frozenset())
         self._head = _Entry(records[0], -1, None)
         self._completed = sum(record.completed_ns is not None for record in records)
         self._link(records)
@@ -225,11 +233,14 @@ class _Search:
             if not stuck or len(stack) > len(longest):
                 longest = tuple(e.record for e, _, _ in stack)
                 stuck = self._candidates()
-            if not stack:
-                return Finding(Verdict.VIOLATED, self._key, longest, stuck)
-            entry, taken, state = stack.pop()
-            done -= entry.record.completed_ns is not None
-            entry.put_back()
+            while True:
+                if not stack:
+                    return Finding(Verdict.VIOLATED, self._key, longest, stuck)
+                entry, taken, state = stack.pop()
+                done -= entry.record.completed_ns is not None
+                entry.put_back()
+                if entry.record.operation not in self._reads:
+                    break
             entry = entry.next
         return Finding(Verdict.UNDECIDED, self._key)
 

@@ -1,15 +1,26 @@
 """The service that the checkers look through: named logs, to which clients append names that are never used twice.
 
 `append(key, name)` and `read(key)` return (length, last), as `linearizability.Log` expects. So a name that is
-lost, doubled or in another order shows in every later result. It is written as any service is; beside its state it
-keeps which names it has seen, that a name which comes twice is noticed at once. `Door` is its local companion.
+lost, doubled or in another order shows in every later result. Each name is published under its key. It is written as
+any service is; beside its state it keeps which names it has seen, that a name which comes twice is noticed at once.
+`Door` is its local companion.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from primacy.service import Context, LocalService, OperationContext, Service, on, operation, query
+from primacy.service import (
+    Context,
+    HealthContext,
+    LocalService,
+    OperationContext,
+    Service,
+    health,
+    on,
+    operation,
+    query,
+)
 
 CALLBACK_S = 1.0
 
@@ -35,6 +46,7 @@ class Logbook(Service[Logs]):
         if name in self.names:
             self.doubled.append(name)
         self.names.add(name)
+        ctx.publish(key, name)
         return len(log), name
 
     @query
@@ -42,6 +54,10 @@ class Logbook(Service[Logs]):
         """Return how many names the log holds, and the last one."""
         log = self.state.logs.get(key, [])
         return len(log), log[-1] if log else ""
+
+    @health(period=0.5, timeout=0.3, failures=2)
+    async def well(self, ctx: HealthContext) -> None:
+        """Nothing is ever wrong with it, unless a fault wants it so."""
 
     def restore(self, snapshot: bytes) -> None:
         """Replace the state, and what is known of its names."""

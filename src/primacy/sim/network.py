@@ -2,11 +2,14 @@
 
 *Datagrams* go out on every link as separate copies, each of which may be late, lost, duplicated or overtaken;
 the receiver's duplicate window (`machines/dedup.py`, one for each pair of lives) lets the first copy through. They are
-sealed for one incarnation and reach no other.
+sealed for one incarnation and reach no other. A route that *holds* lets nothing through, and loses nothing: what was
+sent meanwhile arrives when it releases, in order or not, however long that is.
 
 A *channel* is one direction of a stream between two processes: in order, nothing lost while both live. It
 uses the fastest open link; when all are cut it waits. When a process ends, the other end learns of it (if a
-link is open) after everything that was written before. No rule of the cluster may rest on that.
+link is open) after everything that was written before. No rule of the cluster may rest on that: a machine that has
+*fallen silent* (power) tells nobody, and its streams are half-open: what the other end sends is swallowed, until its
+own kernel gives up, or the machine is back and says that it knows of no such stream.
 """
 
 from __future__ import annotations
@@ -26,6 +29,10 @@ LINKS = 2
 RETRANSMISSION_NS = 200 * MS
 REPEATED_NS = 20 * MS
 """A copy that comes so soon after the first one is left out: that repetitions are known is shown by the later ones."""
+SILENT_NS = (5_000 * MS, 6_500 * MS)
+"""When a kernel gives up a connection that nothing comes from: the keep-alive of `cgtp/connection.py`."""
+REFUSED_NS = (0, 1_000 * MS)
+"""When a machine that is back is asked next about a connection that it does not know: a keep-alive each second."""
 OVERTAKEN_MAX = 1_000
 """A datagram that was overtaken by no more than so many later ones is delivered by its first copy, and by no other."""
 
@@ -47,12 +54,16 @@ class Route:
 
     wires: list[Wire]
     filters: int = 0  # datagrams are filtered while it is above 0; streams pass
+    stalls: int = 0  # streams that were there when it began stand still while it is above 0; all else passes
+    stalled: int = 0  # how many times that has begun
+    holds: int = 0  # nothing passes while it is above 0, and nothing is lost
+    held: list[tuple[int, Pair, int, Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)
     waiting: list[Channel] = field(default_factory=list)
 
     @property
     def open(self) -> bool:
-        """Whether at least one link is not cut."""
-        return any(not wire.cuts for wire in self.wires)
+        """Whether something passes: at least one link is not cut."""
+        return not self.holds and any(not wire.cuts for wire in self.wires)
 
 
 @dataclass(slots=True)
@@ -77,6 +88,9 @@ class Network:
         self._routes: dict[tuple[str, str], Route] = {}
         self._pairs: dict[tuple[str, str], Pair] = {}
         self.misjudged: Callable[[str], None] = lambda text: None
+        self._silent: dict[
+            str, list[Stream]
+        ] = {}  # places that have fallen silent, and who does not know it yet
 
     def route(self, source: str, target: str) -> Route:
         """The links from `source` to `target`."""
@@ -110,6 +124,9 @@ class Network:
                 if wire.loss and self._random.random() < wire.loss:
                     continue
                 delays_ns.append(self._delay(wire))
+        if route.holds:
+            route.held += [(delay_ns, pair, number, action, arguments) for delay_ns in delays_ns]
+            return
         first_ns = min(delays_ns, default=0)
         for delay_ns in delays_ns:
             if delay_ns == first_ns or delay_ns - first_ns > REPEATED_NS:
@@ -147,10 +164,60 @@ class Network:
         route = self.route(source, target)
         for wire in route.wires if link < 0 else [route.wires[link]]:
             wire.cuts += by
-        if by < 0 and route.open:
+        self._flow(route)
+
+    def stall(self, source: str, target: str, by: int) -> None:
+        """Let the streams that there are stand still in one direction (by=1), or go on (by=-1)."""
+        route = self.route(source, target)
+        route.stalls += by
+        route.stalled += by > 0
+        self._flow(route)
+
+    def hold(self, source: str, target: str) -> None:
+        """Hold everything in one direction from now on."""
+        self.route(source, target).holds += 1
+
+    def release(self, source: str, target: str, *, in_order: bool) -> None:
+        """Let what was held arrive: in the order in which it was sent, or in any."""
+        route = self.route(source, target)
+        route.holds -= 1
+        if route.holds:
+            return
+        held, route.held = route.held, []
+        last_ns = 0
+        for delay_ns, pair, number, action, arguments in held:
+            if in_order:
+                last_ns = delay_ns = max(last_ns, delay_ns)
+            self.scheduler.after(delay_ns, self._arrive, pair, number, action, arguments)
+        self._flow(route)
+
+    @staticmethod
+    def _flow(route: Route) -> None:
+        """Streams that have waited go on, if they can."""
+        if route.open:
             waiting, route.waiting = route.waiting, []
             for channel in waiting:
-                channel.pump()
+                channel.go_on()
+
+    # ---- silence ----
+
+    def fall_silent(self, place: str) -> None:
+        """From now on nobody hears that the streams of this place have ended."""
+        self._silent.setdefault(place, [])
+
+    def speak(self, place: str) -> None:
+        """The place is back: who still holds a stream to it will be told that there is none."""
+        for stream in self._silent.pop(place, ()):
+            self.scheduler.after(int(self._random.uniform(*REFUSED_NS)), stream.heard)
+
+    def unheard(self, stream: Stream, places: tuple[str, str]) -> bool:
+        """Say whether the end of this stream is not heard now; then it will be when the other kernel gives up."""
+        for place in places:
+            if place in self._silent:
+                self._silent[place].append(stream)
+                self.scheduler.after(int(self._random.uniform(*SILENT_NS)), stream.heard)
+                return True
+        return False
 
     def _delay(self, wire: Wire) -> int:
         low, high = wire.delay_ns
@@ -170,6 +237,7 @@ class Channel:
         self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._last_ns = 0
         self._waits = False
+        self._stalled = self._route.stalled  # when it was made
 
     def send(self, action: Callable[..., None], *arguments: Any) -> None:
         """Let the receiver call `action`, after everything sent before."""
@@ -177,18 +245,23 @@ class Channel:
         self.pump()
 
     def pump(self) -> None:
-        """Put on the way what is queued, if a link is open; else wait for one."""
-        self._waits = self._waits and not self._route.open
+        """Put on the way what is queued, if that can pass; else wait."""
+        route = self._route
         while self._queue:
-            if not self._route.open:
+            if not route.open or (route.stalls and self._stalled < route.stalled):
                 if not self._waits:
                     self._waits = True
-                    self._route.waiting.append(self)
+                    route.waiting.append(self)
                 return
             action, arguments = self._queue.popleft()
             network = self._network
-            self._last_ns = max(self._last_ns, network.scheduler.now_ns + network.delay_ns(self._route))
+            self._last_ns = max(self._last_ns, network.scheduler.now_ns + network.delay_ns(route))
             network.scheduler.at(self._last_ns, self.receiver.deliver, action, *arguments)
+
+    def go_on(self) -> None:
+        """What it has waited for may be so."""
+        self._waits = False
+        self.pump()
 
     def abandon(self) -> None:
         """Forget what was not put on the way yet (the machine that held it has lost its power)."""
@@ -209,8 +282,9 @@ class Stream:
         places: tuple[str, str],
         closed: Callable[[Process, Stream], None],
     ) -> None:
-        self.ends = ends
+        self.ends, self._places, self._network = ends, places, network
         self.open = True
+        self._told = False
         self._closed = closed
         forth = Channel(network, places[0], places[1], ends[1])
         back = Channel(network, places[1], places[0], ends[0])
@@ -234,7 +308,14 @@ class Stream:
         self.open = False
         for end in self.ends:
             end.streams.remove(self)
-        for channel in self._channels:
-            if abruptly:
-                channel.abandon()
-            channel.send(self._closed, channel.receiver, self)
+        for channel in self._channels if abruptly else ():
+            channel.abandon()
+        if not abruptly or not self._network.unheard(self, self._places):
+            self.heard()
+
+    def heard(self) -> None:
+        """The ends that still live hear that it has ended."""
+        if not self._told:
+            self._told = True
+            for channel in self._channels:
+                channel.send(self._closed, channel.receiver, self)

@@ -20,7 +20,7 @@ from primacy.sim import tables
 from primacy.sim.agent import Agent
 from primacy.sim.birth import born
 from primacy.sim.cluster import Cluster
-from primacy.sim.disk import Journal
+from primacy.sim.disk import Disk, Journal
 from primacy.sim.host import Host
 from primacy.sim.host_process import Around, HostProcess
 from primacy.sim.network import Stream
@@ -44,7 +44,8 @@ class Node:
     def __init__(self, id: str, cluster: Cluster, clock: Clock, source: random.Random) -> None:
         self.id, self.cluster, self.clock, self.random = id, cluster, clock, source
         self.guardian = Process(f"guardian of {id}", cluster.scheduler)
-        self.journals: dict[str, Journal] = {}
+        self.disk = Disk()
+        self.journals = {id: Journal(source, self.disk) for id in cluster.settings.centralized}
         self.lives = 0
         self.agent: Agent | None = None
         self.hosts: list[HostProcess] = []  # all that were not reaped, in the order of their start
@@ -53,7 +54,6 @@ class Node:
         self.failures: dict[str, tuple[int, int]] = {}  # what the last life has told of its servers
         self.notices = File()
         self.moods: dict[str, list[str]] = {}  # service -> how its callbacks fail here now
-        self.slow_disk = 1
         self.host_came: Callable[[Host], None] = lambda host: None
         self._spawning: dict[str, int] = {}
 
@@ -147,8 +147,13 @@ class Node:
                 if peer is not self and peer.agent is not None:
                     self._datagram(member, peer.id, peer.agent.member.incarnation, Obituary(member))
 
-    def power_loss(self) -> None:
-        """Everything stops in an instant; what was not synced is lost; nobody tells anybody."""
+    def power_loss(self, how: str = "") -> None:
+        """Everything stops in an instant; what was not synced is lost; nobody tells anybody.
+
+        how: `silent`: its streams are half-open from now on; `torn`: so is what was being written; or both.
+        """
+        if "silent" in how:
+            self.cluster.network.fall_silent(self.id)
         if self.agent is not None:
             self.former.append((self.agent.member, self.keys))
             self.agent.kill(abruptly=True)
@@ -157,13 +162,14 @@ class Node:
         self.guardian.kill()
         self._kill_hosts(abruptly=True)
         for journal in self.journals.values():
-            journal.power_lost()
+            journal.power_lost(torn="torn" in how)
         self.cluster.watcher.note(self.id, "has lost its power")
 
     def power_on(self) -> None:
         """The machine comes back with a new guardian."""
         if not self.guardian.alive:
             self.guardian = Process(f"guardian of {self.id}", self.cluster.scheduler)
+            self.cluster.network.speak(self.id)
             self.start()
 
     def _kill_hosts(self, *, abruptly: bool) -> None:
@@ -196,14 +202,14 @@ class Node:
             said=self._said,
             ended=self._ended,
             mood=lambda service: (self.moods.get(service) or [""])[-1],
+            uptime_times=cluster.settings.uptime_times,
         )
         host: HostProcess
         if row.local:
             host = HostProcess(row, agent.member, cluster.scheduler, self.clock, self.random, around)
         else:
-            journal = self.journals.setdefault(service, Journal(self.random))
+            journal = self.journals.setdefault(service, Journal(self.random, self.disk))
             host = Host(row, agent.member, cluster.scheduler, self.clock, journal, self.random, around)
-            host.writer.slow = self.slow_disk
         if agent.frozen and self.guardian.frozen:
             host.freeze()
         self.hosts.append(host)

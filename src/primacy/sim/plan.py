@@ -11,8 +11,11 @@ from primacy.machines.membership import NodeEntry
 from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.draw import draw, draw_force
 from primacy.sim.draw_changes import draw_changes
+from primacy.sim.draw_health import draw_health
 from primacy.sim.draw_operators import draw_operators
+from primacy.sim.draw_world import draw_drift, draw_world
 from primacy.sim.faults import Fault
+from primacy.sim.manners import PLAIN, Manners, draw_manners
 
 HEAL_MS = 8_000
 BEGIN_MS = 300
@@ -31,7 +34,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     availability: `cold_start = "availability"`. rungs: where the last nodes stand at first (those before: available).
     rates_ppm: each node's clock rate. heal_ms: when all faults end. think_ms: the clients' pauses. reads: their share
-    among the clients' operations. spares: machines that are not in the table at first.
+    among the clients' operations; manners: how clients behave besides. spares: machines that are not in the table at
+    first.
     """
 
     seed: int
@@ -49,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     reads: float = 0.5
     snapshot_every: int = 40
     heal_ms: int = HEAL_MS
+    manners: Manners = PLAIN
     faults: tuple[Fault, ...] = ()
     spares: int = 0
 
@@ -96,6 +101,11 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         """Rate of a node's clock."""
         return self.rates_ppm[index] if index < len(self.rates_ppm) else 1_000_000
 
+    def beyond(self, master: str, vice: str) -> bool:
+        """Whether by their clocks the lease of one node may outlast the grace of another: no rule is meant for that."""
+        rates = dict(zip(self.ids, map(self.rate_ppm, range(self.nodes)), strict=True))
+        return rates[vice] * self.timing.lease_ns > rates[master] * self.timing.grace_ns
+
     def offset_ms(self, index: int) -> int:
         """Reading of a node's clock at the beginning."""
         return self.offsets_ms[index] if index < len(self.offsets_ms) else 1_000 * (index + 1)
@@ -130,10 +140,15 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
     )
     if not faults:
         return plan
+    plan = msgspec.structs.replace(plan, manners=draw_manners(random.Random(f"manners {seed}")))
     drawn: list[Fault] = []
     forced = random.Random(f"force {seed}")  # of its own: what else a seed means stays as it was
     operated = random.Random(f"operators {seed}")
+    health = random.Random(f"health {seed}")
     table = random.Random(f"table {seed}")
+    world = random.Random(f"world {seed}")
+    if world.random() < 0.06:
+        plan = msgspec.structs.replace(plan, rates_ppm=draw_drift(world, rates, steep=profile == "steep"))
     if table.random() < 0.4:
         rungs = table.choice(((), ("spare",), ("spare", "ineligible"), ("ineligible",)))
         kept = rungs[: max(count - 2, 0)]
@@ -145,6 +160,9 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
             drawn += draw_force(forced, plan.ids, plan.timing.grace_ms, *span_ms)
         if operated.random() < 0.6:
             drawn += draw_operators(operated, plan.ids, plan.timing.grace_ms, *span_ms)
+        if world.random() < 0.5:
+            drawn += draw_world(world, plan.ids, plan.timing.grace_ms, *span_ms)
+        drawn += draw_health(health, plan.ids, *span_ms)
     changed = random.Random(f"changes {seed}")
     if changed.random() < CHANGING:
         plan = msgspec.structs.replace(plan, spares=changed.choice((0, 1, 1, 2)))

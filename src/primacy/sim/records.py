@@ -144,7 +144,7 @@ class Keeper:
         self._early: list[Event] = []  # events of what was known before the node began
         if file.content:
             for scope, notice in decode_all(file.content, "maintenance.json").items():
-                self._early += self._machine.learned(scope, notice, clock.now_ns, scheduler.now_ns)
+                self._early += self._machine.learned(scope, notice, clock.now_ns, clock.wall_ns)
 
     def start(self) -> None:
         """Tell the monitor what is known, before it takes anything else."""
@@ -161,10 +161,14 @@ class Keeper:
             return
         notice = decode(value, key)
         newer = notice.serial > self._machine.serial(scope)
-        self._changed(self._machine.learned(scope, notice, self._clock.now_ns, self._scheduler.now_ns))
+        self._changed(self._machine.learned(scope, notice, self._clock.now_ns, self._clock.wall_ns))
         if newer and not self._saving:
             self._saving = True
             self._timer(self._scheduler.now_ns + SAVE_NS, self._save)
+
+    def is_on(self, scope: str) -> bool:
+        """Whether the cluster (or this node) is in maintenance, as this node knows it."""
+        return self._machine.is_on(scope)
 
     def _save(self) -> None:
         self._saving = False
@@ -172,7 +176,7 @@ class Keeper:
 
     def notice(self, scope: str, *, on: bool, for_ns: int) -> tuple[str, int, bytes]:
         """Return what an operator's word makes of a scope: (key, expected revision, value)."""
-        now_ns = self._scheduler.now_ns
+        now_ns = self._clock.wall_ns
         serial = self._machine.serial(scope) + 1
         until_ns = now_ns + for_ns if on and for_ns else 0
         notice = Notice(on, serial, "an operator", "a test", now_ns, until_ns)

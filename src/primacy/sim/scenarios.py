@@ -284,6 +284,16 @@ def two_changes(source: random.Random) -> list[Fault]:
     ]
 
 
+def damaged_alone(source: random.Random) -> list[Fault]:
+    """The master goes on alone, and its journal is damaged or deleted before its next life."""
+    alone_ms, damaged_ms = source.randint(1_200, 2_000), source.randint(3_000, 4_000)
+    return [
+        Fault(alone_ms, "power", "vice", for_ms=4_000),
+        Fault(damaged_ms, "damage", "master", "logbook", what=source.choice(("journal", "deleted"))),
+        Fault(damaged_ms + source.randint(0, 300), "crash", "master", what="sent", for_ms=100),
+    ]
+
+
 SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
     scenario.__name__.replace("_", "-"): scenario
     for scenario in (
@@ -312,6 +322,7 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
         new_times,
         change_and_death,
         two_changes,
+        damaged_alone,
     )
 }
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 MILLION = 1_000_000
+EPOCH_NS = 1_700_000_000 * 1_000_000_000
+"""What wall clocks that are right show at the beginning."""
 
 
 class Scheduler:
@@ -45,16 +47,25 @@ class Scheduler:
 
 
 class Clock:
-    """A node's boot-time clock: local = offset + rate * true. rate_ppm: a million is true time; it never stands."""
+    """A node's boot-time clock: local = offset + rate * true. rate_ppm: a million is true time; it never stands.
+
+    Beside it, the node's wall clock.
+    """
 
     def __init__(self, scheduler: Scheduler, rate_ppm: int, offset_ns: int) -> None:
         assert rate_ppm > 0, rate_ppm
         self._scheduler, self._rate_ppm, self._offset_ns = scheduler, rate_ppm, offset_ns
+        self.wall_offset_ns = 0  # by how much this node's wall clock is set wrong
 
     @property
     def now_ns(self) -> int:
         """The reading of this clock now."""
         return self._offset_ns + self._scheduler.now_ns * self._rate_ppm // MILLION
+
+    @property
+    def wall_ns(self) -> int:
+        """The reading of this node's wall clock: it may be set to anything at any time."""
+        return EPOCH_NS + self._scheduler.now_ns + self.wall_offset_ns
 
     def true_ns(self, local_ns: int) -> int:
         """Return the first true instant at which this clock shows `local_ns` (or more)."""

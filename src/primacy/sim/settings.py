@@ -54,6 +54,7 @@ class Settings:
     auto_promote: bool = True
     subject: str = LOGBOOK  # the service that a fault means when it names none
     more: tuple[Row, ...] = MORE
+    uptime_times: int = 1  # so many times faster than its clock a service counts its uptime
 
     @property
     def volatile(self) -> bool:

@@ -16,12 +16,13 @@ from primacy.sim import tables
 from primacy.sim.calm import WAITS, unfinished
 from primacy.sim.calm_changes import ALONE, strengthen
 from primacy.sim.checkers import Checkers, Violation
-from primacy.sim.client import Client, Load, NamingClient
+from primacy.sim.client import Client
 from primacy.sim.cluster import Cluster
+from primacy.sim.crowd import Crowd
 from primacy.sim.host import Host
 from primacy.sim.inject import Injector
 from primacy.sim.line import Ledger
-from primacy.sim.linearizability import Log, Register
+from primacy.sim.naming_client import NamingClient
 from primacy.sim.network import Network
 from primacy.sim.node import Node
 from primacy.sim.plan import Plan
@@ -33,7 +34,6 @@ STRENGTHEN_STEPS = 50
 CALM_STEPS = 8
 WAITS_STEPS = 60
 _OPERATOR = (WAITS, ALONE)
-NAMING_LOAD = Load(1, (200 * MS, 800 * MS), 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class World:
         for index, id in enumerate(plan.machines):
             clock = Clock(self.scheduler, plan.rate_ppm(index), plan.offset_ms(index) * MS)
             self.nodes[id] = Node(id, cluster, clock, self._source(id))
+        self.crowd: Crowd | None = None
         self.clients = self._clients()
         for node in self.nodes.values():
             node.host_came = self._host_came
@@ -92,26 +93,26 @@ class World:
     def _settings(self) -> Settings:
         plan, services = self.plan, rows(self.plan.durability) + self._services
         return Settings(
-            plan.timing, services, plan.snapshot_every, plan.table, plan.availability, plan.auto_promote
+            plan.timing,
+            services,
+            plan.snapshot_every,
+            plan.table,
+            plan.availability,
+            plan.auto_promote,
+            uptime_times=plan.manners.uptime_times,
         )
 
     def _checkers(self) -> Checkers:
         return Checkers(self.scheduler, self.nodes, self.ledger, self.plan, self.settings.table)
 
     def _clients(self) -> list[Client]:
-        clients = [self._client(number) for number in range(1, self.plan.clients + 1)]
-        return [*clients, self._make(NamingClient, "d1", NAMING_LOAD)]
+        for sentence in self.plan.manners.sentences():
+            self.checkers.note("client", sentence)
+        self.crowd = Crowd(self.plan, self.scheduler, self.network, self.nodes, self.checkers.note)
+        return self.crowd.clients
 
     def _source(self, name: str) -> random.Random:
         return random.Random(f"{self.plan.seed} {name}")
-
-    def _client(self, number: int) -> Client:
-        low, high = self.plan.think_ms
-        load = Load(1 if number % 3 else 6, (low * MS, high * MS), self.plan.reads)
-        return self._make(Client, f"c{number}", load)
-
-    def _make(self, kind: type[Client], name: str, load: Load) -> Client:
-        return kind(name, self.scheduler, self.network, self.nodes, self._source(f"client {name}"), load)
 
     def _host_came(self, host: Host) -> None:
         for client in self.clients:
@@ -121,6 +122,8 @@ class World:
 
     def run(self) -> Outcome:
         """Live through the faults, heal, wait for calm, and judge."""
+        crowd = self.crowd
+        assert crowd is not None
         self._live(self.plan.heal_ms * MS)
         self.injector.heal()
         self.checkers.note("fault", "all faults end")
@@ -137,22 +140,14 @@ class World:
             calm = 0 if why else calm + 1
             if calm == 1:
                 recovered_ns = self.scheduler.now_ns
-                self._last_calls()
+                crowd.last_calls()
             if calm >= CALM_STEPS or self._waits >= WAITS_STEPS:
                 break
         waits = why in _OPERATOR
         if why and not waits:
             self.checkers.fail("L1", f"{self.plan.liveness_ms / 1000:g} s after all faults ended: {why}")
         if self.checkers.violation is None and not waits:
-            logs = [client for client in self.clients if not isinstance(client, NamingClient)]
-            names = [client for client in self.clients if isinstance(client, NamingClient)]
-            self.checkers.watched(names)
-            self.checkers.finish(
-                [
-                    ([record for client in logs for record in client.history()], Log()),
-                    ([record for client in names for record in client.history()], Register()),
-                ]
-            )
+            self._judge(crowd)
         if self.checkers.bugs:
             self.checkers.fail("bug", self.checkers.bugs[0])
         return self._outcome(recovered_ns - healed_ns, waits)
@@ -161,17 +156,28 @@ class World:
         if self.checkers.violation is None:
             self.scheduler.run(until_ns, self.checkers.each)
 
-    def _last_calls(self) -> None:
-        """Nothing more by itself; one read of each log tells what is there at last."""
-        for client in self.clients:
-            client.stop()
-        for client in (self.clients[0], self.clients[-1]):
-            for key in client.keys:
-                client.invoke("read", key)
+    def _judge(self, crowd: Crowd) -> None:
+        """Compare what clients and watches were told with each other, and with what the last primaries hold."""
+        primaries = {kind: self._primary(kind.service) for kind in (Client, NamingClient)}
+        self.checkers.watched((client.told, primaries[type(client)]) for client in crowd.clients)
+        self.checkers.finish([crowd.histories(kind, host) for kind, host in primaries.items()])
+
+    def _primary(self, service: str) -> Host | None:
+        record = self.ledger.record
+        return self.nodes[record.master.node].primary(service) if record is not None else None
+
+    def _behind(self) -> str:
+        """Return which watch was not told of all that is published."""
+        for client in self.crowd.clients if self.crowd is not None else ():
+            host = self._primary(client.service)
+            why = client.told.behind(host.replica.events) if host is not None else ""
+            if why and not self.checkers.forgiven:
+                return why
+        return ""
 
     def _unfinished(self) -> str:
         """Return what L1 demands and is not so (yet), or nothing."""
-        why = unfinished(self)
+        why = unfinished(self) or self._behind()
         self._waits += why in _OPERATOR
         return why
 

@@ -14,6 +14,7 @@ import msgspec
 from primacy.errors import ConfigError
 from primacy.machines.ids import MS
 from primacy.sim.authors.stage import Stage
+from primacy.sim.disk import DAMAGES
 from primacy.sim.draw import draw, draw_force
 from primacy.sim.draw_operators import draw_operators
 from primacy.sim.faults import LEDGER, OBITUARY, Fault
@@ -48,9 +49,14 @@ class Faults:
         _one_of("obituary", obituary, OBITUARY)
         self._begin("crash", node, back_s, what=obituary, amount=1000.0)
 
-    def power(self, node: str = "master", *, for_s: float | None = None) -> None:
-        """The node loses its power, and what its disk had not synced; it comes back after `for_s`."""
-        self._begin("power", node, for_s)
+    def power(
+        self, node: str = "master", *, torn: bool = False, silent: bool = False, for_s: float | None = None
+    ) -> None:
+        """The node loses its power, and what its disk had not synced; it comes back after `for_s`.
+
+        torn: what it was writing is half there. silent: nobody hears of the end of its streams, for seconds.
+        """
+        self._begin("power", node, for_s, what=" ".join(["silent"] * silent + ["torn"] * torn))
 
     def freeze(self, node: str = "master", *, for_s: float | None = None, what: str = "node") -> None:
         """The node's processes are not scheduled. what: `node`, `agent`, or `host` (of the first service)."""
@@ -85,6 +91,14 @@ class Faults:
         """Packets between two nodes are up to so late, and overtake each other."""
         self._both("delay", a, b, link, False, for_s, amount=ms)
 
+    def hold(
+        self, a: str, b: str, *, in_order: bool = True, one_way: bool = False, for_s: float | None = None
+    ) -> None:
+        """Packets between two nodes are held, and all arrive when it ends; one_way: those from `a` to `b`."""
+        self._two("hold", a, b)
+        what, then = "order" if in_order else "any order", "to" if one_way else ""
+        self._begin("hold", a, for_s, peer=self._node(b).id, what=what, then=then)
+
     def cut_clients(self, node: str = "master", *, for_s: float | None = None) -> None:
         """All clients are cut off from the node."""
         self._begin("clients", node, for_s)
@@ -94,6 +108,22 @@ class Faults:
     def disk(self, node: str = "master", *, slower: float = 100.0, for_s: float | None = None) -> None:
         """The node's disk is so many times slower."""
         self._begin("disk", node, for_s, amount=slower)
+
+    def fill_disk(self, node: str = "master", *, for_s: float | None = None) -> None:
+        """The node's disk is full: a process that writes to it ends, and nothing that is there is damaged."""
+        self._begin("full", node, for_s)
+
+    def damage(self, node: str = "master", service: str = "", *, what: str = "journal") -> None:
+        """The journal of a service (of each one) is damaged at rest; its next process notices.
+
+        what: `journal`, `snapshot`, or `deleted`.
+        """
+        _one_of("what", what, DAMAGES)
+        self._begin("damage", node, 0, peer=service and self._service(service), what=what)
+
+    def set_wall_clock(self, node: str = "master", *, hours: float, for_s: float | None = None) -> None:
+        """The node's wall clock is set by so many hours (negative: back), and set right when it ends."""
+        self._begin("wall", node, for_s, amount=hours)
 
     def ledger(
         self, how: str = "unavailable", node: str | None = None, *, for_s: float | None = None
@@ -194,9 +224,7 @@ class Faults:
         for_s: float | None,
         amount: float = 0.0,
     ) -> None:
-        one, other = self._node(a).id, self._node(b).id
-        if one == other:
-            raise ConfigError(f"{kind}({a!r}, {b!r})", f"{one} twice", "want two nodes")
+        one, other = self._two(kind, a, b)
         if link not in (None, 0, 1):
             raise ConfigError(f"{kind}(link={link!r})", "no such link", "want 0, 1, or None for both")
         pairs = [(one, other)] if one_way else [(one, other), (other, one)]
@@ -205,6 +233,12 @@ class Faults:
             self._now(
                 Fault(self._now_ms(), kind, source, target, for_ms=_ms(for_s), link=which, amount=amount)
             )
+
+    def _two(self, kind: str, a: str, b: str) -> tuple[str, str]:
+        one, other = self._node(a).id, self._node(b).id
+        if one == other:
+            raise ConfigError(f"{kind}({a!r}, {b!r})", f"{one} twice", "want two nodes")
+        return one, other
 
     def _now(self, fault: Fault) -> None:
         self.stage.injector.now(fault)

@@ -32,6 +32,21 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "journal-set-aside-taken-for-complete",
+        "section 6, a journal that was set aside only joins",
+        "A1's journal is damaged, an empty one takes its place; A2 forms and serves without what was there: lost write",
+        (
+            Edit(
+                MASTERSHIP,
+                "event.positions or self.positions if event.complete else None\n",
+                "event.positions or self.positions\n",
+            ),
+            Edit("primacy.sim.host_disk", "    if host.incomplete:\n", "    if False:\n"),
+        ),
+        {"durability": "disk"},
+        scenario="damaged-alone",
+    ),
+    Mutant(
         "availability-without-proof",
         "R9, availability rests on proof",
         "a node that does not hear the master forms the cluster for the sake of availability: two primaries",

@@ -130,7 +130,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             Edit(
                 "primacy.sim.host_calls",
-                "            host.wait(Waiting(replica.sequence, stream, answer, sent_ns))\n",
+                "            leave(Waiting(replica.sequence, stream, answer, sent_ns))\n",
                 "            host._waiting.appendleft(Waiting(0, stream, answer, sent_ns))\n",
             ),
         ),
