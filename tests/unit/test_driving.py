@@ -338,6 +338,9 @@ def test_who_is_waited_for_is_told() -> None:
     assert _said(rig) == ["another vice to be ready"]
     rig.cmm(m.Adopted(3, record(1, N1, N3, ready=True, appointment=2)))
     assert _said(rig) == ["n2 to run its callbacks of demote"]
+    rig.tells_nodes = False
+    reply(rig, "n2")
+    assert _said(rig) == ["the ledger's watch to tell of the record of n2"]
     rig = master()
     rig.ask("shutdown", node="n3")
     assert _said(rig) == ["n3 to leave"]

@@ -299,7 +299,11 @@ class Secondary:
         return [Join(self.term, self.appointment, list(self.runs), self.kept)]
 
     def follow(self, term: int, appointment: int, after: int) -> list[SecondaryEffect]:
-        """The primary compared the logs: they agree up to `after`, and its log goes on behind it."""
+        """The primary compared the logs: they agree up to `after`, and its log goes on behind it.
+
+        Each `Join` is answered once, on its own stream, and only the present stream is heard: so this is the answer to
+        the last one, and fits, unless a snapshot that was taken here meanwhile reaches further.
+        """
         if not self._is_mine(term, appointment):
             return []
         if after > self.sequence or after < self.kept:

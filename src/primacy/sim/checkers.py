@@ -385,7 +385,7 @@ class Checkers:
         for history, model, untrue in histories:
             if untrue:
                 self.fail("S4", untrue)
-            finding = check(self.excuses.judged(history), model)
+            finding = check(self.excuses.judged(history, model), model)
             if finding.verdict is not Verdict.LINEARIZABLE:
                 self.fail("S4", finding.sentence())
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from primacy.machines.ids import Member
 from primacy.machines.records import Mastership
-from primacy.sim.linearizability import Record
+from primacy.sim.linearizability import Model, Record
 
 if TYPE_CHECKING:
     from primacy.sim.host import Host
@@ -29,9 +29,10 @@ class Excuses:
             set()
         )  # (member, term) whose lease the next master did not wait for
 
-    def judged(self, history: list[Record]) -> list[Record]:
+    def judged(self, history: list[Record], model: Model) -> list[Record]:
         """Return the part of a history that must be linearizable: reads may have been stale."""
-        return [each for each in history if each.argument is not None] if self._outlasting else history
+        reads: frozenset[str] = getattr(model, "reads", frozenset())
+        return [each for each in history if each.operation not in reads] if self._outlasting else history
 
     def changed(self, old: Mastership | None, new: Mastership) -> None:
         """The record was changed; must be told before anybody is judged by it."""

@@ -22,6 +22,7 @@ STOPS = (
     ("host", "Journal"), ("host", "Ship"), ("host", "Apply"),
 )  # fmt: skip
 THEN = ("freeze", "crash", "power")
+_POWER = {"silent": ", and nobody hears of it", "torn": ", and what it was writing is torn"}
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,10 +47,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 late = f" by {self.amount:g} ms" if self.what == "late" else ""
                 text = f"agent of {self.node} dies, obituary {self.what}{late}"
             case "power":
-                half = {"silent": ", and nobody hears of it", "torn": ", and what it was writing is torn"}
-                text = f"{self.node} loses its power" + "".join(
-                    half.get(what, "") for what in self.what.split()
-                )
+                text = f"{self.node} loses its power" + "".join(_POWER[what] for what in self.what.split())
             case "freeze":
                 text = (
                     f"{self.what} of {self.node} freezes" if self.what != "node" else f"{self.node} freezes"
@@ -85,17 +83,8 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 text = f"the watch of {self.node} is up to {self.amount:g} ms late"
             case "disk":
                 text = f"the disk of {self.node} is {self.amount:g} times slower"
-            case "hold":
-                text = f"packets {_ways(self)} are held, and released in {self.what or 'order'}"
-            case "half-open":
-                text = f"streams {_ways(self)} are half-open: nothing passes on those that there are"
-            case "full":
-                text = f"the disk of {self.node} is full"
             case "damage":
-                done = "deleted" if self.what == "deleted" else f"damaged ({self.what})"
-                return f"at {self.at_ms} ms: the journal of {self.peer or 'each service'} on {self.node} is {done}"
-            case "wall":
-                text = f"the wall clock of {self.node} is set by {self.amount:+g} h"
+                return f"at {self.at_ms} ms: {_of_the_world(self)}"
             case "obituary":
                 return f"at {self.at_ms} ms: an old obituary of {self.node} arrives again"
             case "force":
@@ -117,7 +106,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 what = "health checks" if self.what in ("sick", "stuck") else "callbacks"
                 text = f"{what} of {self.peer} on {self.node}: {self.what}"
             case _:
-                text = self.kind
+                text = _of_the_world(self)
         lasts = f"for {self.for_ms} ms" if self.for_ms >= 0 else "until all heals"
         return f"at {self.at_ms} ms, {lasts}: {text}"
 
@@ -128,6 +117,23 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
         amount = f" by {self.amount:g}" if self.amount else ""
         how = {"replace": ", in the place of another change", "looked": ", having looked at it"}
         return f"{self.what}{about}{amount}{how.get(self.then, '')}"
+
+
+def _of_the_world(fault: Fault) -> str:
+    """The faults of the network, of disks and of wall clocks that `inject_world.py` makes happen."""
+    match fault.kind:
+        case "hold":
+            return f"packets {_ways(fault)} are held, and released in {fault.what or 'order'}"
+        case "half-open":
+            return f"streams {_ways(fault)} are half-open: nothing passes on those that there are"
+        case "full":
+            return f"the disk of {fault.node} is full"
+        case "damage":
+            done = "deleted" if fault.what == "deleted" else f"damaged ({fault.what})"
+            return f"the journal of {fault.peer or 'each service'} on {fault.node} is {done}"
+        case "wall":
+            return f"the wall clock of {fault.node} is set by {fault.amount:+g} h"
+    return fault.kind
 
 
 def _ways(fault: Fault) -> str:
