@@ -193,6 +193,7 @@ def test_machines_beside_are_no_nodes() -> None:
     assert plan.machines == ("n1", "n2", "x1", "x2")
     assert plan.ids == ("n1", "n2")
     assert [entry.id for entry in plan.table] == ["n1", "n2"]
+    assert not plan.beyond("n1", "x1"), "their clocks are plain"
 
 
 def test_a_cluster_with_a_change_has_longer_to_be_whole() -> None:

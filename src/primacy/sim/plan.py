@@ -103,7 +103,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def beyond(self, master: str, vice: str) -> bool:
         """Whether by their clocks the lease of one node may outlast the grace of another: no rule is meant for that."""
-        rates = dict(zip(self.ids, map(self.rate_ppm, range(self.nodes)), strict=True))
+        rates = {id: self.rate_ppm(index) for index, id in enumerate(self.machines)}
         return rates[vice] * self.timing.lease_ns > rates[master] * self.timing.grace_ns
 
     def offset_ms(self, index: int) -> int:
