@@ -63,6 +63,8 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 text = f"cut {way}"
             case "isolate":
                 text = f"{self.node} is cut off from all other nodes"
+            case "unlink":
+                text = f"an operator takes all links of {self.node} down"
             case "filter":
                 text = f"datagrams between {self.node} and {self.peer} are filtered, streams pass"
             case "loss":
@@ -93,10 +95,13 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
             case "ask":
                 about = self.peer or ("all nodes" if self.what == "shutdown" else "the vice")
                 return f"at {self.at_ms} ms: an operator asks {self.node} for {self.what} {about}"
+            case "configure":
+                return f"at {self.at_ms} ms: an operator asks {self.node} to configure {self._change}"
             case "leave":
                 text = f"the system of {self.node} asks it to stop"
             case "maintain":
-                text = f"an operator asks {self.node} for maintenance of {self.peer or 'the cluster'}"
+                ends = f" of {self.amount:g} ms" if self.amount else ""
+                text = f"an operator asks {self.node} for maintenance{ends} of {self.peer or 'the cluster'}"
             case "mood":
                 what = "health checks" if self.what in ("sick", "stuck") else "callbacks"
                 text = f"{what} of {self.peer} on {self.node}: {self.what}"
@@ -104,6 +109,14 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 text = _of_the_world(self)
         lasts = f"for {self.for_ms} ms" if self.for_ms >= 0 else "until all heals"
         return f"at {self.at_ms} ms, {lasts}: {text}"
+
+    @property
+    def _change(self) -> str:
+        """A change of the configuration in words."""
+        about = f" {self.peer}" if self.peer else ""
+        amount = f" by {self.amount:g}" if self.amount else ""
+        how = {"replace": ", in the place of another change", "looked": ", having looked at it"}
+        return f"{self.what}{about}{amount}{how.get(self.then, '')}"
 
 
 def _of_the_world(fault: Fault) -> str:
