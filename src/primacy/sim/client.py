@@ -65,6 +65,7 @@ class Client(Conversation):
 
     service = LOGBOOK
     change, look = "append", "read"
+    topics: tuple[str, ...] = ("", "", *KEYS)
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class Client(Conversation):
         self._open: dict[int, Operation] = {}
         self.keys = KEYS
         self.failures: list[str] = []
-        self.told = Told(self.label, "")
+        self.told = Told(self.label, source.choice(self.topics) if self.manners.watch_ms[1] else "")
         self._ended = ended
         self._names = 0
         self._stopped = self._closing = False
