@@ -183,7 +183,7 @@ class Client(Conversation):
         return self.manners.watch_ms[1] > 0
 
     def _watch(self) -> None:
-        self.obey(self.session.watch(self.told.begin()))
+        self.obey(self.session.watch(self.told.begin(self.scheduler.now_ns)))
         if self.manners.watch_ms[1]:
             self._later(self.manners.watch_ms, self._unwatch)
 
