@@ -1,7 +1,7 @@
 """A simulated client of naming: what a name is bound to is a cell, whose changes are numbered.
 
 It binds names anew, sometimes for as long as its session, unbinds them and releases what it owns; it resolves them and
-lists them. A listing counts as a read of one name in it. It watches all names, always.
+lists them. A listing counts as a read of one name in it. It watches names, always.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class NamingClient(Client):
 
     service = NAMING
     change, look = "write", "read"
+    topics = ("", "", FOLDER, f"{FOLDER}x")
 
     def _watches(self) -> bool:
         """Whether it watches."""

@@ -8,6 +8,7 @@ serves, and every call is answered. The first thing that is not true ends the ru
 from __future__ import annotations
 
 import random
+from collections import deque
 from dataclasses import dataclass
 
 from primacy.machines.ids import MS
@@ -28,6 +29,7 @@ from primacy.sim.node import Node
 from primacy.sim.plan import Plan
 from primacy.sim.scheduler import Clock, Scheduler
 from primacy.sim.settings import Row, Settings, rows
+from primacy.sim.watches import LATE_NS
 
 STEP_NS = 100 * MS
 STRENGTHEN_STEPS = 50
@@ -87,6 +89,7 @@ class World:
         self.injector = Injector(self)
         self.injector.schedule(plan.faults)
         self._waits = 0
+        self._published: dict[str, deque[int]] = {}  # positions, by service: the first look is the oldest
 
     # ---- what is in it ----
 
@@ -167,17 +170,28 @@ class World:
         return self.nodes[record.master.node].primary(service) if record is not None else None
 
     def _behind(self) -> str:
-        """Return which watch was not told of all that is published."""
-        for client in self.crowd.clients if self.crowd is not None else ():
-            host = self._primary(client.service)
-            why = client.told.behind(host.replica.events) if host is not None else ""
-            if why and not self.checkers.forgiven:
+        """Return which watch was not told of all that was published some steps ago."""
+        for client in self.crowd.clients if self.crowd is not None and not self.checkers.forgiven else ():
+            host, before = self._primary(client.service), self._published.get(client.service, [0])
+            if host is None:
+                continue
+            why = client.told.behind(host.replica.events, before[0], self.scheduler.now_ns)
+            if why:
                 return why
         return ""
+
+    def _look(self) -> None:
+        """Note how much is published now."""
+        for service in self.settings.centralized:
+            host = self._primary(service)
+            if host is not None:
+                looks = self._published.setdefault(service, deque(maxlen=LATE_NS // STEP_NS))
+                looks.append(host.replica.event_position)
 
     def _unfinished(self) -> str:
         """Return what L1 demands and is not so (yet), or nothing."""
         why = unfinished(self) or self._behind()
+        self._look()
         self._waits += why in _OPERATOR
         return why
 
