@@ -301,10 +301,9 @@ _known: WeakKeyDictionary[type[Any], Description] = WeakKeyDictionary()
 
 def describe(service: type[Any]) -> Description:
     """Return what the class consists of (only look at it); ConfigError says what is wrong with it, and where."""
-    found = _known.get(service)
-    if found is None:
-        found = _known[service] = _describe(service)
-    return found
+    if service not in _known:
+        _known[service] = _describe(service)
+    return _known[service]
 
 
 def _describe(service: type[Any]) -> Description:
