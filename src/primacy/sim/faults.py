@@ -80,8 +80,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
             case "leave":
                 text = f"the system of {self.node} asks it to stop"
             case "maintain":
-                ends = f" of {self.amount:g} ms" if self.amount else ""
-                text = f"an operator asks {self.node} for maintenance{ends} of {self.peer or 'the cluster'}"
+                text = f"an operator asks {self.node} for maintenance of {self.peer or 'the cluster'}{self._ending}"
             case "mood":
                 what = "health checks" if self.what in ("sick", "stuck") else "callbacks"
                 text = f"{what} of {self.peer} on {self.node}: {self.what}"
@@ -89,6 +88,11 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 text = _of_the_network(self)
         lasts = f"for {self.for_ms} ms" if self.for_ms >= 0 else "until all heals"
         return f"at {self.at_ms} ms, {lasts}: {text}"
+
+    @property
+    def _ending(self) -> str:
+        """When something ends by itself, in words."""
+        return f" that ends after {self.amount:g} ms" if self.amount else ""
 
     @property
     def _change(self) -> str:
