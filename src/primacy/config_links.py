@@ -15,6 +15,8 @@ Pure.
 
 from __future__ import annotations
 
+import msgspec
+
 from primacy.config import PORTS, Node, Table
 
 Address = tuple[str, int]
@@ -36,6 +38,13 @@ def counterparts(
         if found[link] is None and other not in found:
             found[link] = other  # as the former table paired them
     return found
+
+
+def placed(row: Node, addresses: list[Address]) -> Node:
+    """Return a row with the links and the port of the life that listens at these addresses (none: it is not known)."""
+    if not addresses:
+        return row
+    return msgspec.structs.replace(row, links=[address for address, _ in addresses], port=addresses[0][1])
 
 
 def moved(stands: Table, wanted: Table) -> list[str]:

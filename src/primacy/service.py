@@ -33,6 +33,7 @@ import random
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin, overload
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -295,8 +296,17 @@ class LocalService:
 # ---- what is derived from it ----
 
 
+_known: WeakKeyDictionary[type[Any], Description] = WeakKeyDictionary()
+
+
 def describe(service: type[Any]) -> Description:
-    """Return what the class consists of; ConfigError says what is wrong with it, and where."""
+    """Return what the class consists of (only look at it); ConfigError says what is wrong with it, and where."""
+    if service not in _known:
+        _known[service] = _describe(service)
+    return _known[service]
+
+
+def _describe(service: type[Any]) -> Description:
     if issubclass(service, LocalService):
         return described(service, reserved=set(dir(LocalService)), local=True)
     if not issubclass(service, Service):

@@ -224,3 +224,57 @@ class Undone(Sound):
     def restore(self, snapshot: bytes) -> None:
         """Restore what is there."""
         self.state = Things(msgspec.msgpack.decode(snapshot))
+
+
+class Cached(Sound):
+    """Answers from what it keeps beside the state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache: dict[str, float] = {}
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> float:
+        """Keep it there."""
+        self.cache[key] = Sound.add(self, ctx, key)
+        return self.cache[key]
+
+    @primacy.query
+    def read(self, key: str) -> float:
+        """Look there."""
+        return self.cache.get(key, 0)
+
+
+class Timely(Sound):
+    """Reads the clock in a query."""
+
+    @primacy.query
+    def read(self, key: str) -> float:
+        """Read it."""
+        return self.state.numbers[key] if time.time() > 0 else 0
+
+
+class TagsInOrder(Sound):
+    """Answers with a set's elements in its order."""
+
+    @primacy.query
+    def read(self, key: str) -> str:
+        """Join."""
+        return ",".join(self.state.tags)
+
+
+class Half(Sound):
+    """Its snapshot leaves the numbers out, and only a query looks at them."""
+
+    @primacy.operation
+    def add(self, ctx: OperationContext, key: str) -> None:
+        """Count, and tell nobody."""
+        self.state.numbers[key] = self.state.numbers.get(key, 0) + 1
+
+    def snapshot(self) -> bytes:
+        """Leave the numbers out."""
+        return msgspec.msgpack.encode(self.state.tags)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Restore what is there."""
+        self.state = Things(tags=msgspec.msgpack.decode(snapshot, type=set[str]))

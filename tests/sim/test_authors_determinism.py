@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import time
 from typing import Any
 
 import msgspec
@@ -91,6 +93,32 @@ def test_what_is_kept_beside_the_state_is_named(seed: int) -> None:
     assert beside(one, one, "here", "there") == ""
 
 
+@pytest.mark.parametrize(
+    ("service", "why"),
+    [
+        (
+            services.Cached,
+            "it is 2, and 0 by a copy restored from the state; beside the state, self.cache['a'] is 2",
+        ),
+        (services.Timely, "it asks time.time() in "),
+        (services.TagsInOrder, "it is '"),
+        (services.Half, "the snapshot is not whole: state.numbers['a'] is 2"),
+    ],
+)
+def test_a_query_that_not_only_the_state_answers_is_named(seed: int, service: type[Any], why: str) -> None:
+    cluster = Cluster({"things": service}, seed=seed)
+    client = cluster.client().service("things")
+    for key in KEYS:
+        client.start.add(key=key)
+    client.add(key="a")
+    with pytest.raises(
+        Violated, match=r"things\.read\(key='a'\) on n\d is not answered by the state alone"
+    ) as raised:
+        client.query.read(key="a")
+    assert why in raised.value.text
+    assert "a query may use its arguments and self.state only" in raised.value.text
+
+
 def test_a_sound_service_passes_with_all_that_ctx_gives(seed: int) -> None:
     cluster = Cluster([Sound], seed=seed, snapshot_every=5)
     sound = cluster.client().service("sound")
@@ -108,6 +136,22 @@ def test_what_a_log_line_asks_the_clock_for_does_not_count() -> None:
         logging.getLogger("quiet").warning("a line")
         sorted("ab")
     assert asked == []
+
+
+def test_what_is_asked_when_garbage_is_collected_does_not_count() -> None:
+    def measure(phase: str, info: dict[str, int]) -> None:
+        time.perf_counter()
+
+    before = gc.get_threshold()
+    gc.callbacks.append(measure)
+    gc.set_threshold(1)
+    try:
+        with sources.watched() as asked:
+            kept = [[number] for number in range(1_000)]
+    finally:
+        gc.callbacks.remove(measure)
+        gc.set_threshold(*before)
+    assert (asked, len(kept), gc.isenabled()) == ([], 1_000, True)
 
 
 class Stamped(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from primacy.sim.manners import OPEN_LOOP_MAX, PLAIN, Manners, draw_manners
 from primacy.sim.naming_client import NamingClient, unbound
 from primacy.sim.plan import Plan
 from primacy.sim.settled import Versions, carried_out, numbered, settled
-from primacy.sim.watches import Told
+from primacy.sim.watches import LATE_NS, Told
 from primacy.sim.world import World
 
 EVENTS = [Published(position, position, topic, b"") for position, topic in enumerate("xyxxy", 1)]
@@ -141,7 +141,7 @@ def pushed(told: Told, *positions: int, lost: bool = False, upto: int = 0) -> No
 def judged(*rounds: tuple[int, ...], topic: str = "") -> str:
     told = Told("c1", topic)
     for positions in rounds:
-        told.begin()
+        told.begin(0)
         pushed(told, *positions)
         told.end()
     return told.judge(EVENTS, "n1/a")
@@ -167,7 +167,7 @@ def test_a_watch_that_missed_something(rounds: tuple[tuple[int, ...], ...], topi
 
 def test_a_watch_that_was_told_what_nobody_keeps() -> None:
     told = Told("c1", "")
-    told.begin()
+    told.begin(0)
     pushed(told, 4, 5)
     assert told.judge(EVENTS[:4], "n1/a") == "c1 was told of event 5, which n1/a does not keep"
     other = [*EVENTS[:4], Published(5, 5, "z", b"")]
@@ -177,15 +177,17 @@ def test_a_watch_that_was_told_what_nobody_keeps() -> None:
 
 def test_a_watch_that_goes_on_is_told_all_that_concerns_it() -> None:
     told = Told("c1", "x")
-    told.begin()
-    assert told.behind(EVENTS) == "c1 watches 'x', and no primary has answered"
+    told.begin(0)
+    assert told.behind(EVENTS, 5, LATE_NS - 1) == ""
+    assert told.behind(EVENTS, 5, LATE_NS) == "c1 watches 'x', and no primary has answered"
     pushed(told, 1, 3)
-    assert told.behind(EVENTS) == "c1 was not told of event 4"
+    assert told.behind(EVENTS, 5, LATE_NS) == "c1 was not told of event 4"
+    assert told.behind(EVENTS, 3, LATE_NS) == ""
     pushed(told, 4)
-    assert told.behind(EVENTS) == ""
+    assert told.behind(EVENTS, 5, LATE_NS) == ""
     ended = told.end()
     told.take(Pushed(ended, [], lost=False))
-    assert told.behind(EVENTS) == ""
+    assert told.behind(EVENTS, 5, LATE_NS) == ""
     assert "a watch that it had ended" in told.judge(EVENTS, "n1/a")
 
 

@@ -64,11 +64,11 @@ def test_the_tutorials_chapter_from_an_empty_directory(seed: int, tmp_path: Path
     (tmp_path / "votes.py").write_text(
         votes.replace(where, f"        {TAKEOVERS}\n{where}"), encoding="utf-8"
     )
-    done = run(tmp_path, "test_votes.py", seed, "-k", "whatever", "--primacy-runs=3", "--primacy-shorten=10")
+    done = run(tmp_path, "test_votes.py", seed, "-k", "whatever", "--primacy-runs=8", "--primacy-shorten=5")
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     for part in (
-        "state.votes['takeovers'] is ",
-        "only operations may change the state, no callback and no query",
+        "takeovers",
+        "faults that chaos drew",
         "in the place of cluster.chaos(...)",
     ):
         assert part in done.stdout, done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from primacy.sim.draw import draw
@@ -112,6 +113,12 @@ def test_nodes_that_stay_keep_their_rungs() -> None:
     reducer = Reducer(lambda plan: len(plan.table) >= 4 and not plan.table[2].eligible)
     small = reducer.reduce(PLAN)
     assert (small.nodes, small.rungs) == (4, ("ineligible", "spare"))
+
+
+def test_machines_that_nobody_adds_are_left_out() -> None:
+    enters = Fault(1000, "configure", "n1", "x1", "enter")
+    plan = msgspec.structs.replace(PLAN, spares=3, faults=(enters,))
+    assert Reducer(lambda plan: enters in plan.faults).reduce(plan).spares == 1
 
 
 def test_what_matters_stays_as_it_was() -> None:

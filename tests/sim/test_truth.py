@@ -7,6 +7,7 @@ import random
 import msgspec
 import pytest
 
+from primacy.config import Table
 from primacy.machines.ids import Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import (
@@ -19,13 +20,19 @@ from primacy.machines.records import (
     Operations,
     encode,
 )
+from primacy.sim import tables
+from primacy.sim.asked import Asked
 from primacy.sim.line import Ledger
-from primacy.sim.records import encode_table
 from primacy.sim.scheduler import Scheduler
-from primacy.sim.truth import Asked, Truth
+from primacy.sim.truth import Truth
 
 TABLE = (NodeEntry("n1"), NodeEntry("n2"), NodeEntry("n3", True, False))
 SPARE = NodeRecord(eligible=True, available=False)
+
+
+def table_of(*nodes: str) -> bytes:
+    """Return the configuration table with these nodes."""
+    return tables.encode(Table({node: tables.row_of(node, eligible=True) for node in nodes}))
 
 
 class Judge:
@@ -39,7 +46,7 @@ class Judge:
             lambda clause, text: self.told.append(f"{clause}: {text}"), lambda text: None, self.ledger, TABLE
         )
         self.ledger.changed = self.truth.changed
-        self.ledger.put(CONFIG, encode_table(("n1", "n2", "n3")))
+        self.ledger.put(CONFIG, table_of("n1", "n2", "n3"))
         self.operations = Operations()
 
     def begin(self, function: str, node: str, id: str = "a", **options: str) -> None:
@@ -81,7 +88,7 @@ def test_what_is_true_passes() -> None:
     judge.master(2, "n2", "c")
     judge.end("done")
     judge.begin("remove", "n3", "d")
-    judge.ledger.put(CONFIG, encode_table(("n1", "n2")))
+    judge.ledger.put(CONFIG, table_of("n1", "n2"))
     judge.end("done")
     judge.truth.requests.append(Asked("a", "demote", "n2", 1, ["accepted"]))
     judge.truth.requests.append(Asked("e", "demote", "n2", 1, ["refused"]))

@@ -11,8 +11,9 @@ import pytest
 
 from primacy import config
 from primacy.agent.ledger_line import LedgerLine
-from primacy.agent.records import Records, with_records
+from primacy.agent.records import Records
 from primacy.config import Node, Table
+from primacy.config_beginning import with_records
 from primacy.ledger.memory import MemoryLedger, Store
 from primacy.machines import coordination, membership
 from primacy.machines.membership import NodeEntry

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from primacy.config import Node, Table
-from primacy.config_links import Address, against, counterparts, moved
+from primacy.config_links import Address, against, counterparts, moved, placed
 
 HERE, THERE = (
     {"A": "10.0.0.1", "B": "10.1.0.1", "C": "10.2.0.1"},
@@ -100,3 +100,10 @@ def test_nobody_takes_the_place_of_another_one_that_runs() -> None:
     (reason,) = against(stands, wanted, frozenset({"n1", "n2"}))
     assert reason.startswith("nodes.n1: its new place is still that of n2 (port 7332)")
     assert against(stands, wanted, frozenset({"n1"})) == []
+
+
+def test_a_row_has_the_place_of_the_life_that_runs() -> None:
+    row = Node(links=["10.0.0.1"], port=7300, priority=3)
+    life = placed(row, [("10.0.0.9", 7400), ("10.0.1.9", 7400)])
+    assert (life.links, life.port, life.priority) == (["10.0.0.9", "10.0.1.9"], 7400, 3)
+    assert placed(row, []) == row, "of a life that has not said where it is"

@@ -350,6 +350,17 @@ def test_a_cluster_that_stops_waits_for_calls_and_then_for_processes() -> None:
     assert _said(rig) == []
 
 
+def test_what_was_drained_for_a_switchover_is_not_where_the_cluster_stops() -> None:
+    rig = _pair()
+    rig.quiesces = False
+    rig.ask("shutdown")
+    rig.say("naming", h.Quiesced(1, 7, 1))
+    rig.say("stock", h.Quiesced(1, 7, 1, handing_over=True))  # late: it has gone on since, and drains again
+    assert rig.fed(m.StopCluster) == []
+    rig.say("stock", h.Quiesced(1, 8, 1))
+    assert rig.fed(m.StopCluster)[-1].positions == {"naming": (1, 7), "stock": (1, 8)}
+
+
 def test_a_cluster_that_stops_already_is_not_stopped_once_more() -> None:
     rig = _pair()
     rig.quiesces = False

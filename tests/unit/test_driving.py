@@ -6,7 +6,7 @@ import pytest
 
 from primacy.machines import coordination as c
 from primacy.machines import membership as m
-from primacy.machines.driving import LEAVE_NS_MAX, REPLACE_NS_MAX, SETTLE_NS
+from primacy.machines.driving import KNOWN_NS_MAX, LEAVE_NS_MAX, REPLACE_NS_MAX, SETTLE_NS
 from primacy.machines.host_wire import Quiesce, Quiesced, Unhealthy
 from primacy.machines.membership import NodeEntry
 from primacy.machines.peer_wire import Do, EndNode, FunctionDone
@@ -76,15 +76,19 @@ def test_the_node_runs_its_part_and_then_its_record_is_written(
     assert rig.answers()[-1].result == {"node": node}
 
 
-def test_a_function_has_ended_when_the_master_knows_what_was_written() -> None:
+@pytest.mark.parametrize("told", [True, False])
+def test_a_function_has_ended_when_the_master_knows_what_was_written_or_hears_nothing(told: bool) -> None:
     rig = master()
     rig.tells_nodes = False
     rig.ask("disqualify", node="n3")
     reply(rig, "n3")
     assert kept(rig, "n3") == NodeRecord(False, False)
     assert rig.operations.current is not None  # else the next request would be judged by what was before
-    nodes = tuple(NodeEntry(n.id, False, False) if n.id == "n3" else n for n in NODES)
-    rig.give(c.NodesChanged(now_ns=rig.now_ns, nodes=nodes))
+    if told:
+        nodes = tuple(NodeEntry(n.id, False, False) if n.id == "n3" else n for n in NODES)
+        rig.give(c.NodesChanged(now_ns=rig.now_ns, nodes=nodes))
+    else:
+        rig.run(KNOWN_NS_MAX / 1e6)
     assert rig.operations.current is None
     assert rig.answers()[-1].result == {"node": "n3"}
 
@@ -338,6 +342,9 @@ def test_who_is_waited_for_is_told() -> None:
     assert _said(rig) == ["another vice to be ready"]
     rig.cmm(m.Adopted(3, record(1, N1, N3, ready=True, appointment=2)))
     assert _said(rig) == ["n2 to run its callbacks of demote"]
+    rig.tells_nodes = False
+    reply(rig, "n2")
+    assert _said(rig) == ["the ledger's watch to tell of the record of n2"]
     rig = master()
     rig.ask("shutdown", node="n3")
     assert _said(rig) == ["n3 to leave"]

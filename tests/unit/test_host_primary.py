@@ -77,11 +77,12 @@ async def test_quiesced_only_when_everything_has_left(tmp_path: Path) -> None:
         await hosts.join(1, 4)
         hosts.a.page.valid_until_ns = 0
         hosts.a.primary.calls.call(sink, Call(session, 1, 0, "add", b"\x80"))
-        hosts.a.server.heard(host_wire.Quiesce(1), [])
+        hosts.a.server.heard(host_wire.Quiesce(1, handing_over=True), [])
         await wait_until(lambda: hosts.a.primary.machine.committed == 2, "it is committed")
         assert hosts.a.of(Quiesced) == []
         hosts.a.page.valid_until_ns = 1 << 62
         await wait_until(lambda: hosts.a.of(Quiesced), "it is told")
+        assert hosts.a.of(Quiesced)[0].handing_over
         assert [reply.payload for reply in sink.of(Reply)] == [b"\x01"]
         hosts.a.server.heard(host_wire.Resume(1), [])
         await hosts.a.call(sink, 2, session)

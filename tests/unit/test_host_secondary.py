@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from primacy import lease_page
 from primacy.host.secondary import SecondaryServer
+from primacy.lease_page import LeasePage
+from primacy.machines import mirror_wire
 from primacy.machines.call_wire import Call
 from primacy.machines.entries import Entries, encode
 from primacy.machines.history import Batch
-from primacy.machines.host_wire import Note
+from primacy.machines.host_wire import Assign, Note
+from primacy.machines.mirror_wire import Acknowledged, Append, Follow, SnapshotBegin, SnapshotChunk
 from tests.unit.hosting import Sink, pair
 from tests.unit.waiting import wait_until
+
+
+class Wire:
+    """A mirror stream to a primary that is played by the test: what was sent on it."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def send(self, frame: bytes) -> None:
+        self.sent.append(mirror_wire.decode(frame))
+
+    def flush(self) -> None: ...
 
 
 async def test_its_own_tail_is_cut_before_anything_is_loaded(tmp_path: Path) -> None:
@@ -92,3 +109,38 @@ async def test_memory_acknowledges_only_what_is_written(tmp_path: Path) -> None:
         hosts.b.core.journal.resume()
         hosts.b.core.syncer.request()
         await wait_until(lambda: hosts.a.primary.machine.acknowledged_upto == 2, "it is acknowledged")
+
+
+async def test_what_a_stream_that_has_ended_had_brought_while_the_state_was_loaded_counts_for_nothing(
+    tmp_path: Path,
+) -> None:
+    """Each stream answers the `Join` that was sent on it, and no other one."""
+    async with pair(tmp_path) as hosts:
+        sink = Sink()
+        session = await hosts.a.session(sink)
+        for number in range(1, 30):
+            await hosts.a.call(sink, number, session)
+        hosts.a.primary.checkpoint()
+        await wait_until(lambda: hosts.a.core.journal.snapshots, "a snapshot")
+        log = hosts.a.core.journal.read(0)
+        for batch in log[:20]:
+            hosts.b.core.journal.write(batch)
+        hosts.b.core.syncer.request()
+        page = LeasePage(lease_page.create())
+        page.ack_term = 1
+        vice = SecondaryServer(hosts.b.core, Assign(1, "secondary", 4, hosts.a.peer), page)
+        hosts.b.server._secondary = vice  # it hears what is synced
+        entry = hosts.a.core.journal.snapshots[-1]
+        data = (hosts.a.core.journal.directory / entry.file).read_bytes()
+        snapshot = [SnapshotBegin(1, 4, entry.sequence, entry.runs, len(data)), SnapshotChunk(1, 4, data)]
+        first, second = Wire(), Wire()
+        vice.connected(first)
+        vice.heard(first, [Follow(1, 4, 20), *snapshot])
+        vice.connected(second)
+        rest = [Append(1, 4, each.term, each.first, each.last, each.payload) for each in log[20:]]
+        vice.heard(second, [Follow(1, 4, 20), *rest])
+        last = log[-1].last
+        await wait_until(lambda: second.sent[-1] == Acknowledged(1, 4, last), "everything is acknowledged")
+        assert hosts.b.core.replica.digest() == hosts.a.core.replica.digest()
+        assert hosts.b.of(Note) == []  # no snapshot was taken
+        assert hosts.b.failed == []

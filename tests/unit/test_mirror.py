@@ -261,6 +261,7 @@ def test_quiesced_when_everything_is_released() -> None:
     assert machine.acknowledged(5, 7, 2) == [Release(2), Quiesced(5, 2)]
     assert machine.resume() == []
     assert machine.quiesce() == [Quiesced(5, 2)]
+    assert machine.quiesce(handing_over=True) == [Quiesced(5, 2, handing_over=True)]
 
 
 def test_after_a_switchover_replies_wait_for_the_old_primary_from_the_start() -> None:

@@ -133,6 +133,27 @@ def test_a_node_that_cannot_be_initialized_restarts_with_the_corrected_table() -
     assert isinstance(Rolling().decide(msgspec.structs.replace(failing, busy="promote n4")), Wait)
 
 
+def test_a_vice_that_lacks_what_its_master_has_restarts_although_none_is_ready() -> None:
+    rolling = Rolling()
+    waits = _view("n2", vice_ready=False)
+    assert rolling.decide(waits) == Wait("no vice is ready: it is catching up")
+    assert isinstance(rolling.decide(msgspec.structs.replace(waits, now_ns=LATE_NS - 1)), Wait)
+    late = msgspec.structs.replace(waits, now_ns=LATE_NS)
+    decision = rolling.decide(late)
+    assert isinstance(decision, Renew)
+    assert decision.node == "n2"
+    busy = msgspec.structs.replace(late, busy="promote n3 is in progress")
+    other = Rolling()
+    other.decide(waits)
+    assert other.decide(busy) == Wait("promote n3 is in progress"), "not while a function goes on"
+
+
+def test_a_vice_that_is_up_to_date_may_take_its_time() -> None:
+    rolling, waits = Rolling(), _view("n3", vice_ready=False)
+    rolling.decide(waits)
+    assert isinstance(rolling.decide(msgspec.structs.replace(waits, now_ns=20 * LATE_NS)), Wait)
+
+
 def test_a_master_that_gets_mastership_back_does_not_swing() -> None:
     rolling = Rolling()
     assert isinstance(rolling.decide(_view("n1")), Yield)

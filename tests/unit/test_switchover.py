@@ -31,7 +31,7 @@ def _settle(rig: Rig) -> None:
 def test_without_callbacks_it_quiesces_and_hands_over() -> None:
     rig = _master()
     rig.ask("switchover")
-    assert rig.told("naming", h.Quiesce) == rig.told("stock", h.Quiesce) == [h.Quiesce(1)]
+    assert rig.told("naming", h.Quiesce) == rig.told("stock", h.Quiesce) == [h.Quiesce(1, handing_over=True)]
     assert rig.fed(m.HandOver)[-1].in_step
     assert rig.answers() == []
     _settle(rig)

@@ -19,22 +19,22 @@ import msgspec
 from primacy import config
 from primacy.agent.tasks import Tasks
 from primacy.config import Table
+from primacy.config_intent import ID_LENGTH_MAX, against_now, intent
 from primacy.config_plan import Plan, as_recorded, plan
 from primacy.errors import ConfigError
 from primacy.lease_page import now_ns
 from primacy.machines import change_record
-from primacy.machines.applying import OVERTAKEN, Applying, CarryOut, Effect, Look
-from primacy.machines.change_record import CHANGE, TAKES_AWAY, Change
+from primacy.machines.applying import Applying, CarryOut, Effect, Look
+from primacy.machines.change_record import CHANGE, Change
 from primacy.machines.coordination import KeySwapped, Publish, RecordChanged, SwapKey
 from primacy.machines.membership import SwapAnswer
-from primacy.machines.records import CONFIG, brief
+from primacy.machines.records import CONFIG
 from primacy.machines.swap import Outcome
 
 if TYPE_CHECKING:
     from primacy.agent.node import Node
 
 TABLE_BYTES_MAX = 256 * 1024
-ID_LENGTH_MAX = 32
 BEGIN_S_MAX = 3.0
 PLACE_S_MAX = 1.0
 AGAIN_S = 0.02
@@ -168,17 +168,15 @@ class Applier:
 
     def _against(self, arguments: dict[str, Any], revision: int) -> list[str]:
         """Why no change may begin now, whatever it is."""
-        reasons, change, made_from = [], self.change, arguments.get("revision")
-        if made_from is not None and made_from != revision:
-            reasons.append(OVERTAKEN.format(wanted=made_from, now=revision))
-        busy = self._node.records.operations.current
-        if busy is not None and busy.function in ("qualify", *TAKES_AWAY):
-            reasons.append(f"{busy.function} {busy.node} is in progress: wait for its end, and apply again")
-        if change is not None and not arguments.get("replace"):
-            reasons.append(
-                f"{change.sentence} is in progress: {self.progress()}; wait for its end, or see --replace"
-            )
-        return reasons
+        operations = self._node.records.operations
+        return against_now(
+            self.change,
+            operations.current,
+            revision,
+            made_from=arguments.get("revision"),
+            replace=bool(arguments.get("replace")),
+            progress=self.progress(),
+        )
 
     async def _places(self, planned: Plan, wanted: Table) -> list[str]:
         """What the nodes that are to move say of their new places."""
@@ -206,17 +204,13 @@ class Applier:
         self, id: str, planned: Plan, revision: int, told: dict[str, Any], arguments: dict[str, Any]
     ) -> Answer:
         """Write the intent; then the change is accepted, whatever becomes of this node."""
-        now_ms = time.time_ns() // 1_000_000
-        table = msgspec.structs.replace(planned.table, change=id)
-        change = Change(
-            id=id,
-            reason=brief(str(arguments.get("reason") or "asked for by an operator")),
+        change = intent(
+            id,
+            planned,
+            revision,
+            reason=str(arguments.get("reason") or "asked for by an operator"),
             by=str(arguments.get("by") or "an operator"),
-            began_ms=now_ms,
-            since_ms=now_ms,
-            revision=revision,
-            steps=planned.intent,
-            table=config.encode(table).decode() if planned.writes else "",
+            now_ms=time.time_ns() // 1_000_000,
         )
         written: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from primacy import config
-from primacy.agent import build, moving, placing
+from primacy.agent import moving, placing
 from primacy.agent.applying import Applier
 from primacy.agent.tasks import Tasks
 from primacy.config import Table
+from primacy.config_beginning import news, taken_over
 from primacy.config_plan import plan, restarts
 from primacy.lease_page import now_ns
-from primacy.machines import coordination, membership
 from primacy.machines.applying import Look
 from primacy.machines.events_node import RestartAsked, TableTaken
 from primacy.machines.membership import SwapAnswer
@@ -80,23 +80,18 @@ class Changing:
         self._known = table
         self._woken.set()
         steps = [step.brief for step in plan(before, table, frozenset()).steps]
-        running = node.table
-        kept = {s: row for s, row in running.services.items() if s in table.services}
-        gone = tuple(s for s in running.services if s not in table.services)
-        row = table.nodes.get(
-            node.me.node, running.nodes[node.me.node]
-        )  # not in it any more: its end is near
-        nodes = moving.as_they_are(node, table.nodes | {node.me.node: row})
-        take_table(node, msgspec.structs.replace(table, nodes=nodes, services=kept), gone)
+        taken, gone = taken_over(node.table, table, node.me.node)
+        nodes = moving.as_they_are(node, taken.nodes)
+        take_table(node, msgspec.structs.replace(taken, nodes=nodes), gone)
         self.on_times(node.table.times.beat_ns)
-        taken = TableTaken(
+        event = TableTaken(
             term=node.monitor.term,
             node=node.me.node,
             revision=node.records.table_revision,
             change="; ".join(steps) or "nothing that concerns running nodes",
             behind=list(self.report().behind),
         )
-        node.publish(taken)
+        node.publish(event)
 
     def report(self) -> Report:
         """What this node says of its table."""
@@ -270,11 +265,7 @@ def take_table(node: Node, table: Table, gone: tuple[str, ...]) -> None:
     node.links.retime(table.times.silence_ns)
     node.clock.retime(table.times.beat_ns)
     moving.readdress(node)
-    addresses, auto_promote = build.addresses(table), table.cluster.auto_promote
-    node.post(coordination.SettingsChanged(now_ns=now_ns(), addresses=addresses, auto_promote=auto_promote))
-    availability = table.cluster.cold_start == "availability"
-    node.post(membership.Retimed(now_ns=now_ns(), timing=table.times, availability=availability))
-    if gone:
-        node.post(coordination.ServicesGone(now_ns=now_ns(), services=gone))
+    for told in news(table, gone, now_ns()):
+        node.post(told)
     node.watch_links()
     node.on_change()

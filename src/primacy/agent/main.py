@@ -23,11 +23,11 @@ from primacy.agent.control import Control
 from primacy.agent.guardian_link import GuardianLink
 from primacy.agent.node import Node
 from primacy.agent.pulse import Pulse
-from primacy.agent.records import with_records
 from primacy.boot import BOOT_VARIABLE, Boot
 from primacy.cgtp import tls
 from primacy.cgtp.stream import Listener, Stream
 from primacy.config import Table, decode
+from primacy.config_beginning import with_records
 from primacy.errors import ConfigError, LedgerError
 from primacy.ledger import open_ledger
 from primacy.ledger.api import Ledger

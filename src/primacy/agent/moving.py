@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from primacy import config_links
-from primacy.agent import build
+from primacy import config_beginning, config_links
 from primacy.config import Node as Row
 from primacy.lease_page import now_ns
 from primacy.machines import coordination
@@ -25,7 +24,7 @@ Address = tuple[str, int]
 
 def as_they_are(node: Node, rows: dict[str, Row]) -> dict[str, Row]:
     """Return the rows of a table with the links and ports of the lives that run now."""
-    return {n: _placed(row, _where(node, n)) for n, row in rows.items()}
+    return {n: config_links.placed(row, _where(node, n)) for n, row in rows.items()}
 
 
 def settled(node: Node, peer: str) -> None:
@@ -33,10 +32,10 @@ def settled(node: Node, peer: str) -> None:
     row = node.records.table.nodes.get(peer)
     if row is None:
         return
-    placed = _placed(row, _where(node, peer))
+    placed = config_links.placed(row, _where(node, peer))
     if placed != node.table.nodes.get(peer):
         node.table = msgspec.structs.replace(node.table, nodes=node.table.nodes | {peer: placed})
-        addresses = build.addresses(node.table)
+        addresses = config_beginning.addresses(node.table)
         node.post(coordination.SettingsChanged(now_ns=now_ns(), addresses=addresses))
         node.on_change()
 
@@ -80,9 +79,3 @@ def hello_addresses(node: Node, nodes: tuple[str, ...]) -> list[list[Address]]:
 
 def _where(node: Node, peer: str) -> list[Address]:
     return node.own_addresses if peer == node.me.node else node.peers.told(peer)
-
-
-def _placed(row: Row, addresses: list[Address]) -> Row:
-    if not addresses:
-        return row
-    return msgspec.structs.replace(row, links=[address for address, _ in addresses], port=addresses[0][1])

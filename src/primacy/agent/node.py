@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from primacy import config_beginning
 from primacy.agent import build, failure_file, moving, recording
 from primacy.agent.clock import Clock
 from primacy.agent.eventlog import EventLog
@@ -74,7 +75,7 @@ class Node:
         self.ledger = LedgerLine(ledger, self._ledger_changed)
         self.records = Records(table, entries, self.ledger, self.post)
         failures = failure_file.take(Path(boot.directory))
-        beginning = build.beginning(self.me, cluster, table, entries, self.started_ns, failures)
+        beginning = config_beginning.beginning(self.me, cluster, table, entries, self.started_ns, failures)
         self.recorder = recording.begin(boot, beginning, self.publish)
         self.monitor, self.coordinator = beginning.monitor(), beginning.coordinator()
         self.confirming = Confirming(

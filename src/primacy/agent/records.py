@@ -10,11 +10,10 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-import msgspec
-
 from primacy import config
 from primacy.agent.ledger_line import LedgerLine
 from primacy.config import Table
+from primacy.config_beginning import with_records
 from primacy.errors import ConfigError
 from primacy.lease_page import now_ns
 from primacy.machines import coordination, membership
@@ -162,14 +161,3 @@ class Records:
             self.on_nodes(entries)
             self._post(membership.TableChanged(now_ns=now_ns(), nodes=entries))
             self._post(coordination.NodesChanged(now_ns=now_ns(), nodes=entries))
-
-
-def with_records(table: Table, records: dict[str, NodeRecord]) -> tuple[NodeEntry, ...]:
-    """Return the table's nodes with what their records say of them; a node without one is as the table says."""
-    found = []
-    for entry in table.entries():
-        record = records.get(entry.id)
-        if record is not None:
-            entry = msgspec.structs.replace(entry, eligible=record.eligible, available=record.available)
-        found.append(entry)
-    return tuple(found)

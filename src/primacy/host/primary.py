@@ -126,10 +126,10 @@ class PrimaryServer:
         self._obey(self.machine.alone())
         self._sync_if_needed()
 
-    def quiesce(self) -> None:
+    def quiesce(self, handing_over: bool = False) -> None:
         """Hold new calls, finish all others, then say so."""
         self.calls.hold(QUIESCED)
-        self._obey(self.machine.quiesce())
+        self._obey(self.machine.quiesce(handing_over))
 
     def resume(self) -> None:
         """The hand-over was undone."""
@@ -248,7 +248,8 @@ class PrimaryServer:
         if self._quiesced is not None and not self.calls.waiting:
             effect, self._quiesced = self._quiesced, None
             entry_term, _ = last_of(self.machine.runs)
-            self._core.tell(host_wire.Quiesced(effect.term, effect.sequence, entry_term))
+            told = host_wire.Quiesced(effect.term, effect.sequence, entry_term, effect.handing_over)
+            self._core.tell(told)
 
     def _sent(self, appointment: int, upto: int) -> None:
         self._obey(self.machine.sent(appointment, upto))

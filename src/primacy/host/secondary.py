@@ -86,9 +86,10 @@ class SecondaryServer:
         }
 
     def connected(self, stream: MirrorStream) -> None:
-        """There is a stream to the primary: show it the log."""
+        """There is a stream to the primary: show it the log. What the one before has brought counts no more."""
         self.stream = stream
         self._incoming = None
+        self._waiting.clear()
         self._obey(self.machine.join())
 
     def close(self) -> None:

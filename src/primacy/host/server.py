@@ -119,8 +119,8 @@ class Server(Roles):
             case Serve():
                 primary.serve()
                 self._streams.tell_clients(self.greeting())
-            case Quiesce():
-                primary.quiesce()
+            case Quiesce(handing_over=handing_over):
+                primary.quiesce(handing_over)
             case Resume():
                 primary.resume()
 

@@ -104,8 +104,11 @@ class Departure:
             self.begin(message.reason, stopped=message.stopped, then=message.then)
 
     def quiesced(self, service: str, message: host_wire.Quiesced) -> None:
-        """A primary holds new calls and is drained up to here."""
-        if self.phase != "quiescing":
+        """A primary holds new calls and is drained up to here.
+
+        What it says for a switchover that was undone meanwhile may come only now: it has gone on since then.
+        """
+        if self.phase != "quiescing" or message.handing_over:
             return
         self._waiting.discard(service)
         self._positions[service] = (message.entry_term, message.sequence)

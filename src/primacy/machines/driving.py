@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SETTLE_NS = 2 * SECOND  # a new master has to hear the others before it takes one for lost
 REPLACE_NS_MAX = 10 * SECOND  # for another vice to become ready; then it goes on without
 LEAVE_NS_MAX = 60 * SECOND
+KNOWN_NS_MAX = 5 * SECOND  # for the ledger's watch to tell this master what it has written itself
 ASK_AGAIN_NS = SECOND
 LEDGER_AGAIN_NS = SECOND // 5
 _RECORDS = {
@@ -99,7 +100,7 @@ class Drive:
             case "leaving":
                 what = f"{operation.node} to leave"
             case "recorded":
-                what, until_ns = f"the ledger's watch to tell of the record of {operation.node}", 0
+                what = f"the ledger's watch to tell of the record of {operation.node}"
             case "" | "replaced" if operation.function != "switchover" and self._done is None:
                 what, until_ns = f"{operation.node} to run its callbacks of {operation.function}", 0
             case _:
@@ -222,7 +223,7 @@ class Drive:
 
         def settled(outcome: Outcome) -> None:
             if outcome is Outcome.DONE:
-                self._step = "recorded"
+                self._step, self._deadline_ns = "recorded", ssc.now_ns + KNOWN_NS_MAX
                 self._known()
             else:
                 self._again_ns = ssc.now_ns + LEDGER_AGAIN_NS
@@ -234,8 +235,10 @@ class Drive:
         """End when this master itself has learned what was written: the next request is judged by it."""
         ssc, operation = self._ssc, self.operation
         entry = next((n for n in ssc.nodes if n.id == operation.node), None)
-        if rung_of(entry) == RUNGS[operation.function]:
+        if rung_of(entry) == RUNGS[operation.function] or ssc.now_ns >= self._deadline_ns:
             self._end("done", self._notes, {"node": operation.node})
+        else:
+            ssc.wake(self._deadline_ns)
 
     def _gone(self) -> bool:
         """Whether the node is no member any more; one that this master has not heard yet may still be one."""

@@ -123,9 +123,13 @@ class Serve(Wire, frozen=True):
 
 
 class Quiesce(Wire, frozen=True):
-    """To a primary: hold new calls, finish and acknowledge all accepted ones, then say `Quiesced`."""
+    """To a primary: hold new calls, finish and acknowledge all accepted ones, then say `Quiesced`.
+
+    handing_over: for a switchover, which may be undone; else for the orderly stop of the cluster.
+    """
 
     term: int
+    handing_over: bool = False
 
 
 class Resume(Wire, frozen=True):
@@ -236,12 +240,13 @@ class Quiesced(Wire, frozen=True):
     """From a primary: every accepted call is acknowledged and answered; new ones are held.
 
     sequence, entry_term: number and term of the journal's last entry (its term is older than the mastership's, or 0,
-    when nothing was written in this one).
+    when nothing was written in this one). handing_over: as of the `Quiesce` that this answers.
     """
 
     term: int
     sequence: int
     entry_term: int = 0
+    handing_over: bool = False
 
 
 class MirrorStalled(Wire, frozen=True):

@@ -96,7 +96,7 @@ class Primary:
         self._said_joined = self.is_ready
         self._opening = False
         self._sending = False  # one SendLog or SendSnapshot is being obeyed
-        self._quiescing = False
+        self._quiescing = self._handing_over = False
         self._said_stalled = False
         self._marks: deque[tuple[int, int]] = deque()  # (sequence, when it was seen waiting)
         self._settle([])
@@ -187,9 +187,9 @@ class Primary:
 
     # ---- hand-over and time ----
 
-    def quiesce(self) -> list[PrimaryEffect]:
+    def quiesce(self, handing_over: bool = False) -> list[PrimaryEffect]:
         """The driver appends nothing from now on; say `Quiesced` when everything is released."""
-        self._quiescing = True
+        self._quiescing, self._handing_over = True, handing_over
         return self._settle([])
 
     def resume(self) -> list[PrimaryEffect]:
@@ -261,7 +261,7 @@ class Primary:
             effects.append(Joined(self.term, self.appointment, self.acknowledged_upto))
         if self._quiescing and committed == self.sequence:
             self._quiescing = False
-            effects.append(Quiesced(self.term, self.sequence))
+            effects.append(Quiesced(self.term, self.sequence, self._handing_over))
         return effects
 
 
@@ -299,7 +299,11 @@ class Secondary:
         return [Join(self.term, self.appointment, list(self.runs), self.kept)]
 
     def follow(self, term: int, appointment: int, after: int) -> list[SecondaryEffect]:
-        """The primary compared the logs: they agree up to `after`, and its log goes on behind it."""
+        """The primary compared the logs: they agree up to `after`, and its log goes on behind it.
+
+        Each `Join` is answered once, on its own stream, and only the present stream is heard: so this is the answer to
+        the last one, and fits, unless a snapshot that was taken here meanwhile reaches further.
+        """
         if not self._is_mine(term, appointment):
             return []
         if after > self.sequence or after < self.kept:

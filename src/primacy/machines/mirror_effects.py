@@ -70,6 +70,7 @@ class Quiesced(Struct, frozen=True, gc=False):
 
     term: int
     sequence: int
+    handing_over: bool = False
 
 
 class Stalled(Struct, frozen=True, gc=False):

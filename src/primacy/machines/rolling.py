@@ -9,6 +9,7 @@ is remembered than which node was told last: so a new master just goes on.
 
 Nobody waits for a node that is gone and that the change takes away anyhow (`View.leaving`). A node that is behind, and
 cannot initialize its servers, restarts before all others: it takes nothing away, and may be well with the other table.
+So does a vice that is behind and does not come into step: it may lack a service that its master has already.
 
 A node that does not come back ends the going on, not the service: what is missing is told, and the rest stays as it
 is.  Pure; time comes in.
@@ -126,7 +127,10 @@ class Rolling:
             return Wait(f"{', '.join(late)}: the new table is not known there yet")
         if view.mixing:
             return Settle(view.revision)
-        self._late_ns = {n: self._late_ns.get(n, view.now_ns) for n in view.late}
+        hopeless = [
+            m for m in view.members if m == view.vice and not view.vice_ready and view.reports[m].behind
+        ]
+        self._late_ns = {n: self._late_ns.get(n, view.now_ns) for n in (*view.late, *hopeless)}
         away = self._away(view)
         if away is not None:
             return away
@@ -134,6 +138,7 @@ class Rolling:
         if not behind:
             return Rest()
         failing = [m for m in behind if m in view.late and (view.vice_ready or self._late_for_long(view, m))]
+        failing += [m for m in hopeless if self._late_for_long(view, m)]
         if failing and not view.busy:
             return self._renew(view, failing[0])
         against = self.against(view)

@@ -169,7 +169,7 @@ class Switchover:
         self.phase = phase
         self._deadline_ns = self._ssc.now_ns + QUIESCE_NS_MAX
         self._waiting = {s.service for s in self._ssc.servers.centralized}
-        self._ssc.primaries(host_wire.Quiesce(self._term))
+        self._ssc.primaries(host_wire.Quiesce(self._term, handing_over=True))
 
     def _give_up(self) -> None:
         self.phase = "giving up"

@@ -25,6 +25,7 @@ from primacy.machines.mastership import Monitor
 from primacy.machines.membership import SwapAnswer
 from primacy.machines.messages import Message, Obituary
 from primacy.machines.records import CONFIG, MASTERSHIP, Mastership, decode_mastership
+from primacy.sim.following import Following
 from primacy.sim.host_process import HostProcess
 from primacy.sim.line import Ledger
 from primacy.sim.network import Stream
@@ -60,6 +61,7 @@ class Agent(Process):
         self.peers: dict[str, Stream] = {}
         self.records: Records
         self.keeper: Keeper
+        self.following: Following
         silence_ns = monitor.timing.silence_ns
         self.links = LinkWatch(member.node, silence_ns, self.publish, self._members_changed)
         self.confirming = Confirming(
@@ -172,6 +174,18 @@ class Agent(Process):
             expected = frozenset({monitor.record.master.node} if monitor.record is not None else ())
         self.links.watch(expected - {self.member.node}, monitor.term, self.clock.now_ns)
 
+    def retimed(self, silence_ns: int) -> None:
+        """The table has other times: so a node is silent after another while, and other nodes are heard."""
+        self.links.retime(silence_ns)
+        self._watch_links()
+
+    def linked(self, up: bool) -> None:
+        """An operator has taken all links of the node down, or up again."""
+        now_ns = self.clock.now_ns
+        if not up:
+            self.links.taken_down(0, now_ns)
+        self.feed(membership.Linked(now_ns=now_ns, up=up))
+
     def _members_changed(self) -> None:
         self.feed(ssc.MembersChanged(now_ns=self.clock.now_ns, nodes=self.links.members))
 
@@ -203,8 +217,7 @@ class Agent(Process):
                 answer = self._answer(ssc.KeySwapped, token)
                 self.ledger.swap_key(self.member.node, key, expect, value, answer)
             case ssc.EditTable(remove=node):
-                value, expect = self.records.without(node), self.records.table_revision
-                self.ledger.swap_key(self.member.node, CONFIG, expect, value, _ignored)
+                self._edit_table(node)
             case ssc.Answer(id=number):
                 self._asked.pop(number, _unheard)(effect)
             case ssc.Wake(at_ns=at_ns):
@@ -214,6 +227,12 @@ class Agent(Process):
                 self.place.give_up(self, reason)
             case ssc.End(reason=reason):
                 self.place.ended(self, reason)
+
+    def _edit_table(self, gone: str) -> None:
+        """Take a node out of the table; the watch tells what came of it."""
+        value, expect = self.records.without(gone), self.records.table_revision
+        if value is not None and expect:
+            self.ledger.swap_key(self.member.node, CONFIG, expect, value, lambda answer, revision: None)
 
     def _tell_host(self, service: str, message: host_wire.ToHost, page: Page | None) -> None:
         if service in self.hosts:
@@ -229,9 +248,13 @@ class Agent(Process):
                 self._send(stream, message)
 
     def _send(self, stream: Stream, message: peer_wire.ToCoordinator) -> None:
+        stream.send(self, self.peer(stream).peer_said, self.member, message)
+
+    def peer(self, stream: Stream) -> Agent:
+        """The agent at the other end of a stream."""
         other = stream.other(self)
         assert isinstance(other, Agent)
-        stream.send(self, other.peer_said, self.member, message)
+        return other
 
     # ---- what comes in ----
 
@@ -295,6 +318,7 @@ class Agent(Process):
             self._learned(revision, decode_mastership(value), asked_ns=None)
             return
         self.keeper.given(key, revision, value)
+        self.following.told(key, revision, value)
         before = self.records.entries
         self.records.told(key, revision, value)
         if self.records.entries != before:
@@ -367,10 +391,6 @@ class Agent(Process):
     def depart(self, reason: str) -> None:
         """Leave in order, on the system's word."""
         self.feed(ssc.Terminate(now_ns=self.clock.now_ns, reason=reason, facts=self.facts()))
-
-
-def _ignored(answer: SwapAnswer, revision: int) -> None:
-    """What came of it the watch tells."""
 
 
 def _unheard(answer: Answer) -> None:

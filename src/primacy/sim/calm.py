@@ -1,18 +1,21 @@
 """L1: what must be so within bounded time after all faults have ended.
 
 One master that lives, a ready vice if two nodes may be master, every primary in service, every node's coordinator idle
-and on the rung that its record says, no swap and no intent open, every call answered.
+and on the rung that its record says, no swap and no intent open, every call answered; every node goes by the table that
+stands, and no change of it is under way.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from primacy.config import Table
 from primacy.machines.ids import MS, Member
 from primacy.machines.ladder import rung_of
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 from primacy.sim.agent import Agent
+from primacy.sim.calm_changes import ALONE, alone, table_of, unchanged, unlike
 from primacy.sim.node import Node
 from primacy.sim.records import entries_in
 
@@ -39,11 +42,17 @@ def unfinished(world: World) -> str:
     operation = world.checkers.truth.operations.current
     if operation is not None:
         return f"{operation.function} {operation.node} ({operation.id}) has not ended"
+    if len(entries) == 1 and alone(world):
+        return ALONE
+    why = unchanged(world)
+    if why:
+        return why
+    table = table_of(world)
     for entry in entries:
-        why = _node(world, world.nodes[entry.id], entry)
+        why = _node(world, world.nodes[entry.id], entry, table)
         if why:
             return why
-    for service in world.settings.centralized:
+    for service in table.centralized():
         host = world.nodes[record.master.node].primary(service)
         if host is None or not host.holds():
             return f"the primary of {service} on {record.master.node} does not serve"
@@ -67,13 +76,13 @@ def none_has_all(world: World, record: Mastership) -> bool:
         known = {service: journal.position for service, journal in node.journals.items()}
         if node.agent is not None and record.stopped is not None:
             known = node.agent.monitor.positions or {}
-        behind = [service for service, p in (record.stopped or {}).items() if known.get(service) != p]
+        behind = [service for service, p in (record.stopped or {}).items() if known.get(service, (0, 0)) != p]
         if not behind and not any(journal.incomplete for journal in node.journals.values()):
             return False
     return True
 
 
-def _node(world: World, node: Node, entry: NodeEntry) -> str:
+def _node(world: World, node: Node, entry: NodeEntry, table: Table) -> str:
     agent = node.agent
     if agent is None or not agent.alive:
         return f"{node.id} does not run"
@@ -82,7 +91,7 @@ def _node(world: World, node: Node, entry: NodeEntry) -> str:
         return f"{node.id} knows revision {monitor.revision}, the ledger has {world.ledger.revision}"
     if monitor.swap is not None:
         return f"{node.id} has an open swap: {monitor.swap.purpose.value}"
-    return _busy(node.id, agent, entry)
+    return unlike(agent, table) or _busy(node.id, agent, entry)
 
 
 def _busy(id: str, agent: Agent, entry: NodeEntry) -> str:

@@ -28,14 +28,13 @@ from primacy.machines import membership as cmm
 from primacy.machines.call_wire import ToClient
 from primacy.machines.events import Event, FunctionEnded
 from primacy.machines.events_decision import Decided
-from primacy.machines.history import Batch
 from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.membership import NodeEntry
 from primacy.machines.records import Mastership
 from primacy.machines.swap import Purpose
 from primacy.sim.excuses import Excuses
 from primacy.sim.host import Host
-from primacy.sim.host_process import HostProcess
+from primacy.sim.host_process import HostProcess, Observer
 from primacy.sim.levels import Levels
 from primacy.sim.line import Ledger
 from primacy.sim.linearizability import Model, Record, Verdict, check
@@ -62,7 +61,7 @@ class Violation:
         return f"{self.clause} violated at {self.at_ns / 1e6:.3f} ms: {self.text}"
 
 
-class Checkers:
+class Checkers(Observer):
     """All checkers of one run, and its timeline."""
 
     def __init__(
@@ -350,9 +349,6 @@ class Checkers:
                 "differs from another's",
             )
         self._once(host)
-
-    def applied(self, host: Host, batch: Batch | None) -> None:
-        """Nothing more is asked of each batch here; who runs an author's service asks more."""
 
     def _once(self, host: Host) -> None:
         service = host.object

@@ -65,6 +65,7 @@ class Client(Conversation):
 
     service = LOGBOOK
     change, look = "append", "read"
+    topics: tuple[str, ...] = ("", "", *KEYS)
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class Client(Conversation):
         self._open: dict[int, Operation] = {}
         self.keys = KEYS
         self.failures: list[str] = []
-        self.told = Told(self.label, "")
+        self.told = Told(self.label, source.choice(self.topics) if self.manners.watch_ms[1] else "")
         self._ended = ended
         self._names = 0
         self._stopped = self._closing = False
@@ -182,7 +183,7 @@ class Client(Conversation):
         return self.manners.watch_ms[1] > 0
 
     def _watch(self) -> None:
-        self.obey(self.session.watch(self.told.begin()))
+        self.obey(self.session.watch(self.told.begin(self.scheduler.now_ns)))
         if self.manners.watch_ms[1]:
             self._later(self.manners.watch_ms, self._unwatch)
 

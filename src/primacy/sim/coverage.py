@@ -24,31 +24,26 @@ from primacy.errors import ConfigError
 
 PACKAGE = "primacy.machines"
 MACHINES = (
-    "announcing", "client_calls", "client_session", "confirming",
-    "coordinator", "dedup", "departure", "driving", "forcing",
-    "formation", "forming", "functions", "history", "initialization", "key_writer", "ladder", "last_resort", "lease",
-    "link_watch", "links", "maintenance", "master", "mastership", "mirror", "naming", "peers", "preconditions",
-    "recovery", "replica", "rescue", "rulings", "rungs", "runs", "sequence", "servers", "serving", "session", "swap",
-    "switchover", "vice", "watching",
+    "announcing", "applying", "change_record", "client_calls", "client_session", "confirming", "coordinator", "dedup",
+    "departure", "driving", "forcing", "formation", "forming", "functions", "history", "initialization", "key_writer",
+    "ladder", "last_resort", "lease", "link_watch", "links", "maintenance", "master", "mastership", "mirror", "naming",
+    "peers", "preconditions", "recovery", "replica", "rescue", "retiring", "rolling", "rulings", "rungs", "runs",
+    "sequence", "servers", "serving", "session", "swap", "switchover", "vice", "watching",
 )  # fmt: skip
 """The modules that decide, and take part in a simulated cluster."""
 
 _VALUES = "values and messages: nothing is decided there"
 _WORDS = "words for people, made of what was decided elsewhere"
-_LIVE = (
-    "a running table is not changed in this simulator: tables of their own (tests/unit), and real processes"
-)
 _ASIDE = "beside what always runs: asked by people, or switched on by them"
 OTHERS: dict[str, str] = {
     name: reason
     for reason, names in {
         _VALUES: (
             "beginning", "call_wire", "canonical", "control_wire", "coordination", "entries", "event_base", "events",
-            "events_decision", "events_node", "events_operator", "host_wire", "ids", "membership", "messages",
-            "mirror_effects", "mirror_wire", "peer_wire", "policies", "recorded", "records", "timing",
+            "events_change", "events_decision", "events_node", "events_operator", "host_wire", "ids", "membership",
+            "messages", "mirror_effects", "mirror_wire", "peer_wire", "policies", "recorded", "records", "timing",
         ),
         _WORDS: ("accounts", "deciding", "description", "explaining", "methods", "outline", "story", "timeline"),
-        _LIVE: ("applying", "change_record", "events_change", "retiring", "rolling"),
         _ASIDE: ("beginning", "failback", "foresight", "naming_files", "recorded"),
     }.items()
     for name in names

@@ -55,8 +55,9 @@ class _Drawer:
             case "leave":
                 return [Fault(at_ms, "leave", self._who(), for_ms=self._long_ms())]
             case "maintain":
-                scope = source.choice(("cluster", "cluster", *self._nodes))
-                return [Fault(at_ms, "maintain", self._who(), scope, for_ms=self._long_ms())]
+                scope, who = source.choice(("cluster", "cluster", *self._nodes)), self._who()
+                ends_ms = float(self._long_ms()) if source.random() < 0.4 else 0.0
+                return [Fault(at_ms, "maintain", who, scope, for_ms=self._long_ms(), amount=ends_ms)]
             case "mood":
                 return [self._mood(at_ms)]
             case "kill":

@@ -40,8 +40,6 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def sentence(self) -> str:
         """Return the fault in words."""
-        link = "all links" if self.link < 0 else f"link {self.link}"
-        way = f"{self.node} -> {self.peer} on {link}"
         match self.kind:
             case "crash":
                 late = f" by {self.amount:g} ms" if self.what == "late" else ""
@@ -59,22 +57,6 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
                 return (
                     f"at {self.at_ms} ms: the host of {self.what or 'the service'} on {self.node} is killed"
                 )
-            case "cut":
-                text = f"cut {way}"
-            case "isolate":
-                text = f"{self.node} is cut off from all other nodes"
-            case "filter":
-                text = f"datagrams between {self.node} and {self.peer} are filtered, streams pass"
-            case "loss":
-                text = f"{self.amount:.0%} of the packets are lost {way}"
-            case "delay":
-                text = f"packets are up to {self.amount:g} ms late {way}"
-            case "duplicate":
-                text = f"{self.amount:.0%} of the packets are doubled {way}"
-            case "clients":
-                text = f"the clients are cut off from {self.node}"
-            case "client":
-                text = f"client {self.peer} is cut off from {self.node}"
             case "ledger":
                 text = f"the ledger is {self.what} for {self.node}"
             case "watch":
@@ -93,17 +75,58 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
             case "ask":
                 about = self.peer or ("all nodes" if self.what == "shutdown" else "the vice")
                 return f"at {self.at_ms} ms: an operator asks {self.node} for {self.what} {about}"
+            case "configure":
+                return f"at {self.at_ms} ms: an operator asks {self.node} to configure {self._change}"
             case "leave":
                 text = f"the system of {self.node} asks it to stop"
             case "maintain":
-                text = f"an operator asks {self.node} for maintenance of {self.peer or 'the cluster'}"
+                text = f"an operator asks {self.node} for maintenance of {self.peer or 'the cluster'}{self._ending}"
             case "mood":
                 what = "health checks" if self.what in ("sick", "stuck") else "callbacks"
                 text = f"{what} of {self.peer} on {self.node}: {self.what}"
             case _:
-                text = _of_the_world(self)
+                text = _of_the_network(self)
         lasts = f"for {self.for_ms} ms" if self.for_ms >= 0 else "until all heals"
         return f"at {self.at_ms} ms, {lasts}: {text}"
+
+    @property
+    def _ending(self) -> str:
+        """When something ends by itself, in words."""
+        return f" that ends after {self.amount:g} ms" if self.amount else ""
+
+    @property
+    def _change(self) -> str:
+        """A change of the configuration in words."""
+        about = f" {self.peer}" if self.peer else ""
+        amount = f" by {self.amount:g}" if self.amount else ""
+        how = {"replace": ", in the place of another change", "looked": ", having looked at it"}
+        return f"{self.what}{about}{amount}{how.get(self.then, '')}"
+
+
+def _of_the_network(fault: Fault) -> str:
+    """What is cut, lost, late or doubled between nodes, and between them and clients."""
+    link = "all links" if fault.link < 0 else f"link {fault.link}"
+    way = f"{fault.node} -> {fault.peer} on {link}"
+    match fault.kind:
+        case "cut":
+            return f"cut {way}"
+        case "isolate":
+            return f"{fault.node} is cut off from all other nodes"
+        case "unlink":
+            return f"an operator takes all links of {fault.node} down"
+        case "filter":
+            return f"datagrams between {fault.node} and {fault.peer} are filtered, streams pass"
+        case "loss":
+            return f"{fault.amount:.0%} of the packets are lost {way}"
+        case "delay":
+            return f"packets are up to {fault.amount:g} ms late {way}"
+        case "duplicate":
+            return f"{fault.amount:.0%} of the packets are doubled {way}"
+        case "clients":
+            return f"the clients are cut off from {fault.node}"
+        case "client":
+            return f"client {fault.peer} is cut off from {fault.node}"
+    return _of_the_world(fault)
 
 
 def _of_the_world(fault: Fault) -> str:

@@ -130,7 +130,7 @@ class Host(HostProcess):
             case host_wire.Quiesce():
                 self.turn()
                 self.quiesced = True
-                self.obey(machine.quiesce())
+                self.obey(machine.quiesce(message.handing_over))
             case host_wire.Resume():
                 self.quiesced = False
                 self._drained = None
@@ -322,7 +322,7 @@ class Host(HostProcess):
         if effect is not None and not waits and isinstance(self.machine, Primary):
             self._drained = None
             entry_term, _ = last_of(self.machine.runs)
-            self.tell(host_wire.Quiesced(effect.term, effect.sequence, entry_term))
+            self.tell(host_wire.Quiesced(effect.term, effect.sequence, entry_term, effect.handing_over))
 
     def _want_leave(self, after_ns: int = LEAVE_NS) -> None:
         if not self._leave_due and (self._waiting or not self.pushing.idle):

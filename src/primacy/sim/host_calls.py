@@ -59,6 +59,7 @@ def take(host: Host, stream: Sink, message: ToHost, sent_ns: int, times: tuple[i
             return _call(host, stream, message, sent_ns, times)
         case Query(request=request, operation=operation, arguments=arguments):
             outcome, payload = host.model.answer(operation, arguments)
+            host.observer.evaluated(host, message, outcome, payload)
             answer = Answer(request, outcome, host.term, payload)
             confirmed = message.confirm or host.model.confirms(operation)
             leave = host.confirm if confirmed else host.wait

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from primacy.errors import DamagedJournal, DiskError
 from primacy.machines import host_wire
-from primacy.machines.call_wire import ToClient
+from primacy.machines.call_wire import Query, ToClient
 from primacy.machines.history import Batch
 from primacy.machines.ids import Member
 from primacy.service import LocalService, describe
@@ -40,8 +40,16 @@ class Observer(Protocol):
     def checkpointed(self, host: Any, term: int, sequence: int, digest: bytes) -> None:
         """A replica came to a checkpoint."""
 
+    def evaluated(self, host: Any, query: Query, outcome: int, payload: bytes) -> None:
+        """A primary has evaluated a query; its answer waits until it may be told. Not every observer asks."""
+        return
+
     def applied(self, host: Any, batch: Batch | None) -> None:
-        """A replica has applied a batch: as primary, secondary, or from its own log; None: was restored whole."""
+        """A replica has applied a batch: as primary, secondary, or from its own log; None: was restored whole.
+
+        Not every observer asks.
+        """
+        return
 
 
 @dataclass(frozen=True, slots=True)

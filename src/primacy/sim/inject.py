@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from primacy.machines.ids import MS
-from primacy.machines.maintenance import PREFIX, decode
+from primacy.machines.maintenance import PREFIX, Notice, decode
+from primacy.sim.asked import Asked
 from primacy.sim.faults import Fault
 from primacy.sim.host_process import HostProcess
 from primacy.sim.inject_world import begin
 from primacy.sim.network import LINKS, Network, Wire
 from primacy.sim.node import Node
 from primacy.sim.operator import AGAIN_MS, Request, ask_force, maintain
+from primacy.sim.operator_changes import Reconfiguration
 from primacy.sim.process import Process
-from primacy.sim.truth import Asked
 
 if TYPE_CHECKING:
     from primacy.sim.world import World
@@ -54,7 +55,7 @@ class Injector:
                 node.guardian.deliver(node.start)
         for key, value in world.ledger.values.items():
             scope = key.removeprefix(PREFIX)
-            if key.startswith(PREFIX) and decode(value, scope).on:
+            if key.startswith(PREFIX) and self._is_on(scope, decode(value, scope)):
                 for node in world.nodes.values():
                     maintain(node, scope, on=False, for_ms=0)
 
@@ -118,12 +119,14 @@ class Injector:
             case "switchover" | "ask":
                 self._ask(node, fault)
                 return self._start_all if fault.what == "shutdown" else _nothing
+            case "configure":
+                self._configure(node, fault)
             case "leave":
                 if node.agent is not None:
                     node.agent.deliver(node.agent.depart, "the system asked it to stop")
                 return _start(node)
             case "maintain":
-                maintain(node, fault.peer or "cluster", on=True, for_ms=0)
+                maintain(node, fault.peer or "cluster", on=True, for_ms=int(fault.amount))
                 return lambda: self._end_maintenance(node, fault)
             case "ledger":
                 return self._ledger(node.id, fault.what)
@@ -187,6 +190,13 @@ class Injector:
         requests.append(asked)
         Request(node, asked).begin()
 
+    def _configure(self, node: Node, fault: Fault) -> None:
+        """An operator asks this node for a change of the configuration."""
+        requests = self._world.checkers.truth.changes.requests
+        asked = Asked(f"c{len(requests) + 1}", "configure", fault.peer)
+        requests.append(asked)
+        Reconfiguration(node, asked, fault).begin()
+
     def _start_all(self) -> None:
         """Nodes that have left are started again."""
         for node in self._world.nodes.values():
@@ -196,21 +206,28 @@ class Injector:
         """Again and again, at any node, until the ledger says so."""
         scope = fault.peer or "cluster"
         value = self._world.ledger.values.get(PREFIX + scope)
-        if value is None or not decode(value, scope).on:
+        if value is None or not self._is_on(scope, decode(value, scope)):
             return
         if node.agent is None:
             node = self._world.nodes[self._world.plan.ids[0]]
         maintain(node, scope, on=False, for_ms=0)
         self._world.scheduler.after(AGAIN_MS * MS, self._end_maintenance, node, fault)
 
+    def _is_on(self, scope: str, notice: Notice) -> bool:
+        """Whether it has not been ended, nor has ended by itself at every node that runs."""
+        agents = [node.agent for node in self._world.nodes.values() if node.agent is not None]
+        ends = notice.until_wall_ns != 0
+        return notice.on and (not ends or any(agent.keeper.is_on(scope) for agent in agents))
+
     def _network(self, node: Node, fault: Fault) -> Undo | None:
         network, world = self._world.network, self._world
-        if fault.kind in ("isolate", "clients"):
-            others = (
-                world.nodes if fault.kind == "isolate" else {client.name: client for client in world.clients}
-            )
-            pairs = [(a, b) for o in others if o != node.id for a, b in ((node.id, o), (o, node.id))]
-            return _all([_cut(network, a, b, -1) for a, b in pairs])
+        if fault.kind in ("isolate", "clients", "unlink"):
+            nodes = list(world.nodes) if fault.kind != "clients" else []
+            clients = [client.name for client in world.clients] if fault.kind != "isolate" else []
+            others = [other for other in (*nodes, *clients) if other != node.id]
+            pairs = [pair for other in others for pair in ((node.id, other), (other, node.id))]
+            told = [_unlinked(node)] if fault.kind == "unlink" else []
+            return _all(told + [_cut(network, a, b, -1) for a, b in pairs])
         peer = self._node(fault.peer)
         if peer is None or peer is node:
             return None
@@ -243,6 +260,15 @@ def _all(undo: list[Undo]) -> Undo:
 def _cut(network: Network, source: str, target: str, link: int) -> Undo:
     network.cut(source, target, link, 1)
     return lambda: network.cut(source, target, link, -1)
+
+
+def _unlinked(node: Node) -> Undo:
+    """The agent knows that its links are down, because an operator took them down; its next life begins with all."""
+    agent = node.agent
+    if agent is None:
+        return _nothing
+    agent.deliver(agent.linked, False)
+    return lambda: agent.deliver(agent.linked, True)
 
 
 def _filter(network: Network, source: str, target: str) -> Undo:

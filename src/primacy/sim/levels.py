@@ -69,9 +69,9 @@ class Levels:
         self._completed[member] = EVERY_LEVEL
 
     def exited(self, host: HostProcess) -> None:
-        """A coordinator hears that a host is gone."""
-        for each in [each for each in self._where if each[0] is host]:
-            del self._running[self._where.pop(each)][each]
+        """A coordinator hears that a host is gone: its level goes on without it."""
+        for _, id in [each for each in self._where if each[0] is host]:
+            self._ended(host, id)
         self._begun.pop(host, None)
 
     # ---- the rules ----

@@ -20,12 +20,11 @@ class Manners(msgspec.Struct, frozen=True, omit_defaults=True):
     every_ms: open loop, operations arrive at random instants, so often in the mean, whatever is outstanding (0: closed
     loop). deadline_ms: how long an operation may take. life_ms: how long a client lives, before it comes again with a
     new session; killed: the share of those that die, the others close in order. watch_ms: how long a watch lasts,
-    before it is ended and begun again where it was; clients of the logbook watch, too. abandoned: the share of
-    operations whose callers give them up after a while. confirmed: the share of reads
-    that wait for an echo of the vice. names: clients of naming; names_every_ms: their pauses; tied: the share of what
-    they bind that ends with their session. uptime_times: so many
-    times faster than its clock a service counts its uptime, by which sessions end: one that is left behind ends
-    within the run.
+    before it is ended and begun again where it was; clients of the logbook watch, too, and some watch a part only.
+    abandoned: the share of operations whose callers give them up after a while. confirmed: the share of reads that wait
+    for an echo of the vice. names: clients of naming; names_every_ms: their pauses; tied: the share of what they bind
+    that ends with their session. uptime_times: so many times faster than its clock a service counts its uptime, by
+    which sessions end: one that is left behind ends within the run.
     """
 
     every_ms: int = 0

@@ -10,7 +10,7 @@ This module must import nothing that it edits.
 
 from __future__ import annotations
 
-from primacy.sim.planted import formation, functions, leases, mirror, sessions, swaps
+from primacy.sim.planted import changes, formation, functions, leases, mirror, sessions, swaps
 from primacy.sim.planted.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -20,6 +20,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *mirror.MUTANTS,
     *sessions.MUTANTS,
     *functions.MUTANTS,
+    *changes.MUTANTS,
 )
 
 

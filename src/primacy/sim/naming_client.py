@@ -1,7 +1,7 @@
 """A simulated client of naming: what a name is bound to is a cell, whose changes are numbered.
 
 It binds names anew, sometimes for as long as its session, unbinds them and releases what it owns; it resolves them and
-lists them. A listing counts as a read of the one name that it is asked for. It watches all names, always.
+lists them. A listing counts as a read of one name in it. It watches names, always.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class NamingClient(Client):
 
     service = NAMING
     change, look = "write", "read"
+    topics = ("", "", FOLDER, f"{FOLDER}x")
 
     def _watches(self) -> bool:
         """Whether it watches."""
@@ -44,7 +45,8 @@ class NamingClient(Client):
         name, tied = FOLDER + key, self.manners.tied
         if argument is None:
             if tied and self.random.random() < LISTS:
-                return "listing", _encode({"prefix": name, "recursive": True})
+                prefix, recursive = self.random.choice(((name, True), ("", True), (FOLDER[:-1], False)))
+                return "listing", _encode({"prefix": prefix, "recursive": recursive})
             return "resolve", _encode({"name": name})
         if tied and self.random.random() < UNBINDS:
             return "unbind", _encode({"name": name})
@@ -64,8 +66,8 @@ class NamingClient(Client):
         if outcome == RAISED:
             return 0, None
         if method == "listing":
-            entries = _page.decode(payload).entries
-            return (entries[0].version, entries[0].endpoint) if entries else (0, None)
+            found = [each for each in _page.decode(payload).entries if each.name == FOLDER + operation.key]
+            return (found[0].version, found[0].endpoint) if found else (0, None)
         listed = _listed.decode(payload)
         return listed.version, listed.endpoint
 

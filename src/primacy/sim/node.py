@@ -12,27 +12,27 @@ from collections.abc import Callable
 
 from primacy.machines import host_wire
 from primacy.machines import membership as cmm
-from primacy.machines.coordinator import Coordinator
 from primacy.machines.events import Event
 from primacy.machines.ids import MS, Member
-from primacy.machines.maintenance import Notice
-from primacy.machines.mastership import Monitor
 from primacy.machines.messages import Message, Obituary
+from primacy.machines.records import CONFIG
+from primacy.sim import tables
 from primacy.sim.agent import Agent
+from primacy.sim.birth import born
 from primacy.sim.cluster import Cluster
 from primacy.sim.disk import Disk, Journal
 from primacy.sim.host import Host
 from primacy.sim.host_process import Around, HostProcess
 from primacy.sim.network import Stream
 from primacy.sim.process import Pipe, Process
-from primacy.sim.records import Keeper, Records, entries_in
+from primacy.sim.records import File
 from primacy.sim.scheduler import Clock
-from primacy.sim.settings import CLUSTER
 
 KILL_NS = (0, 3 * MS)
 SPAWN_NS = (2 * MS, 12 * MS)
 SAID_NS = (0, 3 * MS)
 LEDGER_AGAIN_NS = (20 * MS, 60 * MS)
+AGAIN_NS = (20 * MS, 300 * MS)
 OBITUARIES = 10
 OBITUARY_EVERY_NS = 100 * MS
 KILLED = "was ended by signal 9"
@@ -52,7 +52,7 @@ class Node:
         self.keys: dict[str, str] = {}  # peer -> incarnation with which this life can talk
         self.former: list[tuple[Member, dict[str, str]]] = []  # earlier lives with their keys
         self.failures: dict[str, tuple[int, int]] = {}  # what the last life has told of its servers
-        self.notices: dict[str, Notice] = {}
+        self.notices = File()
         self.moods: dict[str, list[str]] = {}  # service -> how its callbacks fail here now
         self.host_came: Callable[[Host], None] = lambda host: None
         self._spawning: dict[str, int] = {}
@@ -85,47 +85,19 @@ class Node:
         """Begin a new life, as soon as the ledger tells of the table; a node that is not in it does not start."""
         if self.agent is not None or not self.guardian.alive:
             return
-        cluster, settings = self.cluster, self.cluster.settings
+        cluster = self.cluster
         if cluster.ledger.line(self.id).silent:
             self.guardian.timer(self._after(int(self.random.uniform(*LEDGER_AGAIN_NS))), self.start)
             return
         rows = dict(cluster.ledger.values)
-        entries = entries_in(rows, settings.table)
-        if all(entry.id != self.id for entry in entries):
+        if CONFIG not in rows or self.id not in tables.decode(rows[CONFIG]).nodes:
             return
         self._kill_hosts(abruptly=False)  # leftovers of an earlier life, before the first hello
         self.lives += 1
         self.keys, self._spawning = {}, {}
-        member, now_ns = Member(self.id, f"{self.id}.{self.lives}"), self.clock.now_ns
-        monitor = Monitor(
-            member,
-            CLUSTER,
-            settings.timing,
-            entries,
-            now_ns,
-            volatile=settings.volatile,
-            availability=settings.availability,
-        )
-        failures, self.failures = self.failures, {}
-        coordinator = Coordinator(
-            member,
-            settings.entries(),
-            settings.addresses(),
-            now_ns,
-            nodes=entries,
-            auto_promote=settings.auto_promote,
-            failures=failures,
-        )
-        agent = Agent(
-            member, self, monitor, coordinator, cluster.scheduler, self.clock, cluster.ledger, self.random
-        )
-        agent.records = Records(rows, settings.table, self.clock, agent.feed)
-        publish = agent.publish
-        agent.keeper = Keeper(
-            self.id, self.notices, cluster.scheduler, self.clock, agent.feed, publish, agent.timer
-        )
+        agent = born(self, rows)
         self.agent = agent
-        cluster.watcher.note(self.id, f"starts as {member.incarnation}")
+        cluster.watcher.note(self.id, f"starts as {agent.member.incarnation}")
         agent.deliver(agent.start)
 
     def agent_crash(self, obituary: str, late_ns: int, restart_ns: int, why: str = "has died") -> None:
@@ -236,7 +208,7 @@ class Node:
         if row.local:
             host = HostProcess(row, agent.member, cluster.scheduler, self.clock, self.random, around)
         else:
-            journal = self.journals[service]
+            journal = self.journals.setdefault(service, Journal(self.random, self.disk))
             host = Host(row, agent.member, cluster.scheduler, self.clock, journal, self.random, around)
         if agent.frozen and self.guardian.frozen:
             host.freeze()
@@ -332,11 +304,15 @@ class Node:
         other = there.agent
         if agent is not self.agent or not agent.alive or other is None or not other.alive:
             return
+        if node not in agent.records.table.nodes or self.id not in other.records.table.nodes:
+            return  # one of them knows nothing of the other (yet)
         known = agent.peers.get(node)
         if known is None or known.other(agent) is not other:
             stream = Stream(self.cluster.network, (agent, other), (self.id, node), _closed)
             agent.connected(node, stream)
             other.connected(self.id, stream)
+            agent.following.met(node, other.following.place)
+            other.following.met(self.id, agent.following.place)
         self.keys[node] = other.member.incarnation
         there.keys[self.id] = agent.member.incarnation
 
@@ -348,8 +324,9 @@ class Node:
         self.agent_crash("sent", 0, 100 * MS, f"ends its life: {reason}")
 
     def ended(self, agent: Agent, reason: str) -> None:
-        """The agent has ended in order; its guardian ends, too, when the obituary is out."""
-        self.agent_crash("sent", 0, -1, f"has ended in order: {reason}")
+        """The agent has ended in order; when the obituary is out its guardian ends, too, or begins a new life."""
+        again_ns = int(self.random.uniform(*AGAIN_NS)) if agent.following.renewing else -1
+        self.agent_crash("sent", 0, again_ns, f"has ended in order: {reason}")
 
     def agent_broken(self, agent: Agent, error: Exception) -> None:
         """The agent ends because of a bug; its guardian does the rest."""

@@ -7,6 +7,7 @@ ledger. Force: the nodes that can be asked say what they know, then the monitor 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from primacy.machines import membership as cmm
@@ -14,9 +15,9 @@ from primacy.machines.coordination import Answer
 from primacy.machines.ids import MS, Member
 from primacy.machines.last_resort import Witness
 from primacy.sim.agent import Agent
+from primacy.sim.asked import Asked
 from primacy.sim.network import Stream
 from primacy.sim.node import Node
-from primacy.sim.truth import Asked
 
 AGAIN_MS = 400
 ASK_NS = (1 * MS, 350 * MS)
@@ -64,28 +65,33 @@ class Request:
             self._target = getattr(facts, self._target) or self._target
             if self._target == "vice":
                 return False
-        asked, which = self._asked, "to" if self._asked.verb == "switchover" else "node"
-        arguments = {"operation": asked.id, "reason": asked.id, which: self._target or None}
+        arguments = self._arguments(agent)
         if facts.role == "master":
             self._sent(agent, arguments, None)
             return True
         stream = agent.peers.get(facts.master)
         if stream is None:
             return False
-        master = stream.other(agent)
-        assert isinstance(master, Agent)
-        stream.send(agent, self._handed_over, master, stream, arguments)
+        stream.send(agent, self._handed_over, agent.peer(stream), stream, arguments)
         self._expect()
         return True
 
-    def _handed_over(self, master: Agent, stream: Stream, arguments: dict[str, Any]) -> None:
+    def _arguments(self, agent: Agent) -> Any:
+        """What is asked for, as this agent hands it over."""
+        asked, which = self._asked, "to" if self._asked.verb == "switchover" else "node"
+        return {"operation": asked.id, "reason": asked.id, which: self._target or None}
+
+    def _hand_in(self, master: Agent, arguments: Any, answered: Callable[[Answer], None]) -> None:
+        """Give it to the master's coordinator."""
+        master.ask(self._asked.verb, arguments, answered)
+
+    def _handed_over(self, master: Agent, stream: Stream, arguments: Any) -> None:
         """The master's agent has got it from another one."""
         if not self._settled and master.facts().role == "master":
             self._sent(master, arguments, stream)
 
-    def _sent(self, master: Agent, arguments: dict[str, Any], stream: Stream | None) -> None:
-        asked = self._asked
-        asked.tries += 1
+    def _sent(self, master: Agent, arguments: Any, stream: Stream | None) -> None:
+        self._asked.tries += 1
         if stream is None:
             self._expect()
             answered = self._answered
@@ -94,7 +100,7 @@ class Request:
             def answered(answer: Answer) -> None:
                 stream.send(master, self._answered, answer)
 
-        master.ask(asked.verb, arguments, answered)
+        self._hand_in(master, arguments, answered)
 
     def _expect(self) -> None:
         """Ask again when nobody answers."""

@@ -10,6 +10,7 @@ import msgspec
 from primacy.machines.membership import NodeEntry
 from primacy.machines.timing import PROFILES, Timing
 from primacy.sim.draw import draw, draw_force
+from primacy.sim.draw_changes import draw_changes
 from primacy.sim.draw_health import draw_health
 from primacy.sim.draw_operators import draw_operators
 from primacy.sim.draw_world import draw_drift, draw_world
@@ -18,6 +19,9 @@ from primacy.sim.manners import PLAIN, Manners, draw_manners
 
 HEAL_MS = 8_000
 BEGIN_MS = 300
+LIVENESS_MS, CHANGED_MS = 30_000, 180_000
+CHANGING = 0.25
+"""In so many of the runs the configuration is changed."""
 STEEP = Timing(beat_ms=50, lease_ms=250, grace_ms=550)
 """With a grace of more than two leases, clocks whose rates differ by two are allowed."""
 
@@ -30,7 +34,8 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     availability: `cold_start = "availability"`. rungs: where the last nodes stand at first (those before: available).
     rates_ppm: each node's clock rate. heal_ms: when all faults end. think_ms: the clients' pauses. reads: their share
-    among the clients' operations; manners: how clients behave besides.
+    among the clients' operations; manners: how clients behave besides. spares: machines that are not in the table at
+    first.
     """
 
     seed: int
@@ -50,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
     heal_ms: int = HEAL_MS
     manners: Manners = PLAIN
     faults: tuple[Fault, ...] = ()
+    spares: int = 0
 
     @property
     def timing(self) -> Timing:
@@ -68,6 +74,21 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         return tuple(f"n{number}" for number in range(1, self.nodes + 1))
 
     @property
+    def machines(self) -> tuple[str, ...]:
+        """All machines: the nodes, and those that may be added."""
+        return (*self.ids, *self.spare_ids)
+
+    @property
+    def spare_ids(self) -> tuple[str, ...]:
+        """The ids of the machines that may be added."""
+        return tuple(f"x{number}" for number in range(1, self.spares + 1))
+
+    @property
+    def liveness_ms(self) -> int:
+        """Within how long after all faults the cluster must be whole: a change waits for what is missing."""
+        return CHANGED_MS if any(fault.kind == "configure" for fault in self.faults) else LIVENESS_MS
+
+    @property
     def table(self) -> tuple[NodeEntry, ...]:
         """The nodes of the configuration table."""
         rungs = ("available",) * (self.nodes - len(self.rungs)) + self.rungs
@@ -82,7 +103,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def beyond(self, master: str, vice: str) -> bool:
         """Whether by their clocks the lease of one node may outlast the grace of another: no rule is meant for that."""
-        rates = dict(zip(self.ids, map(self.rate_ppm, range(self.nodes)), strict=True))
+        rates = {id: self.rate_ppm(index) for index, id in enumerate(self.machines)}
         timing = self.timing  # what is configured, not what the machines make of it
         return rates[vice] * timing.lease_ms > rates[master] * timing.grace_ms
 
@@ -143,6 +164,11 @@ def from_seed(seed: int, *, nodes: int = 0, minutes: float = 0.0, faults: bool =
         if world.random() < 0.5:
             drawn += draw_world(world, plan.ids, plan.timing.grace_ms, *span_ms)
         drawn += draw_health(health, plan.ids, *span_ms)
+    changed = random.Random(f"changes {seed}")
+    if changed.random() < CHANGING:
+        plan = msgspec.structs.replace(plan, spares=changed.choice((0, 1, 1, 2)))
+        span_ms = (BEGIN_MS, plan.heal_ms - HEAL_MS // 8)
+        drawn += draw_changes(changed, plan.ids, plan.spare_ids, plan.timing.grace_ms, *span_ms)
     ordered = tuple(sorted(drawn, key=lambda fault: fault.at_ms))
     return msgspec.structs.replace(plan, faults=ordered)
 

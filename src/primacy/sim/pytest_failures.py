@@ -73,7 +73,7 @@ class Failures:
     def _shortened(self, run: Run) -> Shortened | None:
         """Look for fewer faults, unless that is not wanted; afterwards the reports are those of the shortest run."""
         seconds: float = self._config.getoption("primacy_shorten")
-        if not seconds or not run.clusters or self._config.getoption("usepdb") or _by_timeout(run):
+        if not seconds or not run.clusters or self._config.getoption("usepdb", False) or _by_timeout(run):
             return None
         cancel = getattr(self._item.ihook, "pytest_timeout_cancel_timer", None)
         if cancel is not None:  # the limit of pytest-timeout is for one run

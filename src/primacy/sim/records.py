@@ -1,7 +1,6 @@
 """What a simulated agent knows of the ledger beside the mastership: the table, the nodes, what is in maintenance.
 
-The configuration table of a simulated cluster is the list of its nodes. Every change is given to the machines in the
-order of its revision, as the real agent does it.
+Every change is given to the machines in the order of its revision, as the real agent does it.
 """
 
 from __future__ import annotations
@@ -11,64 +10,68 @@ from typing import Any
 
 import msgspec
 
+from primacy.config import Table
+from primacy.config_beginning import with_records
 from primacy.machines import coordination, membership
 from primacy.machines.events import Event
-from primacy.machines.ids import FOREVER_NS
-from primacy.machines.maintenance import PREFIX, Maintenance, Notice, decode, encode
+from primacy.machines.ids import FOREVER_NS, MS
+from primacy.machines.maintenance import PREFIX, Maintenance, Notice, decode, decode_all, encode, encode_all
 from primacy.machines.membership import NodeEntry
-from primacy.machines.records import CONFIG, NODES, NodeRecord, decode_node
+from primacy.machines.records import (
+    CONFIG,
+    NODES,
+    OPERATION,
+    NodeRecord,
+    Operations,
+    decode_node,
+    decode_operations,
+)
+from primacy.sim import tables
 from primacy.sim.scheduler import Clock, Scheduler
 
-_ids = msgspec.json.Decoder(tuple[str, ...])
+SAVE_NS = 3 * MS
 
 
-def encode_table(nodes: tuple[str, ...]) -> bytes:
-    """Return the configuration table with these nodes."""
-    return msgspec.json.encode(nodes)
+def entries_in(rows: Mapping[str, bytes], at_first: tuple[NodeEntry, ...]) -> tuple[NodeEntry, ...]:
+    """Return the nodes of the ledger's table with what their records say of them.
 
-
-def decode_table(value: bytes) -> tuple[str, ...]:
-    """Return the nodes in a configuration table."""
-    return _ids.decode(value)
-
-
-def entries_in(rows: Mapping[str, bytes], table: tuple[NodeEntry, ...]) -> tuple[NodeEntry, ...]:
-    """Return the nodes of the ledger's table with what their records say of them."""
-    present = decode_table(rows[CONFIG])
-    keys = {node: rows.get(f"{NODES}{node}") for node in present}
+    at_first: of nodes that have no record yet, whether they are kept back.
+    """
+    table = tables.decode(rows[CONFIG])
+    keys = {node: rows.get(f"{NODES}{node}") for node in table.nodes}
     records = {node: decode_node(value, node) for node, value in keys.items() if value is not None}
-    return _with_records(table, present, records)
+    return _entries(table, at_first, records)
 
 
-def _with_records(
-    table: tuple[NodeEntry, ...], present: tuple[str, ...], records: dict[str, NodeRecord]
+def _entries(
+    table: Table, at_first: tuple[NodeEntry, ...], records: dict[str, NodeRecord]
 ) -> tuple[NodeEntry, ...]:
-    """Return the nodes that are present; one without a record is as the table says."""
-    found = []
-    for entry in table:
-        record = records.get(entry.id)
-        if record is not None:
-            entry = msgspec.structs.replace(entry, eligible=record.eligible, available=record.available)
-        if entry.id in present:
-            found.append(entry)
-    return tuple(found)
+    back = {entry.id for entry in at_first if not entry.available and entry.id not in records}
+    return tuple(
+        msgspec.structs.replace(entry, available=False) if entry.id in back else entry
+        for entry in with_records(table, records)
+    )
 
 
 class Records:
-    """rows: the records as they were read before this life began. post(input): gives it to its machine."""
+    """rows: the records as they were read before this life began. post(input): gives it to its machine.
+
+    on_table(table): the table in force is another one. operations: the functions of the cluster.
+    """
 
     def __init__(
         self,
         rows: Mapping[str, bytes],
-        table: tuple[NodeEntry, ...],
+        at_first: tuple[NodeEntry, ...],
         clock: Clock,
         post: Callable[[Any], None],
     ) -> None:
-        self._table, self._clock, self._post = table, clock, post
-        self.entries = entries_in(rows, table)
-        self._present = decode_table(rows[CONFIG])
+        self._at_first, self._clock, self._post = at_first, clock, post
+        self.entries = entries_in(rows, at_first)
+        self.table, self.table_revision = tables.decode(rows[CONFIG]), 0
+        self.operations = Operations()
+        self.on_table: Callable[[Table], None] = lambda table: None
         self._nodes = {e.id: NodeRecord(eligible=e.eligible, available=e.available) for e in self.entries}
-        self.table_revision = 0
 
     def told(self, key: str, revision: int, value: bytes | None) -> None:
         """The ledger tells a record, or a change of it."""
@@ -79,18 +82,29 @@ class Records:
             else:
                 self._nodes[node] = decode_node(value, node)
             self._tell_nodes()
+        elif key == OPERATION:
+            self.operations = decode_operations(value) if value is not None else Operations()
         elif key == CONFIG and value is not None:
-            self.table_revision, self._present = revision, decode_table(value)
-            self._tell_nodes()
+            self._in_force(revision, tables.decode(value))
         now_ns = self._clock.now_ns
         self._post(coordination.RecordChanged(now_ns=now_ns, key=key, revision=revision, value=value))
 
-    def without(self, node: str) -> bytes:
-        """Return the table without this node."""
-        return encode_table(tuple(id for id in self._present if id != node))
+    def _in_force(self, revision: int, table: Table) -> None:
+        self.table_revision = revision
+        if table != self.table:
+            self.table = table
+            self._tell_nodes()
+            self.on_table(table)
+
+    def without(self, node: str) -> bytes | None:
+        """Return the table without this node; None when it is gone already, or nobody could be master then."""
+        left = {id: row for id, row in self.table.nodes.items() if id != node}
+        if len(left) == len(self.table.nodes) or not any(row.eligible for row in left.values()):
+            return None
+        return tables.encode(msgspec.structs.replace(self.table, nodes=left))
 
     def _tell_nodes(self) -> None:
-        entries = _with_records(self._table, self._present, self._nodes)
+        entries = _entries(self.table, self._at_first, self._nodes)
         if entries != self.entries:
             self.entries = entries
             now_ns = self._clock.now_ns
@@ -98,16 +112,23 @@ class Records:
             self._post(coordination.NodesChanged(now_ns=now_ns, nodes=entries))
 
 
-class Keeper:
-    """What is in maintenance, as one agent knows it. kept: this node's own file, which outlives its lives.
+class File:
+    """A small file of a node: written as a whole, a moment after it was asked for; it outlives the node's lives."""
 
-    timer(at_ns, action): calls it at this instant of the node's clock.
+    def __init__(self) -> None:
+        self.content = b""
+
+
+class Keeper:
+    """What is in maintenance, as one agent knows it. file: this node's own.
+
+    timer(at_ns, action): calls it at this true instant, if this life goes on so long.
     """
 
     def __init__(
         self,
         node: str,
-        kept: dict[str, Notice],
+        file: File,
         scheduler: Scheduler,
         clock: Clock,
         post: Callable[[Any], None],
@@ -115,16 +136,20 @@ class Keeper:
         timer: Callable[..., None],
     ) -> None:
         self._machine = Maintenance(node)
-        self._kept, self._scheduler, self._clock = kept, scheduler, clock
+        self._file, self._scheduler, self._clock = file, scheduler, clock
         self._post, self._publish, self._timer = post, publish, timer
         self._revisions: dict[str, int] = {}
         self._wake_ns = FOREVER_NS
-        for scope, notice in kept.items():
-            self._machine.learned(scope, notice, clock.now_ns, clock.wall_ns)
+        self._saving = False
+        self._early: list[Event] = []  # events of what was known before the node began
+        if file.content:
+            for scope, notice in decode_all(file.content, "maintenance.json").items():
+                self._early += self._machine.learned(scope, notice, clock.now_ns, clock.wall_ns)
 
     def start(self) -> None:
         """Tell the monitor what is known, before it takes anything else."""
-        self._changed([])
+        early, self._early = self._early, []
+        self._changed(early)
 
     def given(self, key: str, revision: int, value: bytes | None) -> None:
         """A record as the ledger has it, if it is about maintenance."""
@@ -135,9 +160,19 @@ class Keeper:
         if value is None:
             return
         notice = decode(value, key)
-        if notice.serial > self._machine.serial(scope):
-            self._kept[scope] = notice
+        newer = notice.serial > self._machine.serial(scope)
         self._changed(self._machine.learned(scope, notice, self._clock.now_ns, self._clock.wall_ns))
+        if newer and not self._saving:
+            self._saving = True
+            self._timer(self._scheduler.now_ns + SAVE_NS, self._save)
+
+    def is_on(self, scope: str) -> bool:
+        """Whether the cluster (or this node) is in maintenance, as this node knows it."""
+        return self._machine.is_on(scope)
+
+    def _save(self) -> None:
+        self._saving = False
+        self._file.content = encode_all(self._machine.notices())
 
     def notice(self, scope: str, *, on: bool, for_ns: int) -> tuple[str, int, bytes]:
         """Return what an operator's word makes of a scope: (key, expected revision, value)."""

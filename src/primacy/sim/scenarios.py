@@ -254,6 +254,36 @@ def late_append(source: random.Random) -> list[Fault]:
     ]
 
 
+def new_times(source: random.Random) -> list[Fault]:
+    """Shorter times; the master hears of them late, or hears nothing of its vice right after they came."""
+    faults = [Fault(2000, "configure", "n1", what="slower", amount=source.choice((0.5, 0.6)))]
+    if source.random() < 0.5:
+        faults.append(Fault(1990, "watch", "master", for_ms=3000, amount=2500.0))
+    else:
+        apart_ms = 2000 + source.randint(3, 80)
+        faults.append(Fault(apart_ms, "isolate", "master", for_ms=source.randint(300, 900)))
+    return faults
+
+
+def change_and_death(source: random.Random) -> list[Fault]:
+    """A change begins, and the master dies before it has marked how far it is."""
+    died_ms, line_ms = 2000 + source.randint(3, 30), 2000 + source.randint(0, 8)
+    return [
+        Fault(2000, "configure", "n2", what=source.choice(("slower", "options")), amount=1.5),
+        Fault(line_ms, "ledger", "master", what=source.choice(("written", "slow")), for_ms=100),
+        Fault(died_ms, "crash", "master", what="sent", for_ms=source.randint(50, 500)),
+    ]
+
+
+def two_changes(source: random.Random) -> list[Fault]:
+    """Two operators alter the table at nearly one time; one of them wants it in any case."""
+    then = source.choice(("replace", ""))
+    return [
+        Fault(2000, "configure", "n1", "logbook", "alter", amount=9.0),
+        Fault(2000 + source.randint(1, 300), "configure", "n2", what="options", then=then),
+    ]
+
+
 def damaged_alone(source: random.Random) -> list[Fault]:
     """The master goes on alone, and its journal is damaged or deleted before its next life."""
     alone_ms, damaged_ms = source.randint(1_200, 2_000), source.randint(3_000, 4_000)
@@ -289,6 +319,9 @@ SCENARIOS: dict[str, Callable[[random.Random], list[Fault]]] = {
         stops_at_the_page,
         power_fails,
         late_append,
+        new_times,
+        change_and_death,
+        two_changes,
         damaged_alone,
     )
 }

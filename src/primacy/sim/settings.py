@@ -1,11 +1,10 @@
-"""What all nodes of a simulated cluster have in common: times, services and the table."""
+"""What all nodes of a simulated cluster have in common at first: times, services and the table (see tables.py)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from primacy.machines.coordination import ServiceEntry
 from primacy.machines.ids import SECOND
 from primacy.machines.membership import NodeEntry
 from primacy.machines.rungs import Limits
@@ -40,9 +39,12 @@ def rows(durability: str) -> tuple[Row, ...]:
     return Row(NAMING, Naming), Row(LOGBOOK, Logbook, durability), Row(DOOR, Door)
 
 
+MORE = Row("notes", Naming), Row("gate", Door)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """See the module."""
+    """See the module. more: services that are not in the table at first, and may be added."""
 
     timing: Timing
     rows: tuple[Row, ...]
@@ -51,6 +53,7 @@ class Settings:
     availability: bool
     auto_promote: bool = True
     subject: str = LOGBOOK  # the service that a fault means when it names none
+    more: tuple[Row, ...] = MORE
     uptime_times: int = 1  # so many times faster than its clock a service counts its uptime
 
     @property
@@ -64,17 +67,5 @@ class Settings:
         return tuple(row.id for row in self.rows if not row.local)
 
     def row(self, service: str) -> Row:
-        """The row of a service."""
-        return next(row for row in self.rows if row.id == service)
-
-    def entries(self) -> tuple[ServiceEntry, ...]:
-        """The services as a coordinator takes them."""
-        return tuple(
-            ServiceEntry(row.id, row.local, volatile=row.durability == "memory", recovery=LIMITS)
-            for row in self.rows
-        )
-
-    def addresses(self) -> dict[str, dict[str, list[tuple[str, int]]]]:
-        """Where the hosts of the centralized services listen; nobody looks."""
-        ports = {service: 7302 + number for number, service in enumerate(self.centralized)}
-        return {node.id: {s: [(node.id, port)] for s, port in ports.items()} for node in self.table}
+        """The row of a service, be it of those that may be added."""
+        return next(row for row in (*self.rows, *self.more) if row.id == service)

@@ -95,7 +95,7 @@ class Reducer:
         faults = shrinker.shrink(plan.faults)
         self.runs = shrinker.runs
         plan = _faulted(plan, faults)
-        for smaller in (_fewer_nodes, _fewer_clients, _plain_rungs, _plain_clocks, _sooner):
+        for smaller in (_fewer_nodes, _fewer_machines, _fewer_clients, _plain_rungs, _plain_clocks, _sooner):
             for candidate in smaller(plan):
                 if self.runs >= self._runs_max:
                     return plan
@@ -128,6 +128,14 @@ def _fewer_nodes(plan: Plan) -> Iterator[Plan]:
         )
         if not (named & set(plan.ids)) - set(smaller.ids):
             yield smaller
+
+
+def _fewer_machines(plan: Plan) -> Iterator[Plan]:
+    """Plans with fewer machines beside the nodes; one that a fault names stays."""
+    named = {name for fault in plan.faults for name in (fault.node, fault.peer)}
+    for count in range(plan.spares):
+        if not named & set(plan.spare_ids[count:]):
+            yield msgspec.structs.replace(plan, spares=count)
 
 
 def _fewer_clients(plan: Plan) -> Iterator[Plan]:

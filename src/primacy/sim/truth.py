@@ -8,31 +8,18 @@ it says. A request that was refused before it began never begins.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from primacy.machines.change_record import CHANGE
 from primacy.machines.ladder import AVAILABLE, INELIGIBLE, SPARE, rung_of
 from primacy.machines.membership import NodeEntry
-from primacy.machines.records import NODES, OPERATION, Operation, Operations, decode_operations
+from primacy.machines.records import CONFIG, NODES, OPERATION, Operation, Operations, decode_operations
+from primacy.sim.asked import Asked
 from primacy.sim.line import Ledger
 from primacy.sim.records import entries_in
+from primacy.sim.truth_changes import ChangesTruth
 
 _BECOMES = {"qualify": SPARE, "promote": AVAILABLE, "demote": SPARE, "disqualify": INELIGIBLE}
-
-
-@dataclass(slots=True)
-class Asked:
-    """One operator's request. answers: the kinds that its tries were answered with; tries: how many were made."""
-
-    id: str
-    verb: str
-    target: str
-    tries: int = 0
-    answers: list[str] = field(default_factory=list)
-
-    @property
-    def refused(self) -> bool:
-        """Whether every try was answered, and none of them with anything but a refusal."""
-        return len(self.answers) == self.tries > 0 and set(self.answers) == {"refused"}
 
 
 @dataclass(slots=True)
@@ -58,6 +45,7 @@ class Truth:
         self._ledger, self._table = ledger, table
         self._begun: dict[str, _Begun] = {}
         self.requests: list[Asked] = []
+        self.changes = ChangesTruth(fail, note, self._has_ended)
 
     @property
     def operations(self) -> Operations:
@@ -74,6 +62,10 @@ class Truth:
         """A record of the ledger was changed."""
         if key.startswith(NODES):
             self._note(f"{key}: {new.decode() if new is not None else 'deleted'}")
+        if key == CHANGE:
+            self.changes.written(new)
+        elif key == CONFIG:
+            self.changes.table_written(old, new)
         if key != OPERATION:
             return
         before = decode_operations(old) if old is not None else Operations()
@@ -90,6 +82,7 @@ class Truth:
 
     def finish(self) -> None:
         """All faults have ended, and the cluster is calm."""
+        self.changes.finish()
         for asked in self.requests:
             begun = self._begun.get(asked.id)
             if begun is not None and asked.refused:
@@ -98,6 +91,10 @@ class Truth:
                 self._fail("truth", f"{asked.verb} {asked.target} was accepted and has no outcome")
 
     # ---- inside ----
+
+    def _has_ended(self, id: str) -> Operation | None:
+        begun = self._begun.get(id)
+        return begun.operation if begun is not None and begun.outcome else None
 
     def _begin(self, operation: Operation, was: Operation | None) -> None:
         what = f"{operation.function} {operation.node} ({operation.id})"
@@ -117,7 +114,7 @@ class Truth:
         begun = self._begun[operation.id]
         if begun.outcome:
             self._fail("truth", f"{what} ends a second time")
-        begun.outcome = ended.outcome
+        begun.outcome, begun.operation = ended.outcome, ended
         self._judge(begun, ended, what)
 
     def _judge(self, begun: _Begun, ended: Operation, what: str) -> None:

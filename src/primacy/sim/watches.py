@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from primacy.machines.client_session import Pushed, Watching
+from primacy.machines.ids import MS
 from primacy.machines.replica import Published
+
+LATE_NS = 500 * MS
+"""So long a watch may take to be told of something, and to be begun."""
 
 Item = tuple[int, str, bytes]
 
@@ -23,14 +27,16 @@ class Told:
         self.items: list[Item] = []
         self.wrong = ""
         self.watching: Watching | None = None
+        self._since_ns = 0
 
     @property
     def position(self) -> int:
         """Where to begin again; 0: from now on."""
         return self.items[-1][0] if self.items else max(self.began, 0)
 
-    def begin(self) -> Watching:
+    def begin(self, now_ns: int) -> Watching:
         """Return a watch that goes on where the last one was."""
+        self._since_ns = now_ns
         if not self.position:
             self.began = -1
         self.watching = Watching(self, self.topic, self.position)
@@ -57,14 +63,14 @@ class Told:
         if self.began < 0:
             self.began = push.items[0][0] - 1 if push.items else push.watching.position
 
-    def behind(self, events: Sequence[Published]) -> str:
-        """Return what a watch that goes on was not told yet."""
-        if self.watching is None:
+    def behind(self, events: Sequence[Published], upto: int, now_ns: int) -> str:
+        """Return what a watch that goes on was not told, of what was published long ago: up to this position."""
+        if self.watching is None or now_ns - self._since_ns < LATE_NS:
             return ""
         if not self.watching.begun:
             return f"{self.client} watches {self.topic!r}, and no primary has answered"
         for event in reversed(events):
-            if event.topic.startswith(self.topic):
+            if event.position <= upto and event.topic.startswith(self.topic):
                 late = event.position > self.position
                 return f"{self.client} was not told of event {event.position}" if late else ""
         return ""

@@ -8,11 +8,14 @@ serves, and every call is answered. The first thing that is not true ends the ru
 from __future__ import annotations
 
 import random
+from collections import deque
 from dataclasses import dataclass
 
 from primacy.machines.ids import MS
 from primacy.machines.records import CONFIG
+from primacy.sim import tables
 from primacy.sim.calm import WAITS, unfinished
+from primacy.sim.calm_changes import ALONE, strengthen
 from primacy.sim.checkers import Checkers, Violation
 from primacy.sim.client import Client
 from primacy.sim.cluster import Cluster
@@ -24,19 +27,24 @@ from primacy.sim.naming_client import NamingClient
 from primacy.sim.network import Network
 from primacy.sim.node import Node
 from primacy.sim.plan import Plan
-from primacy.sim.records import encode_table
 from primacy.sim.scheduler import Clock, Scheduler
 from primacy.sim.settings import Row, Settings, rows
+from primacy.sim.watches import LATE_NS
 
-LIVENESS_MS = 30_000
 STEP_NS = 100 * MS
+STRENGTHEN_STEPS = 50
 CALM_STEPS = 8
 WAITS_STEPS = 60
+_OPERATOR = (WAITS, ALONE)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a run. waits: the state is in memory only, and all who had it are gone: the operator must decide."""
+    """What came of a run.
+
+    waits: nothing goes on before the operator decides (the state was in memory only, and all who had it are gone; or a
+    change takes an outage).
+    """
 
     plan: Plan
     violation: Violation | None
@@ -67,10 +75,10 @@ class World:
         self.nodes: dict[str, Node] = {}
         self.settings = self._settings()
         self.checkers = self._checkers()
-        self.ledger.put(CONFIG, encode_table(plan.ids))
+        self.ledger.put(CONFIG, tables.encode(tables.at_first(self.settings)))
         cluster = Cluster(self.scheduler, self.network, self.ledger, self.checkers, self.settings, self.nodes)
         self.network.misjudged = lambda text: self.checkers.fail("C1", text)
-        for index, id in enumerate(plan.ids):
+        for index, id in enumerate(plan.machines):
             clock = Clock(self.scheduler, plan.rate_ppm(index), plan.offset_ms(index) * MS)
             self.nodes[id] = Node(id, cluster, clock, self._source(id))
         self.crowd: Crowd | None = None
@@ -81,6 +89,7 @@ class World:
         self.injector = Injector(self)
         self.injector.schedule(plan.faults)
         self._waits = 0
+        self._published: dict[str, deque[int]] = {}  # positions, by service: the first look is the oldest
 
     # ---- what is in it ----
 
@@ -123,10 +132,12 @@ class World:
         self.checkers.note("fault", "all faults end")
         healed_ns, why = self.scheduler.now_ns, ""
         recovered_ns, calm = -1, 0
-        for step in range(LIVENESS_MS * MS // STEP_NS):
+        for step in range(self.plan.liveness_ms * MS // STEP_NS):
             if self.checkers.violation is not None:
                 break
             self.injector.tend()
+            if step % STRENGTHEN_STEPS == STRENGTHEN_STEPS - 1:
+                strengthen(self)
             self._live(healed_ns + (step + 1) * STEP_NS)
             why = self._unfinished()
             calm = 0 if why else calm + 1
@@ -135,9 +146,9 @@ class World:
                 crowd.last_calls()
             if calm >= CALM_STEPS or self._waits >= WAITS_STEPS:
                 break
-        waits = why == WAITS
+        waits = why in _OPERATOR
         if why and not waits:
-            self.checkers.fail("L1", f"{LIVENESS_MS / 1000:g} s after all faults ended: {why}")
+            self.checkers.fail("L1", f"{self.plan.liveness_ms / 1000:g} s after all faults ended: {why}")
         if self.checkers.violation is None and not waits:
             self._judge(crowd)
         if self.checkers.bugs:
@@ -159,18 +170,29 @@ class World:
         return self.nodes[record.master.node].primary(service) if record is not None else None
 
     def _behind(self) -> str:
-        """Return which watch was not told of all that is published."""
-        for client in self.crowd.clients if self.crowd is not None else ():
-            host = self._primary(client.service)
-            why = client.told.behind(host.replica.events) if host is not None else ""
-            if why and not self.checkers.forgiven:
+        """Return which watch was not told of all that was published some steps ago."""
+        for client in self.crowd.clients if self.crowd is not None and not self.checkers.forgiven else ():
+            host, before = self._primary(client.service), self._published.get(client.service, [0])
+            if host is None:
+                continue
+            why = client.told.behind(host.replica.events, before[0], self.scheduler.now_ns)
+            if why:
                 return why
         return ""
+
+    def _look(self) -> None:
+        """Note how much is published now."""
+        for service in self.settings.centralized:
+            host = self._primary(service)
+            if host is not None:
+                looks = self._published.setdefault(service, deque(maxlen=LATE_NS // STEP_NS))
+                looks.append(host.replica.event_position)
 
     def _unfinished(self) -> str:
         """Return what L1 demands and is not so (yet), or nothing."""
         why = unfinished(self) or self._behind()
-        self._waits += why == WAITS
+        self._look()
+        self._waits += why in _OPERATOR
         return why
 
     def _outcome(self, recovered_ns: int, waits: bool) -> Outcome:

@@ -7,6 +7,8 @@ state
 2. The secondary and every replica that catches up or replays its journal: their digests must be those of the others.
 3. A replica that is restored from a snapshot: it must be what the snapshot was taken of.
 
+And every query is answered once more, by a copy that is restored from the state.
+
 The log of each service is kept whole: by it `witness.py` judges what clients were told. Attributes that callbacks have
 given to the object (a connection, a cache) are lent to the rehearsal; those that `__init__` makes are made anew.
 """
@@ -20,7 +22,7 @@ from typing import Any
 import msgspec
 
 from primacy.machines import entries
-from primacy.machines.call_wire import Call
+from primacy.machines.call_wire import Call, Query
 from primacy.machines.history import Batch
 from primacy.machines.replica import Replica
 from primacy.service import Service, ServiceModel
@@ -35,6 +37,7 @@ ADVICE = (
     "an operation may use its arguments, self.state and ctx only (time: ctx.time_ns; chance: ctx.random), "
     "and no set's order"
 )
+QUERY_ADVICE = "a query may use its arguments and self.state only, and no set's order"
 _decode = msgspec.msgpack.Decoder().decode
 
 
@@ -70,6 +73,8 @@ class Determinism:
         self._known: OrderedDict[tuple[str, int, int], tuple[bytes, str, bytes]] = OrderedDict()
         self._agreed: dict[str, int] = {}  # the last entry after which two replicas had the same state
         self._models: dict[str, ServiceModel] = {}
+        # (host, entry, copy of its state then), for queries
+        self._copies: dict[str, tuple[Host, int, ServiceModel]] = {}
 
     def applied(self, host: Host, batch: Batch) -> None:
         """A replica has applied a batch; one that was killed in the middle of its turn counts no more."""
@@ -82,6 +87,35 @@ class Determinism:
             self._rehearse(host, batch)
             self._before[host] = host.replica.snapshot()
         self._agree(host, "after executing" if host.serving else "after applying")
+
+    def evaluated(self, host: Host, query: Query, outcome: int, payload: bytes) -> None:
+        """A primary has evaluated a query: a copy that is restored from its state must say the same."""
+        if host.service not in self._services:
+            return
+        known = self._copies.get(host.service)
+        if known is None or known[:2] != (host, host.replica.sequence):
+            known = self._copies[host.service] = (host, host.replica.sequence, _copied(host))
+        with watched() as asked:
+            again = known[2].answer(query.operation, query.arguments)
+        differs = again[0] != outcome or not same(again[1], payload)
+        if differs or asked:
+            self._not_by_state(host, query, (outcome, payload), again, asked)
+
+    def _not_by_state(
+        self, host: Host, query: Query, first: tuple[int, bytes], again: tuple[int, bytes], asked: list[str]
+    ) -> None:
+        copy = _copied(host)
+        why = (
+            f": it is {_told(first)}, and {_told(again)} by a copy restored from the state"
+            if first != again
+            else ""
+        )
+        kept = beside(host.object, copy.service, "here", "in the copy")
+        forgotten = _forgotten(host)
+        more = f"{f'; {kept}' if kept else ''}{f'; {forgotten}' if forgotten else ''}"
+        world = f"; it asks {', '.join(asked[:TOLD_MAX])}" if asked else ""
+        what = f"{_call(host.service, query.operation, query.arguments)} on {host.member.node}"
+        self._fail(CLAUSE, f"{what} is not answered by the state alone{why}{more}{world}; {QUERY_ADVICE}")
 
     def restored(self, host: Host) -> None:
         """A replica was restored from a snapshot."""
@@ -186,6 +220,15 @@ def _like(model: Any) -> Any:
     return new
 
 
+def _copied(host: Host) -> ServiceModel:
+    """Return a copy that is restored from the state, with its sets in another order."""
+    model = ServiceModel(host.row.make())  # type: ignore[arg-type]
+    model.service = _like(host.object)
+    model.service.restore(host.object.snapshot())  # type: ignore[union-attr]
+    model.service.state = reorder_sets(model.service.state)
+    return model
+
+
 def _forgotten(host: Host) -> str:
     """Say what the snapshot of the author's state leaves out, or nothing."""
     object: Any = host.object
@@ -214,10 +257,15 @@ def _calls(service: str, batches: list[Batch]) -> str:
     for batch in batches:
         for entry in entries.decode(batch.payload).entries:
             if isinstance(entry, Call):
-                arguments = ", ".join(f"{k}={v!r}" for k, v in _decode(entry.arguments).items())
-                calls.append(f"{service}.{entry.operation}({arguments})")
+                calls.append(_call(service, entry.operation, entry.arguments))
     more = f" and {len(calls) - TOLD_MAX} more" if len(calls) > TOLD_MAX else ""
     return ", ".join(calls[:TOLD_MAX]) + more if calls else f"{service}: no operation"
+
+
+def _call(service: str, operation: str, arguments: bytes) -> str:
+    """Return a call as the author would write it."""
+    named = ", ".join(f"{name}={value!r}" for name, value in _decode(arguments).items())
+    return f"{service}.{operation}({named})"
 
 
 def _told(reply: tuple[int, bytes]) -> str:

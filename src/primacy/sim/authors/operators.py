@@ -10,10 +10,11 @@ from collections.abc import Callable
 from primacy.errors import Deadline, OperationFailed, Refused
 from primacy.machines.coordination import Answer
 from primacy.machines.ids import SECOND
+from primacy.sim.asked import Asked
 from primacy.sim.authors.faults import Faults
 from primacy.sim.node import Node
 from primacy.sim.operator import Request, maintain
-from primacy.sim.truth import Asked, Truth
+from primacy.sim.truth import Truth
 
 WITHIN_S = 30.0
 

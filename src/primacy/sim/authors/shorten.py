@@ -60,7 +60,7 @@ def shorten(
         shortened.runs += 1
         return fails(cast(tuple[Drawn, ...], faults))
 
-    shortened.again = once(drawn)
+    shortened.runs, shortened.again = 1, fails(drawn)
     if shortened.again and drawn:
         shortened.faults = cast(tuple[Drawn, ...], Shrinker(once).shrink(drawn))
     shortened.took_s = clock() - began_s

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from primacy.errors import ConfigError
+from primacy.machines.call_wire import Query
 from primacy.machines.events import Event
 from primacy.machines.history import Batch
 from primacy.machines.ids import MS
@@ -48,6 +49,10 @@ class StageCheckers(Checkers):
         """An agent has published an event."""
         self.events.append((self._scheduler.now_ns, node, event))
         super().published(node, event)
+
+    def evaluated(self, host: Host, query: Query, outcome: int, payload: bytes) -> None:
+        """A primary has evaluated a query."""
+        self.determinism.evaluated(host, query, outcome, payload)
 
     def applied(self, host: Host, batch: Batch | None) -> None:
         """A replica has applied a batch, or was restored from a snapshot."""
