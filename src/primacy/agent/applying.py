@@ -78,7 +78,7 @@ class Applier:
         return self.change.leaving if self.change is not None else ()
 
     def proceed(self, look: Look) -> str:
-        """At the master: take the next step; return what the nodes wait for before they may follow the table."""
+        """At the master: take the next step; return what it waits for, in words."""
         self._obey(self.machine.proceed(look))
         return self.machine.waits
 

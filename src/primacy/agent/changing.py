@@ -198,7 +198,7 @@ class Changing:
         view = self.view()
         look = self._look(view)
         node.records.change = self.applier.proceed(look)
-        if node.records.change:
+        if self.applier.machine.holds:
             return
         decision = self._rolling.decide(view)
         match decision:

@@ -81,6 +81,7 @@ class Applying:
         self.now_ns = 0
         self.changes = Changes()
         self.waits = ""
+        self._calming = False  # it waits only until the cluster is as strong as can be
         self._term = 0
         self._effects: list[Effect] = []
         self._writer = KeyWriter(self)
@@ -154,7 +155,7 @@ class Applying:
 
     def proceed(self, look: Look) -> list[Effect]:
         """Take the next step of the change in progress, if it can be taken now."""
-        self.now_ns, self._term = look.now_ns, look.term
+        self.now_ns, self._term, self._calming = look.now_ns, look.term, False
         self._writer.proceed()
         change = self.changes.current
         step = change.step if change is not None else None
@@ -178,6 +179,12 @@ class Applying:
         if change is not None and not self._writer.busy and change.step and change.step.kind == FOLLOW:
             self._end_step(change, "done", (), look)
         return self._taken()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the nodes may not follow the table now. While the change waits for the cluster's strength they may: a
+        vice that lacks a service of the table gets ready by that alone."""
+        return bool(self.waits) and not self._calming
 
     @property
     def revision(self) -> int:
@@ -215,7 +222,7 @@ class Applying:
         elif _is_so(step, look.nodes):
             self._end_step(change, "done", ("it is so already",), look)
         elif step.function in TAKES_AWAY and look.calm:
-            self.waits = look.calm
+            self.waits, self._calming = look.calm, True
         elif refused is not None and look.now_ns - refused[1] >= REFUSED_NS_MAX:
             self._end_step(change, "failed", refused[2], look)
         else:

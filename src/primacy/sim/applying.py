@@ -69,7 +69,7 @@ class Applier:
         self._on_wake()
 
     def proceed(self, look: Look) -> str:
-        """At the master: take the next step; return what the nodes wait for before they may follow the table."""
+        """At the master: take the next step; return what it waits for, in words."""
         self._obey(self.machine.proceed(look))
         return self.machine.waits
 

@@ -191,7 +191,7 @@ class Following:
         view = self.view()
         look = self._look_of(view)
         self.waits = self.applier.proceed(look)
-        if self.waits:
+        if self.applier.machine.holds:
             return
         match self._rolling.decide(view):
             case Rest():
