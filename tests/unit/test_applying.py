@@ -165,7 +165,7 @@ def test_what_it_waits_for_is_told(ended: tuple[str, ...], seen: dict[str, Any],
     found = rig.look(**seen)
     assert waits in found
     assert bool(found) == bool(waits)
-    assert rig.machine.holds == (bool(waits) and "calm" not in seen), "then the nodes may follow the table"
+    assert rig.applying.holds == (bool(waits) and "calm" not in seen), "then the nodes may follow the table"
     assert rig.of(c.SwapKey) == rig.of(CarryOut) == []
 
 
