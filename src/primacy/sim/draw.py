@@ -40,6 +40,9 @@ def draw_force(
     at_ms += int(source.uniform(0, 10) * grace_ms)
     for node in (who, *(source.choices(nodes) if source.random() < 0.3 else ())):
         faults.append(Fault(at_ms, "force", node, what=word, for_ms=max(end_ms - at_ms, 0)))
+    if source.random() < 0.5:  # and the one that is asked has a bad line to the ledger
+        begin_ms, for_ms = at_ms + source.randrange(500), int(grace_ms * source.uniform(0.2, 6))
+        faults.append(Fault(begin_ms, "ledger", who, what=source.choice(LEDGER), for_ms=for_ms))
     return tuple(faults)
 
 

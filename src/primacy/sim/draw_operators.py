@@ -53,17 +53,36 @@ class _Drawer:
         source = self._random
         match source.choices(("ask", "leave", "maintain", "mood", "kill"), (12, 2, 2, 3, 2))[0]:
             case "leave":
-                return [Fault(at_ms, "leave", self._who(), for_ms=self._long_ms())]
+                return self._leave(at_ms)
             case "maintain":
-                scope, who = source.choice(("cluster", "cluster", *self._nodes)), self._who()
-                ends_ms = float(self._long_ms()) if source.random() < 0.4 else 0.0
-                return [Fault(at_ms, "maintain", who, scope, for_ms=self._long_ms(), amount=ends_ms)]
+                return self._maintained(at_ms)
             case "mood":
                 return [self._mood(at_ms)]
             case "kill":
-                service = source.choice((NAMING, LOGBOOK, DOOR))
-                return [Fault(at_ms, "kill", self._who(), what=service)]
+                return [self._kill(at_ms, self._who())]
         return self._asked(at_ms)
+
+    def _leave(self, at_ms: int) -> list[Fault]:
+        """A node leaves; sometimes a host of it is just starting again."""
+        who, started = self._who(), self._random.random() < 0.4
+        killed = [self._kill(at_ms - self.soon_ms(), who)] if started else []
+        return [*killed, Fault(at_ms, "leave", who, for_ms=self._long_ms())]
+
+    def _maintained(self, at_ms: int) -> list[Fault]:
+        """Maintenance; in half of them a primary fails, and sometimes somebody wants the vice to take over."""
+        source = self._random
+        scope, who = source.choice(("cluster", "cluster", *self._nodes)), self._who()
+        ends_ms = float(self._long_ms()) if source.random() < 0.4 else 0.0
+        faults = [Fault(at_ms, "maintain", who, scope, for_ms=self._long_ms(), amount=ends_ms)]
+        for _ in range(source.choice((0, 0, 1, 3))):
+            at_ms += int(source.uniform(0.05, 2) * self._grace_ms)
+            faults.append(self._kill(at_ms, source.choice(("master", "master", "vice"))))
+        if len(faults) > 1 and source.random() < 0.4:
+            faults.append(self._ask(at_ms + self.soon_ms(), "switchover", ""))
+        return faults
+
+    def _kill(self, at_ms: int, who: str) -> Fault:
+        return Fault(at_ms, "kill", who, what=self._random.choice((NAMING, LOGBOOK, LOGBOOK, DOOR)))
 
     def _asked(self, at_ms: int) -> list[Fault]:
         source, subject = self._random, self._who()
