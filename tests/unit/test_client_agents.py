@@ -13,7 +13,7 @@ from primacy.client.agents import newer
 from primacy.client.cluster import Cluster
 from primacy.errors import Deadline, NoPrimary, OperationFailed, Refused, StreamClosed
 from primacy.machines.control_wire import EventPushed, Response, Topology, encode
-from tests.unit.cgtp_tools import until
+from tests.unit.cgtp_tools import Relay, until
 from tests.unit.client_tools import FakeCluster
 
 
@@ -182,6 +182,26 @@ async def test_nodes_that_move_one_after_the_other_are_found_at_their_new_places
         fake.elect("n2" if node == "n1" else "n1")
         await until(lambda e=extra: e.subscribed, f"{node} is found at its new place")
     assert await cluster.control("ping") == "n1"
+
+
+async def test_a_node_whose_links_go_down_after_it_was_told_elsewhere_is_dialed_there(
+    fake: FakeCluster,
+) -> None:
+    """The way that was given leads nowhere any more, and no end of its stream is ever heard."""
+    former = fake.agents["n1"]
+    relays = [await Relay(address).start() for address in former.addresses]
+    former.addresses = [relay.address for relay in relays]
+    fake.write()
+    async with primacy.connect(fake.directory):
+        await until(lambda: former.subscribed and fake.agents["n2"].subscribed, "both agents are reached")
+        fake.agents["n1"] = extra = type(former)(fake, "n1")
+        await extra.start()
+        fake.elect("n2")
+        for relay in relays:
+            relay.set_cut(True)
+        await until(lambda: extra.subscribed, "n1 is found at its new place")
+    for place in (former, *relays):
+        await place.stop() if isinstance(place, Relay) else place.die()
 
 
 async def test_events_come_until_the_agent_goes(fake: FakeCluster, cluster: Cluster) -> None:

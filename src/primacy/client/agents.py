@@ -195,9 +195,13 @@ class Agents:
             asyncio.get_running_loop().call_later(DOWN_S, self._check_down, link)
 
     def _check_down(self, link: _Link) -> None:
-        """Give up an agent that owes an answer and has no link; its stream ends, lest the request arrive later."""
-        if not link.kept.up and any(asked.link is link for asked in self._asked.values()):
+        """Give up an agent that owes an answer and has no link; its stream ends, lest the request arrive later. The
+        node may be elsewhere, and its former place silent for ever: what was told of it while it had a link counts."""
+        if link.kept.up or link not in self._links:
+            return
+        if any(asked.link is link for asked in self._asked.values()):
             link.kept.abort("no link for too long")
+        self._look_elsewhere()
 
     def _arrived(self, link: _Link, frames: list[bytes]) -> None:
         stream = link.kept.stream
@@ -221,6 +225,10 @@ class Agents:
     def _lost(self, link: _Link, reason: str) -> None:
         """A stream has ended: perhaps its node is elsewhere by now, and is known there already."""
         self._gone(link, reason)
+        self._look_elsewhere()
+
+    def _look_elsewhere(self) -> None:
+        """Dial the nodes that no link reaches where they were told to be."""
         if self.topology is not None:
             self._reconcile(self.topology)
 
