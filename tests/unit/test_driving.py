@@ -286,6 +286,17 @@ def test_a_table_that_cannot_do_without_the_node_ends_its_removal() -> None:
     assert "the table cannot do without it" in rig.answers()[-1].reasons[0]
 
 
+def test_a_removal_that_has_deleted_the_nodes_row_is_not_told_as_refused() -> None:
+    rig = master()
+    intent = Operation("op-1", "remove", "n1", "why", "n3", 0)
+    rig.give(c.NodesChanged(now_ns=rig.now_ns, nodes=NODES[1:]))
+    rig.cmm(m.Adopted(3, record(1, N1, appointment=2)))
+    rig.write("operation", encode(Operations(intent)))
+    rig.run(REPLACE_NS_MAX / 1e6 + 100)
+    assert rig.answers()[-1].kind == "failed"
+    assert "there is no vice" in rig.answers()[-1].reasons[0]
+
+
 def test_what_is_about_a_node_that_has_left_the_table_writes_no_record_of_it() -> None:
     rig = master()
     rig.ask("demote", node="n3")

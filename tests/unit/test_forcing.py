@@ -68,6 +68,14 @@ def test_an_obituary_needs_no_word() -> None:
     assert asked(cluster, "n3").kind == "done"
 
 
+def test_a_node_that_is_in_the_table_no_more_cannot_be_master_by_force() -> None:
+    cluster = lonely()
+    cluster.give("n3", m.TableChanged(now_ns=cluster.now_ns, nodes=(m.NodeEntry("n1"), m.NodeEntry("n2"))))
+    answer = asked(cluster, "n3", assume_dead="n1")  # nobody would hear it
+    assert answer.kind == "refused"
+    assert "n3 is not eligible, or a spare" in answer.reasons
+
+
 def test_a_dry_run_gives_the_same_answer_and_changes_nothing() -> None:
     cluster = lonely()
     record = cluster.record

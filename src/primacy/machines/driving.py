@@ -137,7 +137,10 @@ class Drive:
         if reasons and ssc.now_ns < late_ns:
             ssc.wake(late_ns)
         elif reasons:
-            self._end("refused", reasons)
+            gone = self.operation.function == "remove" and all(n.id != self.operation.node for n in ssc.nodes)
+            self._end(
+                "failed" if gone else "refused", reasons
+            )  # its row was deleted: that is no refusal any more
         else:
             self._step = "switching"
             ssc.switchover.begin(facts, reason, self._switched)

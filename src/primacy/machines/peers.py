@@ -54,7 +54,7 @@ class Peers:
         self.me = me
         self.own = NodeEntry(me.node)
         self._peers: dict[str, Peer] = {}
-        self.replace(nodes)
+        self._take(nodes)
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers.values())
@@ -69,7 +69,12 @@ class Peers:
         return self._peers.get(node)
 
     def replace(self, nodes: Iterable[NodeEntry]) -> None:
-        """A new table: keep what is known of nodes that stay."""
+        """A new table: keep what is known of nodes that stay. Once this node is not in it any more the others do not hear
+        it: it may not lead."""
+        self.own = NodeEntry(self.me.node, eligible=False, available=False)
+        self._take(nodes)
+
+    def _take(self, nodes: Iterable[NodeEntry]) -> None:
         kept: dict[str, Peer] = {}
         for entry in sorted(nodes, key=lambda n: n.id):
             if entry.id == self.me.node:
