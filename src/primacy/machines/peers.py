@@ -69,8 +69,8 @@ class Peers:
         return self._peers.get(node)
 
     def replace(self, nodes: Iterable[NodeEntry]) -> None:
-        """A new table: keep what is known of nodes that stay. Once this node is not in it any more the others do not hear
-        it: it may not lead."""
+        """A new table: keep what is known of nodes that stay. Once this node is not in it any more nobody hears it:
+        it may not lead."""
         self.own = NodeEntry(self.me.node, eligible=False, available=False)
         self._take(nodes)
 
