@@ -419,6 +419,18 @@ def test_in_maintenance_an_escalating_callback_ends_its_server_and_not_the_node(
     assert any(isinstance(e, c.Abandon) for e in rig.effects)
 
 
+@pytest.mark.parametrize(("policy", "asked"), [("escalate", m.HandOver), ("restart", m.Renew)])
+def test_an_escalating_callback_of_a_take_over_hands_on_at_once(policy: str, asked: type) -> None:
+    limits = Limits(restarts=3)
+    rig = _rig(limits, {"stock": [h.Callback("failover", 1, "take_over", on_failure=policy)]})
+    rig.fail = {"take_over": "no"}
+    rig.open_hosts()
+    rig.become("master", "failover", record(2, N1, appointment=2))
+    assert c.KillHost("stock") in rig.effects
+    rig.exit("stock")
+    assert [type(each) for each in rig.fed(m.HandOver) + rig.fed(m.Renew)] == [asked]
+
+
 def test_a_server_that_was_kept_back_and_is_up_before_its_term_has_begun_takes_part_in_it() -> None:
     rig = _master(Limits(switchovers=0), callbacks=TAKE_OVER)
     for _ in range(2):

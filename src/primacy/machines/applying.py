@@ -109,7 +109,8 @@ class Applying:
                 return []
             if self._writer.told(event):
                 self.changes = changes
-        elif event.key == CONFIG:
+        else:
+            assert event.key == CONFIG, "only these two are told"
             self._writer.told(event)
         return self._taken()
 
