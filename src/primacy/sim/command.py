@@ -9,6 +9,7 @@ import msgspec
 
 from primacy.sim import scenarios
 from primacy.sim.jobs import NO_PLAN, Hunt, Hunted, Ran, Replay, Run, Told
+from primacy.sim.manners import PLAIN
 from primacy.sim.mutants import Mutant
 from primacy.sim.plan import Plan, from_seed
 from primacy.sim.shrink import Reducer
@@ -97,7 +98,9 @@ def told(job: Replay) -> Told:
 def hunted(job: Hunt, mutant: Mutant) -> Hunted:
     """Search for a planted bug, after showing that a cluster with it forms and serves as long as nothing goes wrong."""
     for seed in range(job.seed, job.seed + (0 if job.after else FAULT_FREE)):
-        outcome = run(plan_of(seed, faults=False, focus=mutant.focus))
+        # plain: a client that is in a hurry, or a vice that joins while many watch, is what the bug is looked for with
+        plan = msgspec.structs.replace(plan_of(seed, faults=False, focus=mutant.focus), manners=PLAIN)
+        outcome = run(plan)
         if outcome.violation is not None or not outcome.operations or outcome.waits:
             why = f"seed {seed} without faults: {outcome.violation or 'it does not serve'}"
             return Hunted(mutant.name, False, 0, why=why, plan=_raw(outcome.plan))
