@@ -19,6 +19,7 @@ from primacy.host.journal import Journal
 from primacy.machines.history import Batch
 
 SECTOR = 512
+PAGE = 4_096
 RUNS = 16
 
 
@@ -110,9 +111,10 @@ def test_a_damaged_page_is_refused_or_the_journal_is_whole(tmp_path: Path, seed:
         directory = tmp_path / f"copy {run}"
         directory.mkdir()
         damaged = bytearray(content)
-        used = len(content) // 4 if table == "batches" else 8 * 4_096
-        for _ in range(source.choice((1, 4, 64))):
-            damaged[source.randrange(used)] ^= 1 << source.randrange(8)
+        used = len(content) // 4 if table == "batches" else 8 * PAGE
+        spots = [source.randrange(used) for _ in range(source.choice((1, 4, 64)))]
+        for at in spots if run else range(0, len(content), PAGE):  # at first the head of every page
+            damaged[at] ^= 1 << source.randrange(8)
         (directory / "journal.db").write_bytes(damaged)
         try:
             found = Journal.open(directory, "inventory")
