@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from primacy.errors import DamagedJournal
+from primacy.errors import ConfigError, DamagedJournal
 from primacy.host.journal import Journal
 from primacy.machines.history import Batch
 
@@ -54,7 +54,10 @@ def left_by_a_power_failure(source: random.Random, directory: Path, copy: Path) 
 
 
 def torn(source: random.Random, before: bytes, after: bytes) -> bytes:
-    """Of the sectors that were written since the sync some have come to the disk, and one perhaps by half."""
+    """Of the sectors that were written since the sync some have come to the disk, and one perhaps by half.
+
+    What a write does not touch it does not damage, in the same sector neither: SQLite counts on that, as on each sync.
+    """
     sectors = bytearray(before.ljust(len(after), b"\0"))
     changed = [
         at for at in range(0, len(after), SECTOR) if sectors[at : at + SECTOR] != after[at : at + SECTOR]
@@ -65,7 +68,9 @@ def torn(source: random.Random, before: bytes, after: bytes) -> bytes:
         sectors[at : at + SECTOR] = after[at : at + SECTOR]
     if upto < len(changed):
         at, half = changed[upto], source.randrange(SECTOR)
-        content = source.randbytes(half) if how == "garbage" else after[at : at + half]
+        kept = after[at : min(at + half, len(before))]
+        rest = half - len(kept)
+        content = kept + source.randbytes(rest) if how == "garbage" else after[at : at + half]
         sectors[at : at + len(content)] = content
     if source.random() < 0.3 and len(before) < len(after):  # the file had not grown yet
         del sectors[source.randint(len(before), len(after)) :]
@@ -118,7 +123,7 @@ def test_a_damaged_page_is_refused_or_the_journal_is_whole(tmp_path: Path, seed:
         (directory / "journal.db").write_bytes(damaged)
         try:
             found = Journal.open(directory, "inventory")
-        except DamagedJournal:
+        except (DamagedJournal, ConfigError):  # or it is taken for one that is newer than this code
             refused += 1
             continue
         assert (found.last, found.runs) == (60, [(1, 1, 60)]), f"seed {seed}, run {run}"
