@@ -30,6 +30,7 @@ from primacy.machines.events import Event, FunctionEnded
 from primacy.machines.events_decision import Decided
 from primacy.machines.ids import FOREVER_NS, Member
 from primacy.machines.membership import NodeEntry
+from primacy.machines.mirror import Primary
 from primacy.machines.records import Mastership
 from primacy.machines.swap import Purpose
 from primacy.sim.excuses import Excuses
@@ -82,7 +83,7 @@ class Checkers(Observer):
         self._events_max = EVENTS_MAX * max(1, plan.heal_ms // HEAL_MS)
         self._first_reply_ns: dict[int, int] = {}
         self._acknowledged: dict[str, int] = {}  # name -> the term that acknowledged it first
-        self._alone: set[str] = set()  # names acknowledged while the record named no ready vice
+        self._alone: set[str] = set()  # names acknowledged by a host that knows of no ready vice
         self._serving: dict[str, list[Host]] = {}  # service -> hosts that were told to serve and are not gone
         self._latest: Host | None = None  # the logbook's primary that serves the highest term
         self.forgiven = False  # a formation by availability has lost acknowledged operations: it may
@@ -306,8 +307,7 @@ class Checkers(Observer):
                     f"{host.member} answers from term {term} a call sent at {sent_ns / 1e6:.3f} ms; "
                     f"term {newer} had replied at {first_ns / 1e6:.3f} ms",
                 )
-        record = self._ledger.record
-        alone = record is not None and record.term == term and record.ready_vice is None
+        alone = isinstance(host.machine, Primary) and not host.machine.is_ready
         for name in names:
             if name not in self._acknowledged and alone:
                 self._alone.add(name)
