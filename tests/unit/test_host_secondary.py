@@ -144,3 +144,24 @@ async def test_what_a_stream_that_has_ended_had_brought_while_the_state_was_load
         assert hosts.b.core.replica.digest() == hosts.a.core.replica.digest()
         assert hosts.b.of(Note) == []  # no snapshot was taken
         assert hosts.b.failed == []
+
+
+async def test_an_acknowledgement_that_the_page_withheld_leaves_when_it_may(tmp_path: Path) -> None:
+    async with pair(tmp_path) as hosts:
+        sink = Sink()
+        session = await hosts.a.session(sink)
+        await hosts.a.call(sink, 1, session)
+        log = hosts.a.core.journal.read(0)
+        page = LeasePage(lease_page.create())
+        vice = SecondaryServer(hosts.b.core, Assign(1, "secondary", 4, hosts.a.peer), page)
+        hosts.b.server._secondary = vice  # it hears what is synced
+        wire, last = Wire(), log[-1].last
+        vice.connected(wire)
+        appended = [Append(1, 4, each.term, each.first, each.last, each.payload) for each in log]
+        vice.heard(wire, [Follow(1, 4, 0), *appended])
+        await wait_until(lambda: hosts.b.core.syncer.synced_upto == last, "it is on disk")
+        vice.tick()
+        assert not any(isinstance(each, Acknowledged) for each in wire.sent)  # sealed: nothing may leave
+        page.ack_term = 1
+        vice.tick()
+        assert wire.sent[-1] == Acknowledged(1, 4, last)

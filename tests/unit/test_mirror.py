@@ -618,3 +618,10 @@ def test_an_answer_to_another_question_is_asked_again() -> None:
     assert machine.follow(5, 7, 3) == asked, "it goes on before this snapshot, where nothing can be cut"
     assert machine.append(5, 7, batch(5, 10)) == [], "it follows nobody yet"
     assert machine.follow(5, 7, 9) == [Acknowledge(5, 7, 9)]
+
+
+def test_a_secondary_that_follows_says_again_how_far_it_is() -> None:
+    machine = Secondary(5, 7, [(1, 1, 9)], loaded=True)
+    assert machine.again() == [], "it has not been compared yet"
+    machine.follow(5, 7, 9)
+    assert machine.again() == [Acknowledge(5, 7, 9)]

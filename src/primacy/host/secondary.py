@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from primacy.host.streams import MirrorStream
 
 DIGESTS_KEPT = 8
+AGAIN_TICKS = 10
 
 
 class SecondaryServer:
@@ -75,6 +76,9 @@ class SecondaryServer:
         self._digests: dict[int, bytes] = {}
         self._their_digests: dict[int, bytes] = {}
         self._written = False
+        self._ticks = 0
+        self._withheld = False
+        """The last acknowledgement was not allowed to leave."""
         self._obeying = {
             Join: self._join,
             Cut: self._cut,
@@ -128,8 +132,11 @@ class SecondaryServer:
         self._obey(self.machine.journaled(upto))
 
     def tick(self) -> None:
-        """A few times a second: what was acknowledged from memory goes to the disk, too."""
+        """A few times a second: what was acknowledged from memory goes to the disk; now and then it is said again."""
         self._core.syncer.later()
+        self._ticks += 1
+        if (self._withheld or self._ticks % AGAIN_TICKS == 0) and not self._busy:
+            self._obey(self.machine.again())
 
     def _written_all(self) -> None:
         """All batches of an arrival are written: sync them, or acknowledge them as they are."""
@@ -190,7 +197,8 @@ class SecondaryServer:
 
     def _acknowledge(self, effect: Acknowledge) -> None:
         message = mirror_wire.encode(Acknowledged(effect.term, effect.appointment, effect.upto))
-        if self._page.ack_term == effect.term:
+        self._withheld = self._page.ack_term != effect.term
+        if not self._withheld:
             self._send(message)
 
     def _fail(self, effect: Fail) -> None:

@@ -358,6 +358,12 @@ class Secondary:
             return []
         return [Acknowledge(self.term, self.appointment, self.journaled_upto)]
 
+    def again(self) -> list[SecondaryEffect]:
+        """Say once more how far the journal is: a word that the page withheld, or that came too soon, is not lost."""
+        if not self._following:
+            return []
+        return [Acknowledge(self.term, self.appointment, self.journaled_upto)]
+
     def pruned(self, kept: int) -> None:
         """Entries up to `kept` are in a snapshot of this secondary now: it cannot cut below."""
         self.kept = max(self.kept, kept)
