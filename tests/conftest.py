@@ -35,12 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not text.isdecimal():
         raise pytest.UsageError(f"SEED={text!r} is not a whole number; give the one that a run has printed")
     os.environ["SEED"] = text
-    if (
-        signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    ):  # a run in the background of a script: what it starts would
-        signal.signal(
-            signal.SIGINT, signal.default_int_handler
-        )  # ignore Ctrl-C, too, and some tests press it
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # a run in the background of a script: what it starts would ignore Ctrl-C, too, and some tests press it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     slow_machines_are_fine = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
     settings.register_profile("primacy", **slow_machines_are_fine)
     settings.load_profile("primacy")

@@ -225,6 +225,34 @@ class Live:
         inner = [event["event"] for event in self.events() if event["event"]["event"] == kind]
         return [event for event in inner if all(event.get(k) == v for k, v in fields.items())]
 
+    async def some(self, count: int, kind: str, /, **fields: Any) -> list[Event]:
+        """Wait until there are so many of them (a node writes its events a moment later), and return all."""
+        found: list[Event] = await wait_for(
+            lambda: len(them := self.of_kind(kind, **fields)) >= count and them,
+            f"{count} events {kind} {fields}",
+        )
+        return found
+
+    async def stamps(self, count: int, kind: str, /, **fields: Any) -> list[int]:
+        """Wait until there are so many of them, and return when each happened, in ns of the wall clock."""
+
+        def found() -> list[int]:
+            happened = [(event["event"], event["wall_ns"]) for event in self.events()]
+            wanted = {"event": kind, **fields}
+            return [at_ns for inner, at_ns in happened if wanted.items() <= inner.items()]
+
+        await wait_for(lambda: len(found()) >= count, f"{count} events {kind} {fields}")
+        return found()
+
+    async def led_by(self, cluster: Cluster, master: str) -> dict[str, Any]:
+        """Have this node as master, whoever has formed the cluster; return the status of the whole."""
+        status = await self.whole(cluster)
+        if status["master"] != master:
+            await cluster.control("switchover", to=master, reason="the test counts on it")
+            status = await self.whole(cluster)
+        assert status["master"] == master
+        return status
+
     def callbacks(self, node: str | None = None) -> list[dict[str, Any]]:
         """Return what the callbacks of `cluster_services` wrote down, by time."""
         rows: list[dict[str, Any]] = []

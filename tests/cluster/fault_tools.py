@@ -99,9 +99,8 @@ class Faults:
         """The process of one service is killed."""
         directory = self._live.layout.node(node)
         service = self._source.choice(["logbook", "logbook", "naming"])
-        await wait_for(
-            lambda: service in hosts_of(directory), f"a host of {service}"
-        )  # it may be started anew now
+        # it may be started anew now
+        await wait_for(lambda: service in hosts_of(directory), f"a host of {service}")
         killed = faults.crash_host(directory, service)
         await wait_for(
             lambda: (host := hosts_of(directory).get(service)) and host != killed,

@@ -248,7 +248,7 @@ async def test_a_journal_that_is_damaged_is_kept_aside_and_filled_again_by_its_p
     async with live.client() as cluster:
         await live.whole(cluster)
         assert await cluster.service("logbook").query.read(log="a") == [50, "49"]
-        [note] = live.of_kind("ServiceNote", kind="journal set aside")
+        [note] = await live.some(1, "ServiceNote", kind="journal set aside")
         assert note["node"] == status["master"]
         assert str(directory / "journal.db") in note["text"]
         assert (directory / "aside-1" / "journal.db").read_bytes() == spoiled

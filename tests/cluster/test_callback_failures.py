@@ -229,7 +229,7 @@ async def test_a_node_that_shuts_down_leaves_whatever_fails(live: Live, kind: st
         fault(live, third, f"failing.shutdown.offline.{policy}", kind)
         await cluster.control("shutdown", node=third, deadline_s=40)
         await wait_for(lambda: third not in nodes.running(live.layout), f"{third} has ended")
-        assert len(since.of_kind("NodeStopped", third)) == 1
+        assert len(await since.some(1, "NodeStopped", third)) == 1
         assert since.of_kind("CallbackFailed", third)
         live.start_node(third)
         await live.whole(cluster, members=3, without=life(before, third))

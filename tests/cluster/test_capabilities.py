@@ -245,7 +245,8 @@ async def test_nodes_form_the_cluster_by_telling_about_themselves(make_live: Mak
         status = await late.whole(cluster)
         assert (status["term"], status["master"], status["vice"]) == (1, "n1", "n2")
         assert all(entry(status, node)["datagrams"]["hello"] > 0 for node in ("n1", "n2"))
-    assert {claim["cause"] for claim in late.of_kind("ClaimBegan")} == {"first formation of the cluster"}
+    claims = await late.some(1, "ClaimBegan")
+    assert {claim["cause"] for claim in claims} == {"first formation of the cluster"}
 
 
 async def test_services_initialize_by_levels_and_the_coordinator_is_told_of_each(live: Live) -> None:
@@ -262,7 +263,7 @@ async def test_services_initialize_by_levels_and_the_coordinator_is_told_of_each
 
 async def test_a_master_is_elected_and_known_to_all_nodes(live: Live) -> None:
     await first_pair(live)
-    [elected] = live.of_kind("MasterElected", term=1)
+    [elected] = await live.some(1, "MasterElected", term=1)
     assert elected["how"] == "formation"
     async with live.client() as cluster:
         status = await live.whole(cluster, members=3)
@@ -279,16 +280,16 @@ async def test_a_master_is_elected_and_known_to_all_nodes(live: Live) -> None:
 
 async def test_a_vice_is_elected(live: Live) -> None:
     await first_pair(live)
-    [appointed] = live.of_kind("ViceAppointed", term=1)
-    [in_step] = live.of_kind("ViceInStep", term=1)
+    [appointed] = await live.some(1, "ViceAppointed", term=1)
+    [in_step] = await live.some(1, "ViceInStep", term=1)
     assert appointed["node"] == in_step["node"]
-    [elected] = live.of_kind("MasterElected", term=1)
+    [elected] = await live.some(1, "MasterElected", term=1)
     assert appointed["node"] != elected["node"]
 
 
 async def test_nodes_keep_step_with_the_master_level_by_level(live: Live) -> None:
     await first_pair(live)
-    [elected] = live.of_kind("MasterElected", term=1)
+    [elected] = await live.some(1, "MasterElected", term=1)
     completed_ns = {
         event["event"]["level"]: event["wall_ns"]
         for event in reversed(live.events())

@@ -204,7 +204,7 @@ async def test_a_killed_apply_changes_nothing_of_what_follows(live: Live, tmp_pa
     assert table.services["logbook"].mirror_timeout_s == 3.0
     assert [n for n, row in table.nodes.items() if not row.eligible] == ["n3"]
     assert not after["change"]
-    steps = [e["what"] for e in live.of_kind("ChangeStepEnded", change=ended["change"])]
+    steps = [e["what"] for e in await live.some(4, "ChangeStepEnded", change=ended["change"])]
     assert [what.split(";")[0] for what in steps] == [
         "the table is written", "qualify n4", "every node restarts in its turn", "disqualify n3",
     ]  # fmt: skip
@@ -306,7 +306,7 @@ async def test_a_change_that_is_stuck_stops_there_and_another_one_takes_its_plac
         await _apply(live, former)
         after = await _whole(live)
     assert [s["name"] for s in after["services"]] == [s["name"] for s in before["services"]]
-    (replaced,) = live.of_kind("ChangeEnded", outcome="replaced")
+    (replaced,) = await live.some(1, "ChangeEnded", outcome="replaced")
     assert replaced["reasons"] == [f"change {told['change']}, asked for by admin (corrected) took its place"]
 
 

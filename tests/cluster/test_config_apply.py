@@ -110,7 +110,7 @@ async def test_a_new_service_goes_through_the_cluster_node_by_node(live: Live, t
     await _judged(work, live, began_ns)
     assert after["term"] == before["term"] + 1, "one switchover, no failover"
     assert all(lives[n["id"]] != n["incarnation"] for n in after["nodes"]), "every node has a new life"
-    asked = [event["node"] for event in live.of_kind("RestartAsked")]
+    asked = [event["node"] for event in await live.some(3, "RestartAsked")]
     assert sorted(asked) == ["n1", "n2", "n3"]
     assert asked[-1] == before["master"]
     assert asked[-2] == before["vice"]
@@ -210,7 +210,8 @@ async def test_a_change_is_answered_by_the_right_function_on_the_right_node(
     code, told = await _apply(live, tmp_path / "t.toml", lambda table: without_node(table, "n4"))
     assert (code, told["functions"]) == (0, ["remove n4"]), told
     assert "n4" not in (await _table(live))[1].nodes
-    ended = [(e["function"], e["node"], e["outcome"]) for e in live.of_kind("OperationEnded", node="n4")]
+    events = await live.some(2, "OperationEnded", node="n4")
+    ended = [(e["function"], e["node"], e["outcome"]) for e in events]
     assert ended == [("qualify", "n4", "done"), ("remove", "n4", "done")]
     await wait_for(lambda: "n4" not in nodes.running(live.layout), "its guardian has ended")
 

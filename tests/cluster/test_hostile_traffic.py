@@ -48,12 +48,13 @@ async def without_n3(live: Live, cluster: Cluster) -> dict[str, Any]:
     """Have n1 as master, n2 as ready vice, and n3 out; return the status."""
     await live.whole(cluster, members=3)
     await asyncio.to_thread(nodes.end, live.layout, ["n3"])
-    status = await live.status(
+    await live.status(
         cluster,
         lambda s: s["vice_ready"] and next(n for n in s["nodes"] if n["id"] == "n3")["role"] == "out",
         "n3 is out",
     )
-    assert (status["master"], status["vice"]) == ("n1", "n2")
+    status = await live.led_by(cluster, "n1")
+    assert status["vice"] == "n2"
     return status
 
 
@@ -254,6 +255,10 @@ async def test_a_node_speaks_for_no_other_node(make_live: MakeLive) -> None:
                     "n1", peer_wire.Greeting("n2", "2" * 32, n1.incarnation, b"k" * 32, 1, 1)
                 )
                 await asyncio.sleep(0.05)
+            for arguments in ({}, {"node": 7}, {"node": "n2", "operation": ["x"]}, {"node": "n2", "reason": 1}):
+                told = await impostor.streams.ask("n1", "demote", arguments, 10.0)
+                assert told.kind == "refused"
+                assert told.reasons
             await mirror_of_another(live, before)
             status = await cluster.control("status")
             assert place(status) == place(before)

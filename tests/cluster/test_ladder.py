@@ -124,8 +124,7 @@ async def test_demote_and_promote_take_the_servers_to_spare_and_back(live: Live)
             (node, "demote", level, "available", "spare") for level in (1, 2)
         ]
         await stands(live, cluster, node, "spare")
-        await wait_for(lambda: live.of_kind("OperationEnded", node=node), "its end is told")
-        assert live.of_kind("OperationEnded", node=node)[-1]["outcome"] == "done"
+        assert (await live.some(1, "OperationEnded", node=node))[-1]["outcome"] == "done"
         assert [e["level"] for e in live.of_kind("LevelCompleted", node=node, function="demote")][-2:] == [
             1,
             2,
@@ -173,7 +172,7 @@ async def test_a_master_that_is_demoted_switches_over_first(live: Live) -> None:
         await cluster.control("demote", node="master", reason="a test")
         after = await live.whole(cluster)
         assert (after["master"], after["term"]) == (before["vice"], before["term"] + 1)
-        assert live.of_kind("MasterElected", term=after["term"])[0]["how"] == "switchover"
+        assert (await live.some(1, "MasterElected", term=after["term"]))[0]["how"] == "switchover"
         assert [m[:2] for m in await moves(live, since, 2)] == 2 * [(before["master"], "demote")]
         await stands(live, cluster, before["master"], "spare")
         assert await cluster.service("stepped").mark(name="after") == marked + 1

@@ -49,13 +49,9 @@ async def followed(live: Live, term: int, node: str) -> list[int]:
         lambda: all([term, node] in shown.get("followed", []) for shown in displays(live).values()),
         f"all displays follow {node} in term {term}",
     )
-    began = [
-        event["wall_ns"]
-        for event in live.events()
-        if event["event"]["event"] == "FunctionBegan"
-        and (event["event"]["function"], event["event"]["term"]) == ("reconnect", term)
-    ]
-    assert len(began) == len(live.layout.nodes()), "each node reconnects once in a term"
+    count = len(live.layout.nodes())
+    began = await live.stamps(count, "FunctionBegan", function="reconnect", term=term)
+    assert len(began) == count, "each node reconnects once in a term"
     return began
 
 
@@ -68,10 +64,8 @@ async def test_a_local_service_follows_each_change_of_primary_on_all_nodes_at_on
 
         moved = await cluster.control("switchover", reason="the displays are to follow")
         began = await followed(live, moved["term"], before["vice"])
-        [served] = [
-            e for e in live.events() if e["event"]["event"] == "InService" and e["event"]["term"] == 2
-        ]
-        assert min(began) >= served["wall_ns"] - 1_000_000  # not before it serves; clocks of one machine
+        [served_ns] = await live.stamps(1, "InService", term=moved["term"])
+        assert min(began) >= served_ns - 1_000_000  # not before it serves; clocks of one machine
         assert (max(began) - min(began)) / 1e9 < SPREAD_S_MAX
         assert all(shown["stock"]["bolt"] == 12 for shown in displays(live).values())
 
@@ -119,6 +113,5 @@ async def test_a_local_service_is_stopped_through_the_coordinator(live: Live) ->
         await wait_for(lambda: not live.processes(third), "the node has ended")
     lit = {node: shown["lit"] for node, shown in displays(live).items()}
     assert lit == {node: node != third for node in lit}
-    assert live.of_kind("LevelCompleted", node=third, function="shutdown", level=2)[0]["services"] == [
-        "shelf-display"
-    ]
+    [completed] = await live.some(1, "LevelCompleted", node=third, function="shutdown", level=2)
+    assert completed["services"] == ["shelf-display"]

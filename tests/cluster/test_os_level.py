@@ -138,12 +138,11 @@ async def test_the_machine_is_halted_or_rebooted_when_its_node_has_left(three: L
         await wait_for((tmp_path / "halted").exists, "the command has run")
         assert (tmp_path / "halted").read_text() == ""
         assert "halt: " in log(three, "n2").rpartition("the node has ended (exit code 0)")[2]
-        [stopped] = three.of_kind("NodeStopped", node="n2")
+        [stopped] = await three.some(1, "NodeStopped", node="n2")
         assert stopped["cause"].endswith("; its machine is to halt")
 
         # n1, as `up` makes nodes, writes its command down and does no more; as master it hands over first
-        status = await three.whole(cluster, members=2)
-        assert status["master"] == "n1"
+        await three.led_by(cluster, "n1")
         ran = await cli(three, "shutdown", "n1", "--reboot", "--json")
         found = json.loads(ran.stdout)
         assert found["system"] == {"n1": {"then": "reboot", "command": "systemctl reboot", "run": False}}

@@ -74,12 +74,10 @@ async def test_a_function_that_is_asked_for_while_a_failing_server_is_handed_ove
         await cluster.control("demote", node=master, reason="a test", deadline_s=40)
         assert time.monotonic() - began_s < 30
         after = await live.whole(cluster, members=3)
-        assert (after["term"], after["master"]) == (
-            before["term"] + 1,
-            before["vice"],
-        )  # one hand-over for both
+        # one hand-over for both
+        assert (after["term"], after["master"]) == (before["term"] + 1, before["vice"])
         [spare] = [n["id"] for n in after["nodes"] if n["role"] == "spare"]
         assert spare == master
-        [ended] = since.of_kind("OperationEnded")
+        [ended] = await since.some(1, "OperationEnded")
         assert ended["event"]["outcome"] == "done"
         await cluster.control("promote", node=master, deadline_s=40)

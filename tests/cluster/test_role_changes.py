@@ -439,9 +439,8 @@ async def test_services_are_kept_up_to_date_with_what_the_coordinator_learns(liv
             "the local services know it",
         )
         await live.whole(cluster, members=3)
-        await leave(
-            live, cluster, third
-        )  # a centralized service is told: what is tied to the node ends with it
+        # a centralized service is told: what is tied to the node ends with it
+        await leave(live, cluster, third)
 
         async def bound() -> bool:
             try:

@@ -204,9 +204,8 @@ async def test_garbage_on_a_link_ends_that_link_and_nothing_else(
     await until(lambda: honest.answer, "welcomed")
     for number in range(1, 101):
         bad = bytearray(encode_batch(number, 0, [b"x" * 50]))
-        place_in_header = random_source.choice(
-            (3, 4, 12, 24)
-        )  # length, kind, sequence, count: each far too large
+        # length, kind, sequence, count: each far too large
+        place_in_header = random_source.choice((3, 4, 12, 24))
         bad[place_in_header] = random_source.randrange(100, 256)
         caller = place.call(encode_control(HELLO), bytes(bad), random_source.randbytes(4000))
         await until(lambda caller=caller: caller.end, "closed")

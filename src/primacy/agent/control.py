@@ -169,7 +169,7 @@ class Control:
         if verb in ("status", "what_if", "config", "configure") or verb in TARGETS:
             if self._node.monitor.role != "master":
                 return "unavailable", None, [f"{self._node.me.node} is not master"]
-            return await (self._requests.submit if verb in TARGETS else self._do)(verb, arguments)
+            return await (self._requests.handed_over if verb in TARGETS else self._do)(verb, arguments)
         return "failed", None, [f"unknown verb {verb!r}"]
 
     async def _status(self, arguments: dict[str, Any]) -> Outcome:

@@ -64,9 +64,7 @@ class Forcing:
         node, number = self._node, next(self._ids)
         record = node.monitor.record
         recorded = record.master if record is not None else None
-        witnesses = (
-            await self._witnesses()
-        )  # after the record was looked at: what they say proves something of it
+        witnesses = await self._witnesses()  # after the look at the record: they prove something of it
         future = self._asked[number] = asyncio.get_running_loop().create_future()
         node.post(
             membership.Force(

@@ -43,9 +43,7 @@ class _Peer:
     dialed: list[Address] = field(default_factory=list)
     incarnation: str = ""
     told: list[Address] = field(default_factory=list)  # where that life listens
-    send_keys: dict[str, bytes] = field(
-        default_factory=dict
-    )  # by their incarnation: one key for a pair of lives
+    send_keys: dict[str, bytes] = field(default_factory=dict)  # by incarnation: one for a pair of lives
     keyed: bool = False
 
     @property

@@ -100,6 +100,13 @@ class Requests:
                 return "accepted", None, []
             await asyncio.sleep(SUBMIT_AGAIN_S)
 
+    async def handed_over(self, verb: str, arguments: dict[str, Any]) -> Outcome:
+        """A request that another node hands to this master: judged like one that is made here."""
+        arguments, wrong = self._checked(verb, arguments)
+        if wrong:
+            return "refused", None, wrong
+        return await self.submit(verb, arguments)
+
     async def submit(self, verb: str, arguments: dict[str, Any]) -> Outcome:
         """Ask this node's own coordinator, and before a halt the machines of those that are to leave."""
         node, number = self._node, next(self._ids)

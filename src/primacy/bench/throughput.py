@@ -17,9 +17,8 @@ WARM_UP_S = 2.0
 
 async def throughput(in_flight: int, seconds: float, setup: Setup, say: Say) -> Throughput:
     """Write with `in_flight` closed-loop clients for a while and return what was acknowledged in it."""
-    source = random.Random(
-        random.SystemRandom().getrandbits(64)
-    )  # os.urandom for each id would be measured too
+    # os.urandom for each id would be measured too
+    source = random.Random(random.SystemRandom().getrandbits(64))
     async with running(setup, say) as (layout, cluster):
         sync_ms = place.fdatasync_ms(layout.root)
         say(f"one fdatasync takes {sync_ms:.3f} ms in {layout.root}")

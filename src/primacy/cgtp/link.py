@@ -93,10 +93,8 @@ class Link:
         """Take the batches that this link lacks, until its connection is blocked."""
         outbox, connection = self._outbox, self.connection
         if self.taken < outbox.acknowledged and not connection.blocked:
-            self.taken, self.backlog_bytes = (
-                outbox.acknowledged,
-                outbox.bytes_retained,
-            )  # the peer has the rest
+            # the peer has the rest
+            self.taken, self.backlog_bytes = outbox.acknowledged, outbox.bytes_retained
         while self.taken < outbox.last and not connection.blocked and connection.is_open:
             data, self.taken = outbox.take(self.taken)
             self.backlog_bytes -= len(data)

@@ -120,9 +120,8 @@ def run(command: click.Command, words: Sequence[str]) -> int:
         _tell(error, as_json)
         return exit_code(error)
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # else the interpreter complains at its end
+        # else the interpreter complains at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     return result if isinstance(result, int) else OK
 

@@ -335,11 +335,8 @@ class Calls:
             sink.send(encode(SessionOpened(message.request, 0, self.term)))
 
     def _take_held(self) -> None:
-        held, self._held, self._held_bytes = (
-            self._held,
-            deque(),
-            0,
-        )  # the bytes of those put back count no more
+        # the bytes of those put back count no more
+        held, self._held, self._held_bytes = self._held, deque(), 0
         while held and not self.closed_for:
             sink, message = held.popleft()
             if isinstance(message, Call):

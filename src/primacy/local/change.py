@@ -77,9 +77,8 @@ async def change(
         return found, planned
     ledger = await open_ledger(layout.ledger_url, None)
     try:
-        written = msgspec.structs.replace(
-            planned.table, replaces=None
-        )  # nobody runs who has the times of before
+        # nobody runs who has the times of before
+        written = msgspec.structs.replace(planned.table, replaces=None)
         if changes.current is not None:  # first: what is left of it must not follow upon this table
             await ledger.swap(
                 CHANGE,

@@ -189,9 +189,7 @@ class ServiceEntry(Struct, frozen=True):
     local: bool = False
     restart_in_place: bool = False
     volatile: bool = False  # `memory` durability
-    callbacks: tuple[
-        host_wire.Callback, ...
-    ] = ()  # registered for the service, beside what it registers itself
+    callbacks: tuple[host_wire.Callback, ...] = ()  # beside those that it registers itself
     recovery: Limits = Limits()
 
     @property

@@ -138,9 +138,7 @@ class Drive:
             ssc.wake(late_ns)
         elif reasons:
             gone = self.operation.function == "remove" and all(n.id != self.operation.node for n in ssc.nodes)
-            self._end(
-                "failed" if gone else "refused", reasons
-            )  # its row was deleted: that is no refusal any more
+            self._end("failed" if gone else "refused", reasons)  # a deleted row is no refusal any more
         else:
             self._step = "switching"
             ssc.switchover.begin(facts, reason, self._switched)

@@ -234,10 +234,9 @@ class MasterDuty:
     def _drop(self, vice: Vice, view: DropView, verdict: Drop) -> None:
         cmm, record = self._cmm, self._record
         if not vice.ready and record.appointment not in self._unfit:
-            self._unfit[record.appointment] = (
-                verdict.cause
-            )  # it cannot claim, and never will in this appointment:
-            cmm.emit(Alone(record.term))  # no reply needs to wait for the ledger
+            # it cannot claim, and never will in this appointment: no reply needs to wait for the ledger
+            self._unfit[record.appointment] = verdict.cause
+            cmm.emit(Alone(record.term))
         if not cmm.paused():
             cmm.begin(Purpose.DROP, self._next(None, verdict.cause))
             cmm.decisions.note("drop", cmm.term, cmm.revision, view, verdict)

@@ -51,9 +51,7 @@ class Watches:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
-        self._watches: dict[
-            Watching, None
-        ] = {}  # in the order in which they began: it is the order of what is sent
+        self._watches: dict[Watching, None] = {}  # as they began: the order of what is sent
         self._new: dict[Watching, None] = {}  # not yet answered
         self._seen = replica.event_position
         self._unpushed: deque[Published] = deque()

@@ -25,9 +25,7 @@ class Excuses:
         self.declared: set[Member] = set()
         self.of_clocks = True
         self._plan = plan
-        self._outlasting: set[tuple[Member, int]] = (
-            set()
-        )  # (member, term) whose lease the next master did not wait for
+        self._outlasting: set[tuple[Member, int]] = set()  # masters whose lease the next one did not wait for
 
     def judged(self, history: list[Record], model: Model) -> list[Record]:
         """Return the part of a history that must be linearizable: reads may have been stale."""

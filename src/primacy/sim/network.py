@@ -88,9 +88,7 @@ class Network:
         self._routes: dict[tuple[str, str], Route] = {}
         self._pairs: dict[tuple[str, str], Pair] = {}
         self.misjudged: Callable[[str], None] = lambda text: None
-        self._silent: dict[
-            str, list[Stream]
-        ] = {}  # places that have fallen silent, and who does not know it yet
+        self._silent: dict[str, list[Stream]] = {}  # by place: who does not know yet that it fell silent
 
     def route(self, source: str, target: str) -> Route:
         """The links from `source` to `target`."""

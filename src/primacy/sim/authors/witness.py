@@ -115,9 +115,8 @@ class Witness:
         """Replay once more; at each entry try the queries that may have seen the state after it."""
         if not self._queries:
             return ""
-        waiting = deque(
-            (*self._bounds(query), query) for query in self._queries
-        )  # low ascends with the invocation
+        # low ascends with the invocation
+        waiting = deque((*self._bounds(query), query) for query in self._queries)
         tried: list[tuple[int, int, Called]] = []
         state = Replica(self._replica.service, self._model)
         self._model.service = type(self._model.service)()
