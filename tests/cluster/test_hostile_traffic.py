@@ -255,7 +255,12 @@ async def test_a_node_speaks_for_no_other_node(make_live: MakeLive) -> None:
                     "n1", peer_wire.Greeting("n2", "2" * 32, n1.incarnation, b"k" * 32, 1, 1)
                 )
                 await asyncio.sleep(0.05)
-            for arguments in ({}, {"node": 7}, {"node": "n2", "operation": ["x"]}, {"node": "n2", "reason": 1}):
+            for arguments in (
+                {},
+                {"node": 7},
+                {"node": "n2", "operation": ["x"]},
+                {"node": "n2", "reason": 1},
+            ):
                 told = await impostor.streams.ask("n1", "demote", arguments, 10.0)
                 assert told.kind == "refused"
                 assert told.reasons

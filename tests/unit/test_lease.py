@@ -36,6 +36,55 @@ def test_a_late_echo_never_shortens_a_lease(sent_ns: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lengths", "until_ns"),
+    [
+        ([(300, 100)], 200),  # a shorter one: from the sending of what was answered, not from now
+        ([(300, 400)], 350),  # a longer one: not of what was promised for the former
+        ([(300, 400), (310, 100)], 200),
+        ([(300, 100), (310, 400)], 200),  # what was given up does not come back
+    ],
+)
+def test_what_was_promised_counts_for_the_shortest_of_the_lengths_since(
+    lengths: list[tuple[int, int]], until_ns: int
+) -> None:
+    lease = Lease(LEASE_NS)
+    lease.echoed(100)
+    for now_ns, length_ns in lengths:
+        lease.retimed(length_ns, now_ns)
+    assert (lease.until_ns, lease.sent_ns) == (until_ns, 100)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "sent_ns", "until_ns"),
+    [
+        ([(300, 400)], 299, 549),  # answered late: its beat told the former length
+        ([(300, 400)], 300, 700),
+        ([(300, 100)], 299, 399),
+        (
+            [(300, 400), (310, 500)],
+            299,
+            549,
+        ),  # nothing of the second length was answered: the first still counts
+        ([(300, 400), (310, 500)], 310, 810),
+    ],
+)
+def test_an_answer_counts_for_no_longer_than_its_beat_told(
+    lengths: list[tuple[int, int]], sent_ns: int, until_ns: int
+) -> None:
+    lease = Lease(LEASE_NS)
+    lease.echoed(100)
+    for now_ns, length_ns in lengths:
+        lease.retimed(length_ns, now_ns)
+    lease.echoed(sent_ns)
+    assert lease.until_ns == until_ns
+    lease.forget()
+    assert lease.until_ns == 0
+    lease.retimed(LEASE_NS, 900)
+    lease.echoed(900)
+    assert lease.until_ns == 900 + LEASE_NS
+
+
+@pytest.mark.parametrize(
     ("now_ns", "doubtful", "over"),
     [(0, False, False), (249, False, False), (250, True, False), (299, True, False), (300, True, True)],
 )
@@ -46,6 +95,24 @@ def test_a_vice_doubts_after_a_lease_and_may_claim_at_the_grace(
     assert (grace.doubtful(now_ns), grace.over(now_ns)) == (doubtful, over)
     grace.restart(now_ns)
     assert not grace.doubtful(now_ns)
+
+
+@pytest.mark.parametrize(
+    ("graces", "owed_ns"),
+    [([400], 400), ([200], 300), ([400, 200], 400), ([200, 400], 400), ([200, 100], 300)],
+)
+def test_what_a_vice_has_promised_stands_when_its_grace_is_made_shorter(
+    graces: list[int], owed_ns: int
+) -> None:
+    grace = Grace(LEASE_NS, GRACE_NS, 0)
+    for grace_ns in graces:
+        grace.retimed(grace_ns - 50, grace_ns)
+    assert grace.owed_ns == owed_ns
+    assert not grace.over(owed_ns - 1)
+    assert grace.over(owed_ns)
+    assert grace.doubtful(graces[-1] - 50)
+    grace.restart(1_000)
+    assert grace.owed_ns == graces[-1]
 
 
 @given(

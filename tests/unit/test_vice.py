@@ -211,6 +211,30 @@ def test_the_times_change_and_the_lease_still_ends_before_the_grace(
     assert cluster.until_ns("n1") <= cluster.now_ns
 
 
+@pytest.mark.parametrize("learn", [("n1", "n2"), ("n2",), ("n1",)])
+@pytest.mark.parametrize(("old", "new"), list(permutations(PROFILES, 2)))
+def test_times_that_come_when_beats_have_been_lost_already_count_from_the_last_one(
+    old: str, new: str, learn: tuple[str, ...]
+) -> None:
+    """The two lose each other, and both or one of them take both steps a moment later."""
+    cluster = _formed()
+    for times in (between(TIMING, PROFILES[old]), PROFILES[old]):
+        for node in ("n1", "n2"):
+            cluster.give(node, m.Retimed(now_ns=cluster.now_ns, timing=times))
+    cluster.run(PROFILES[old].beat_ms + 20)
+    cluster.cut |= {("n1", "n2"), ("n2", "n1")}
+    cluster.ledger_says = lambda swap: m.SwapAnswer.CONFLICT if swap.record.by == N1 else None
+    cluster.run(min(15, PROFILES[old].lease_ms / 2))
+    for times in (between(PROFILES[old], PROFILES[new]), PROFILES[new]):
+        for node in learn:
+            cluster.give(node, m.Retimed(now_ns=cluster.now_ns, timing=times))
+    end_ns = cluster.now_ns + 2 * PROFILES["wan"].grace_ns
+    while not cluster.took("n2", m.Seal) and cluster.now_ns < end_ns:
+        cluster.run(1, "n2")
+    assert cluster.took("n2", m.Seal), "the vice never claimed"
+    assert cluster.until_ns("n1") <= cluster.now_ns
+
+
 def test_another_appointment_of_a_vice_that_has_not_heard_that_it_was_dropped_begins_anew() -> None:
     cluster = _formed()
     first = cluster.record

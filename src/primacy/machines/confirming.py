@@ -48,7 +48,7 @@ class Confirming:
         for question in questions:
             if not self._current(question):
                 self._answer(question, False)
-            elif not alone and lease.until_ns - lease.lease_ns > question.asked_ns:
+            elif not alone and lease.sent_ns > question.asked_ns:
                 self._answer(question, True)
             else:
                 self._waiting.append(question)

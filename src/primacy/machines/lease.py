@@ -15,14 +15,30 @@ from primacy.machines.ids import NEVER_NS
 
 @dataclass(slots=True)
 class Lease:
-    """The master's side: it may answer only *before* `until_ns`."""
+    """The master's side: it may answer only *before* `until_ns`. sent_ns: of the last beat that was answered."""
 
     lease_ns: int
     until_ns: int = NEVER_NS
+    sent_ns: int = NEVER_NS
+    _former_ns: int = NEVER_NS
+    _since_ns: int = NEVER_NS
 
     def echoed(self, sent_ns: int) -> None:
         """The vice promised its silence in answer to the beat that was sent at `sent_ns`; late echoes never shorten."""
-        self.until_ns = max(self.until_ns, sent_ns + self.lease_ns)
+        lease_ns = self.lease_ns if sent_ns >= self._since_ns else min(self.lease_ns, self._former_ns)
+        self.until_ns = max(self.until_ns, sent_ns + lease_ns)
+        self.sent_ns = max(self.sent_ns, sent_ns)
+
+    def retimed(self, lease_ns: int, now_ns: int) -> None:
+        """Another length: a shorter one also of what was promised already, a longer one from the next beat on.
+
+        The vice has judged by the length that a beat told it; so each promise counts from the sending of its beat, for
+        the shortest of the lengths since then.
+        """
+        answered = self.sent_ns >= self._since_ns
+        self._former_ns = self.lease_ns if answered else min(self.lease_ns, self._former_ns)
+        self.lease_ns, self._since_ns = lease_ns, now_ns
+        self.until_ns = min(self.until_ns, self.sent_ns + lease_ns)
 
     def held(self, now_ns: int) -> bool:
         """Whether the master may answer at this instant."""
@@ -30,20 +46,31 @@ class Lease:
 
     def forget(self) -> None:
         """Another vice, or another appointment: earlier promises count for nothing."""
-        self.until_ns = NEVER_NS
+        self.until_ns = self.sent_ns = NEVER_NS
 
 
 @dataclass(slots=True)
 class Grace:
-    """The vice's side: it may claim *at or after* `grace_ns` since the last beat that it acknowledged."""
+    """The vice's side: it may claim *at or after* `owed_ns` since the last beat that it acknowledged."""
 
     lease_ns: int
     grace_ns: int
     since_ns: int
+    _promised_ns: int = 0
 
     def restart(self, now_ns: int) -> None:
         """A beat was acknowledged just now, or this node has just become vice."""
-        self.since_ns = now_ns
+        self.since_ns, self._promised_ns = now_ns, 0
+
+    def retimed(self, lease_ns: int, grace_ns: int) -> None:
+        """Other times. What was promised stands: a shorter grace counts from the next beat on."""
+        self._promised_ns = self.owed_ns
+        self.lease_ns, self.grace_ns = lease_ns, grace_ns
+
+    @property
+    def owed_ns(self) -> int:
+        """How long the silence after the last acknowledged beat must be."""
+        return max(self.grace_ns, self._promised_ns)
 
     def doubtful(self, now_ns: int) -> bool:
         """Whether a whole lease has passed without a beat: time to read the record."""
@@ -51,4 +78,4 @@ class Grace:
 
     def over(self, now_ns: int) -> bool:
         """Whether the vice may claim."""
-        return now_ns - self.since_ns >= self.grace_ns
+        return now_ns - self.since_ns >= self.owed_ns

@@ -133,9 +133,8 @@ class MasterDuty:
             self._cmm.announcer.news()
 
     def retimed(self) -> None:
-        """Other times: a shorter lease counts at once, a longer one from the next echo on; so beat at once."""
-        self.lease.lease_ns = self._cmm.timing.lease_ns
-        self.lease.until_ns = min(self.lease.until_ns, self._cmm.now_ns + self.lease.lease_ns)
+        """Other times: a shorter lease counts at once, a longer one from the next beat on; so beat at once."""
+        self.lease.retimed(self._cmm.timing.lease_ns, self._cmm.now_ns)
         self._beat_ns = self._member_beat_ns = self._cmm.now_ns
 
     def leaving(self, member: Member) -> None:

@@ -67,9 +67,8 @@ class ViceDuty:
         self._cmm.emit(Seal(self._term))
 
     def retimed(self) -> None:
-        """Other times: they count from the last beat that was acknowledged."""
-        timing = self._cmm.timing
-        self.grace.lease_ns, self.grace.grace_ns = timing.lease_ns, timing.grace_ns
+        """Other times: a longer grace counts at once, a shorter one from the next beat on that is acknowledged."""
+        self.grace.retimed(self._cmm.timing.lease_ns, self._cmm.timing.grace_ns)
 
     def unseal(self) -> None:
         """The claim is settled and was not written: acknowledge again; the next answered beat restarts the grace."""
@@ -93,7 +92,7 @@ class ViceDuty:
             master_dead=dead,
             silence_ns=now_ns - self.grace.since_ns,
             lease_ns=self.grace.lease_ns,
-            grace_ns=self.grace.grace_ns,
+            grace_ns=self.grace.owed_ns,
             on_time=cmm.judges(),
             record_read=cmm.checked_ns > self.grace.since_ns,
             held=held,
@@ -106,7 +105,7 @@ class ViceDuty:
         elif verdict.read:
             cmm.read()
         else:
-            cmm.wake(self.grace.since_ns + self.grace.grace_ns)
+            cmm.wake(self.grace.since_ns + self.grace.owed_ns)
 
     def _hold(self, view: ClaimView, verdict: Hold) -> None:
         """The cluster is in maintenance: claim nothing, and tell once that the master is lost."""

@@ -16,6 +16,7 @@ from primacy.machines.history import Batch
 from primacy.machines.ids import MS, Member
 from primacy.machines.mirror import Primary, Secondary
 from primacy.sim.disk import Snapshot
+from primacy.sim.host_ticks import TICK_NS
 from primacy.sim.network import Stream
 from primacy.sim.process import Process
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 CHUNK = 16
 REDIAL_NS = (10 * MS, 60 * MS)
 AGAIN_NS = 400 * MS
+SAID_AGAIN_NS = 10 * TICK_NS
 
 
 class TakeSnapshot:
@@ -40,12 +42,13 @@ class Mirroring:
         self._obeying = False
         self._stream: Stream | None = None  # primary: the joiner's; secondary: the one to the primary
         self._join: tuple[Stream, wire.JoinMirror] | None = (
-            None  # shown before this host knew of the appointment
+            None  # shown before its appointment was known here
         )
         self._peer: Member | None = None
         self._heard = False
         self._snapshot = b""
         self._round = 0
+        self._repeating = False  # an acknowledgement was not allowed to leave, and is said again soon
 
     def kept_upto(self) -> int:
         """What counts as kept here: synced with `disk` durability, written with `memory`."""
@@ -73,7 +76,9 @@ class Mirroring:
         self._round += 1
         self._peer = peer
         self._join = None
+        self._repeating = False
         self._dial(self._round)
+        self._say_again(self._round)
 
     def _dial(self, round: int) -> None:
         host, peer = self._host, self._peer
@@ -186,6 +191,9 @@ class Mirroring:
                 if host.page.ack_term == term:
                     host.observer.acknowledged(host, term)
                     self._send(wire.Acknowledged(term, appointment, upto))
+                elif not self._repeating:
+                    self._repeating = True
+                    host.timer(host.scheduler.now_ns + TICK_NS, self._withheld, self._round)
             case effects.Join(term=term, appointment=appointment, runs=runs, kept=kept):
                 self._send(wire.JoinMirror(term, appointment, host.member, runs, kept))
             case effects.SendLog():
@@ -216,6 +224,22 @@ class Mirroring:
                 host.tell(host_wire.MirrorStalled(term, appointment))
             case effects.Fail(reason=reason):
                 host.fail("diverged", reason)
+
+    def _withheld(self, round: int) -> None:
+        if round == self._round:
+            self._repeating = False
+            self._acknowledge_again()
+
+    def _say_again(self, round: int) -> None:
+        host = self._host
+        if round == self._round and self._peer is not None:
+            self._acknowledge_again()
+            host.timer(host.scheduler.now_ns + SAID_AGAIN_NS, self._say_again, round)
+
+    def _acknowledge_again(self) -> None:
+        machine = self._host.machine
+        if isinstance(machine, Secondary):
+            self._host.obey(machine.again())
 
     def _later(self, action: Any, *arguments: Any) -> None:
         host = self._host

@@ -255,13 +255,14 @@ def late_append(source: random.Random) -> list[Fault]:
 
 
 def new_times(source: random.Random) -> list[Fault]:
-    """Shorter times; the master hears of them late, or hears nothing of its vice right after they came."""
+    """Shorter times; the master hears of them late, or hears nothing of its vice when they come or right after."""
     faults = [Fault(2000, "configure", "n1", what="slower", amount=source.choice((0.5, 0.6)))]
-    if source.random() < 0.5:
+    if source.random() < 0.4:
         faults.append(Fault(1990, "watch", "master", for_ms=3000, amount=2500.0))
     else:
-        apart_ms = 2000 + source.randint(3, 80)
-        faults.append(Fault(apart_ms, "isolate", "master", for_ms=source.randint(300, 900)))
+        apart_ms = 2000 + source.randint(-80, 80)
+        how = source.choice(("isolate", "unlink"))
+        faults.append(Fault(apart_ms, how, "master", for_ms=source.randint(300, 900)))
     return faults
 
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from primacy.sim.loader import Edit
-from primacy.sim.planted.mutant import MACHINES, MASTER, Mutant
+from primacy.sim.planted.mutant import MACHINES, Mutant
 
-_APPLYING, _CHANGES, _TIMING = f"{MACHINES}.applying", f"{MACHINES}.change_record", f"{MACHINES}.timing"
+_APPLYING, _CHANGES, _LEASE, _TIMING = (
+    f"{MACHINES}.{name}" for name in ("applying", "change_record", "lease", "timing")
+)
+
+_AT_ONCE = Edit(_LEASE, "        self._promised_ns = self.owed_ns\n", "")
+"""What was promised does not stand: a shorter grace counts at once. The promise and the shorter lease each keep two
+primaries apart; these bugs take both away."""
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -13,6 +19,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "changes of times go by way of what lies between",
         "B1 has a shorter grace already, A1 still counts the longer lease that B1 gave it: two primaries",
         (
+            _AT_ONCE,
             Edit(_TIMING, "lease_ms=min(old.lease_ms, new.lease_ms)", "lease_ms=new.lease_ms"),
             Edit(_TIMING, "grace_ms=max(old.grace_ms, new.grace_ms)", "grace_ms=new.grace_ms"),
         ),
@@ -22,11 +29,19 @@ MUTANTS: tuple[Mutant, ...] = (
         "former-lease-kept",
         "a shorter lease counts at once",
         "A1 goes on with a lease of the former times; B1 has the grace of the new ones: two primaries",
+        (_AT_ONCE, Edit(_LEASE, "        self.until_ns = min(self.until_ns, self.sent_ns + lease_ns)\n", "")),
+        scenario="new-times",
+    ),
+    Mutant(
+        "former-lease-shortened-from-now",
+        "a shorter lease counts from the sending",
+        "A1 has lost B1 when shorter times come; it goes on for such a lease from now, B1 claims: two primaries",
         (
+            _AT_ONCE,
             Edit(
-                MASTER,
-                "        self.lease.until_ns = min(self.lease.until_ns, self._cmm.now_ns + self.lease.lease_ns)\n",
-                "",
+                _LEASE,
+                "        self.until_ns = min(self.until_ns, self.sent_ns + lease_ns)\n",
+                "        self.until_ns = min(self.until_ns, now_ns + lease_ns)\n",
             ),
         ),
         scenario="new-times",

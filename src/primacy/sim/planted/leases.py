@@ -26,8 +26,8 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             Edit(
                 f"{MACHINES}.lease",
-                "        self.until_ns = max(self.until_ns, sent_ns + self.lease_ns)\n",
-                "        self.until_ns = max(self.until_ns + self.lease_ns // 4, sent_ns + self.lease_ns)\n",
+                "        self.until_ns = max(self.until_ns, sent_ns + lease_ns)\n",
+                "        self.until_ns = max(self.until_ns + self.lease_ns // 4, sent_ns + lease_ns)\n",
             ),
         ),
     ),
