@@ -350,6 +350,37 @@ def test_a_cluster_that_stops_waits_for_calls_and_then_for_processes() -> None:
     assert _said(rig) == []
 
 
+@pytest.mark.parametrize("others_first", [True, False])
+def test_where_the_cluster_stops_is_not_written_when_a_primary_dies_before_it_is_drained(
+    others_first: bool,
+) -> None:
+    """What that one has acknowledged may be nowhere else: a record without it would let another node form without."""
+    rig = Rig()
+    rig.master()
+    rig.quiesces = False
+    facts = rig.facts(vice="", vice_ready=False, members=("n1",))
+    rig.give(c.Terminate(now_ns=rig.now_ns, reason="SIGTERM", facts=facts))
+    assert rig.ssc.departure.phase == "quiescing"
+    if others_first:
+        rig.say("naming", h.Quiesced(1, 7, 1))
+    rig.exit("stock")
+    if not others_first:
+        rig.say("naming", h.Quiesced(1, 7, 1))
+    rig.run(5)
+    assert rig.fed(m.StopCluster) == []
+    assert rig.told("naming", h.Stop)
+
+
+def test_where_the_cluster_stops_is_not_written_when_a_primary_has_died_before() -> None:
+    rig = Rig()
+    rig.master()
+    rig.exit("stock")
+    rig.ask("shutdown", rig.facts(vice="", vice_ready=False, members=("n1",)), node=None)
+    rig.run(5)
+    assert rig.fed(m.StopCluster) == []
+    assert not rig.answers()[-1].result["recorded"]
+
+
 def test_what_was_drained_for_a_switchover_is_not_where_the_cluster_stops() -> None:
     rig = _pair()
     rig.quiesces = False

@@ -112,7 +112,7 @@ class Departure:
             return
         self._waiting.discard(service)
         self._positions[service] = (message.entry_term, message.sequence)
-        if not self._waiting:
+        if not self._waiting and self._ssc.now_ns < self._deadline_ns:
             self._write_stop()
 
     def closed(self, purpose: Purpose, outcome: Outcome) -> None:
@@ -125,7 +125,9 @@ class Departure:
             self._stopped(outcome is Outcome.DONE)
 
     def stopped(self, service: str) -> None:
-        """A host's process has ended."""
+        """A host's process has ended; when it was still to be drained, nobody can say how far it was."""
+        if self.phase == "quiescing" and service in self._waiting:
+            self._deadline_ns = self._ssc.now_ns
         self._waiting.discard(service)
 
     def proceed(self) -> None:
@@ -210,10 +212,11 @@ class Departure:
         self._ssc.switchover.give_way("the cluster is shut down" if everyone else f"{self._ssc.node} leaves")
         self.phase, self._reason, self._request = "quiescing", reason, request
         self._deadline_ns = self._ssc.now_ns + STOP_NS_MAX
-        self._waiting = {s.service for s in self._ssc.servers.centralized if s.process == "open"}
+        servers = self._ssc.servers.centralized
+        self._waiting = {s.service for s in servers}
         self._ssc.primaries(host_wire.Quiesce(self._ssc.term))
-        held = any(s.held for s in self._ssc.servers.centralized)  # nobody can say how far it is
-        if held or not self._waiting or self._ssc.serving.own_term != self._ssc.term:
+        unknown = any(s.held or s.process != "open" for s in servers)  # nobody can say how far it is
+        if unknown or not servers or self._ssc.serving.own_term != self._ssc.term:
             self._stopped(False)
 
     def _switched(self, done: bool, why: str) -> None:
