@@ -89,9 +89,7 @@ class Obituaries:
                 try:
                     link = self._socket(datagram.local_address)
                     link.sendto(datagram.payload, (datagram.address, datagram.port))
-                except (
-                    OSError
-                ):  # a link that is down, a full buffer: the other link or the next repetition gets through
+                except OSError:  # link down, buffer full: the other link or the next repetition gets through
                     self.failed_count += 1
                 else:
                     self.sent_count += 1

@@ -31,9 +31,9 @@ from tests.cluster.cluster_tools import LIMIT_S, ROOT, Live, free_base, run_cli,
 from tests.cluster.conftest import MakeLive
 from tests.cluster.workload import Workload
 
-OUTAGE_MS_MAX = 1500.0
-"""What a switchover may cost on a machine of two cores that is busy with other things."""
-FAILOVER_MS_MAX = 5000.0
+OUTAGE_MS_MAX = 5000.0
+"""What a switchover may cost on a machine of two cores that is busy with other things; measured: `primacy bench`."""
+FAILOVER_MS_MAX = 10_000.0
 """And what it may cost when agents are killed besides, some of them while they restart."""
 
 Alter = Callable[[Table], Table]

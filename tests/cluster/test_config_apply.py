@@ -29,8 +29,8 @@ from tests.cluster.conftest import MakeLive
 from tests.cluster.workload import Workload
 
 LIMIT_S = 40.0
-OUTAGE_MS_MAX = 1500.0
-"""What a switchover may cost on a machine of two cores that is busy with other things."""
+OUTAGE_MS_MAX = 5000.0
+"""What a switchover may cost on a machine of two cores that is busy with other things; measured: `primacy bench`."""
 
 
 @pytest.fixture(scope="module")

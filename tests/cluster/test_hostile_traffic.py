@@ -39,7 +39,7 @@ COUNTED_PART = 0.9  # the kernel may drop some of a flood before anybody could c
 IGNORED = (
     "garbage", "truncated", "oversized", "foreign_incarnation", "not_open", "wrong_key", "replayed", "hello",
 )  # fmt: skip
-CALL_S_MAX = 2.0
+CALL_S_MAX = 5.0
 
 Datagram = Callable[[], bytes]
 

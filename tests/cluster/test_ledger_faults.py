@@ -27,7 +27,6 @@ from tests.cluster.workload import Workload
 
 SHORT_S = 2.0  # forty times the grace of the profile
 LONG_S = 10.0
-PAUSE_S_MAX = 1.0
 SWITCHOVER_S = 30.0
 
 Fault = Callable[[Path, Path], contextlib.AbstractContextManager[None]]

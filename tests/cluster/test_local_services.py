@@ -14,7 +14,7 @@ from primacy.local.processes import hosts_of
 from tests.cluster.cluster_tools import ROOT, Live, wait_for
 from tests.cluster.conftest import MakeLive
 
-SPREAD_S_MAX = 2.0  # a machine that is busy with other things; measured: `primacy bench reconnect`
+SPREAD_S_MAX = 5.0  # a machine that is busy with other things; measured: `primacy bench reconnect`
 
 
 def shop() -> dict[str, Service]:

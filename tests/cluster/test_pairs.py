@@ -72,7 +72,7 @@ async def test_a_function_that_is_asked_for_while_a_failing_server_is_handed_ove
         )
         (live.layout.node(master) / "faults" / "sick").unlink()
         await cluster.control("demote", node=master, reason="a test", deadline_s=40)
-        assert time.monotonic() - began_s < 30
+        assert time.monotonic() - began_s < 45
         after = await live.whole(cluster, members=3)
         # one hand-over for both
         assert (after["term"], after["master"]) == (before["term"] + 1, before["vice"])

@@ -16,7 +16,7 @@ from tests.cluster.conftest import MakeLive
 
 ELIGIBLE = ("n1", "n2", "n3")
 START_S_MAX = 240.0
-SPREAD_S_MAX = 3.0  # on a machine that is busy with other things; measured: `primacy bench reconnect`
+SPREAD_S_MAX = 5.0  # on a machine that is busy with other things; measured: `primacy bench reconnect`
 
 
 def three_eligible(table: Table) -> Table:

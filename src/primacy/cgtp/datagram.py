@@ -90,9 +90,7 @@ class _Peer:
         self.incarnation = incarnation
         self.addresses: list[Address | None] = []  # per link of ours; None: that one leads nowhere
         self.send_key: PairKey | None = None
-        self.obituary: tuple[bytes, bytes] | None = (
-            None  # what was sealed with the reserved counter: payload, bytes
-        )
+        self.obituary: tuple[bytes, bytes] | None = None  # payload, and what it is with the reserved counter
         self.receivers: list[_Receiver] = []  # the present key's and the one before
 
 

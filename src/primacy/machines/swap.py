@@ -24,9 +24,7 @@ class Purpose(Enum):
     READY = "ready"  # the vice is in step
     DROP = "drop"  # no vice any more
     HANDOVER = "handover"  # the vice becomes master
-    RENEW = (
-        "renew"  # the master goes on in a new term: a primary's process was lost, and no vice can take over
-    )
+    RENEW = "renew"  # the master goes on in a new term: a primary was lost, and no vice can take over
     STOP = "stop"  # the whole cluster stops in order
 
 

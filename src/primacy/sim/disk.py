@@ -65,9 +65,7 @@ class Journal:
         self.incomplete = False  # it may lack what was acknowledged: only a primary's snapshot makes it whole
         self.damaged: set[str] = set()  # what of it is damaged at rest
         self._made = False  # by a first opening: what never was cannot be damaged
-        self._before: tuple[Snapshot, list[Batch]] | None = (
-            None  # the last snapshot but one, and the log behind it
-        )
+        self._before: tuple[Snapshot, list[Batch]] | None = None  # the snapshot before, and the log behind it
         self._checksum: tuple[int, int] | None = None  # (first, checksum) of a batch that may be torn
 
     @property

@@ -41,9 +41,7 @@ class Mirroring:
         self._work: deque[Any] = deque()
         self._obeying = False
         self._stream: Stream | None = None  # primary: the joiner's; secondary: the one to the primary
-        self._join: tuple[Stream, wire.JoinMirror] | None = (
-            None  # shown before its appointment was known here
-        )
+        self._join: tuple[Stream, wire.JoinMirror] | None = None  # shown before we knew of its appointment
         self._peer: Member | None = None
         self._heard = False
         self._snapshot = b""
