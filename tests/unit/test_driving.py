@@ -108,6 +108,26 @@ def test_a_refusal_leaves_everything_as_it_was(function: str) -> None:
     assert orders(rig, EndNode) == []
 
 
+@pytest.mark.parametrize("function", ["demote", "disqualify", "remove"])
+def test_a_refusal_takes_back_nothing_that_a_former_master_has_written(function: str) -> None:
+    """It took the node for lost, and wrote what the function gives; who goes on ends it, and says what was refused."""
+    rig = master()
+    rig.tells_nodes = False
+    rig.ask(function, node="n3", reason="why")
+    written = {"demote": [NodeEntry("n3", True, False)], "disqualify": [NodeEntry("n3", False, False)]}
+    others = [n for n in NODES if n.id != "n3"]
+    rig.give(c.NodesChanged(now_ns=rig.now_ns, nodes=(*others, *written.get(function, []))))
+    reply(rig, "n3", "refused", "stock.low at level 1: not now")
+    if function == "remove":
+        assert [node for node, _ in orders(rig, EndNode)] == ["n3"]
+        members(rig, "n1", "n2")
+    [operation] = rig.operations.ended
+    assert (operation.outcome, operation.reasons) == (
+        "done",
+        ("it stood in the records already", "stock.low at level 1: not now"),
+    )
+
+
 def test_a_vice_is_replaced_first() -> None:
     rig = master()
     rig.ask("demote", node="n2")

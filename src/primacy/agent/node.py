@@ -183,8 +183,8 @@ class Node:
                 self.publish(event)
             case membership.Adopted(record=record):
                 self._adopted(record)
-                self.watch_links()
                 self.post(coordination.Membership(now_ns=now_ns(), effect=effect))
+                self.watch_links()  # a former master hears fewer nodes: it knows first that it is none
             case membership.ForceAnswered():
                 self.on_forced(effect)
             case _:

@@ -206,14 +206,24 @@ class Drive:
                 message = peer_wire.Do(operation.id, operation.function, operation.reason)
                 ssc.emit(TellNode(operation.node, message))
             ssc.wake(self._ask_ns)
-        elif self._done is not None and self._done.outcome != "done":
+        elif self._done is not None and self._done.outcome != "done" and not self._stands():
             self._end(self._done.outcome, tuple(self._done.reasons))
         elif self._done is None and up:
             self._end("failed", (f"{operation.node} was lost meanwhile; it stays what it was",))
         else:
             if self._done is None:
                 self._notes = (f"{operation.node} is not a member: its callbacks did not run",)
+            elif self._done.outcome != "done":
+                self._notes = ("it stood in the records already", *self._done.reasons)
             self._record()
+
+    def _stands(self) -> bool:
+        """Whether a former master has written what the function gives: nobody takes that back."""
+        operation = self.operation
+        entry = next((n for n in self._ssc.nodes if n.id == operation.node), None)
+        if operation.function == "remove":
+            return bool(self._ssc.nodes) and entry is None
+        return rung_of(entry) == RUNGS[operation.function]
 
     def _record(self) -> None:
         """Write the node's record; a node that is to be removed leaves first."""

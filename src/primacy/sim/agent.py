@@ -156,9 +156,9 @@ class Agent(Process):
             case membership.ForceAnswered():
                 pass  # the operator sees what came of it in the record
             case _:
+                self.feed(ssc.Membership(now_ns=self.clock.now_ns, effect=effect))
                 if isinstance(effect, membership.Adopted):
                     self._adopted(effect.record)
-                self.feed(ssc.Membership(now_ns=self.clock.now_ns, effect=effect))
 
     def _adopted(self, record: Mastership) -> None:
         for term in [term for term in self.pages if term < record.term]:
