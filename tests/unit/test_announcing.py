@@ -62,8 +62,24 @@ def test_only_the_newest_version_counts_as_acknowledged() -> None:
     peer = cluster.monitors["n1"].peers.get("n3")
     assert peer is not None
     known = peer.acknowledged_version
-    cluster.give("n1", m.Received(now_ns=cluster.now_ns, sender=N3, message=Heard(known - 1)))
+    heard = Heard(known - 1, N1.incarnation)
+    cluster.give("n1", m.Received(now_ns=cluster.now_ns, sender=N3, message=heard))
     assert peer.acknowledged_version == known
+
+
+def test_what_a_former_life_has_announced_counts_for_no_later_one() -> None:
+    """It may have been held somewhere, and be acknowledged when the node has a new life with news of its own."""
+    cluster = Cluster(N1, N2, N3)
+    cluster.formed()
+    monitor = cluster.monitors["n3"]
+    announce = Announce(cluster.revision, cluster.record, False, 99)
+    effects = monitor.step(m.Received(now_ns=cluster.now_ns, sender=N1, message=announce))
+    assert m.Send("n1", Heard(99, N1.incarnation)) in effects
+    cluster.give("n1", m.Received(now_ns=cluster.now_ns, sender=N3, message=Heard(99, "a former life")))
+    cluster.effects["n1"].clear()
+    cluster.give("n1", m.Leaving(now_ns=cluster.now_ns, member=N2))
+    cluster.run(100)
+    assert _announced(cluster, "n3")
 
 
 def test_a_new_life_hears_the_news_again() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from primacy.machines.ids import MS, Member
 from primacy.machines.membership import Greet, Send, Served
-from primacy.machines.messages import WIRE_MAX, WIRE_MIN, Announce, Hello
+from primacy.machines.messages import WIRE_MAX, WIRE_MIN, Announce, Heard, Hello
 
 if TYPE_CHECKING:
     from primacy.machines.mastership import Monitor
@@ -47,11 +47,11 @@ class Announcer:
         """The master of the known term beats: it knows."""
         self._handed_over = False
 
-    def heard(self, sender: Member, version: int) -> None:
-        """A peer's present life acknowledged an announcement."""
+    def heard(self, sender: Member, message: Heard) -> None:
+        """A peer's present life acknowledged an announcement of this present life."""
         peer = self._cmm.peers.get(sender.node)
-        if peer is not None and version > peer.acknowledged_version:
-            peer.acknowledged_version = version
+        if peer is not None and message.life == self._cmm.me.incarnation:
+            peer.acknowledged_version = max(peer.acknowledged_version, message.version)
 
     def greeted(self, hello: Hello) -> None:
         """A node of this cluster says hello; one that has not heard this node's present life is greeted back."""

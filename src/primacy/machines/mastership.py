@@ -359,11 +359,11 @@ class Monitor:
             case messages.Echo():
                 self.master.echoed(sender, message)
             case messages.Announce(revision=revision, record=record, version=version):
-                self.emit(Send(sender.node, messages.Heard(version)))
+                self.emit(Send(sender.node, messages.Heard(version, sender.incarnation)))
                 self._learn(revision, record)
                 self.announcer.told(sender, message)
-            case messages.Heard(version=version):
-                self.announcer.heard(sender, version)
+            case messages.Heard():
+                self.announcer.heard(sender, message)
 
     def _beaten(self, sender: Member, beat: messages.Beat) -> None:
         """Answer a beat. Only a vice that knows itself as such, and is not sealed, makes a promise."""

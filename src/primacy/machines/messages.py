@@ -77,9 +77,10 @@ class Announce(Wire, frozen=True):
 
 
 class Heard(Wire, frozen=True):
-    """Acknowledges an announcement."""
+    """Acknowledges an announcement. life: of whom it was: what a former life had announced says nothing of this one."""
 
     version: int
+    life: str
 
 
 class Obituary(Wire, frozen=True):
