@@ -38,13 +38,14 @@ def test_a_late_echo_never_shortens_a_lease(sent_ns: list[int]) -> None:
 @pytest.mark.parametrize(
     ("lengths", "until_ns"),
     [
-        ([(300, 100)], 200),  # a shorter one: from the sending of what was answered, not from now
+        ([(200, 100)], 300),  # a shorter one: from now on, at the latest
+        ([(300, 100)], 350),
         ([(300, 400)], 350),  # a longer one: not of what was promised for the former
-        ([(300, 400), (310, 100)], 200),
-        ([(300, 100), (310, 400)], 200),  # what was given up does not come back
+        ([(300, 400), (310, 20)], 330),
+        ([(200, 100), (210, 400)], 300),  # what was given up does not come back
     ],
 )
-def test_what_was_promised_counts_for_the_shortest_of_the_lengths_since(
+def test_another_length_makes_no_lease_longer_that_was_given(
     lengths: list[tuple[int, int]], until_ns: int
 ) -> None:
     lease = Lease(LEASE_NS)
@@ -98,20 +99,32 @@ def test_a_vice_doubts_after_a_lease_and_may_claim_at_the_grace(
 
 
 @pytest.mark.parametrize(
-    ("graces", "owed_ns"),
-    [([400], 400), ([200], 300), ([400, 200], 400), ([200, 400], 400), ([200, 100], 300)],
+    ("graces", "owed_ns", "again_ns"),
+    [
+        ([400], 400, 400),
+        ([200], 300, 250),
+        ([400, 200], 300, 250),
+        ([200, 400], 400, 400),
+        ([200, 100], 300, 250),
+    ],
 )
 def test_what_a_vice_has_promised_stands_when_its_grace_is_made_shorter(
-    graces: list[int], owed_ns: int
+    graces: list[int], owed_ns: int, again_ns: int
 ) -> None:
+    """Also when it has promised more since then, by shorter times: the answer to that may be lost."""
     grace = Grace(LEASE_NS, GRACE_NS, 0)
+    grace.begin(0)
     for grace_ns in graces:
         grace.retimed(grace_ns - 50, grace_ns)
     assert grace.owed_ns == owed_ns
     assert not grace.over(owed_ns - 1)
     assert grace.over(owed_ns)
     assert grace.doubtful(graces[-1] - 50)
+    grace.restart(50)
+    assert grace.owed_ns == again_ns
     grace.restart(1_000)
+    assert grace.owed_ns == graces[-1]
+    grace.begin(1_001)
     assert grace.owed_ns == graces[-1]
 
 

@@ -30,15 +30,14 @@ class Lease:
         self.sent_ns = max(self.sent_ns, sent_ns)
 
     def retimed(self, lease_ns: int, now_ns: int) -> None:
-        """Another length: a shorter one also of what was promised already, a longer one from the next beat on.
+        """Another length: a shorter one from now on, at the latest; a longer one of the beats from now on.
 
-        The vice has judged by the length that a beat told it; so each promise counts from the sending of its beat, for
-        the shortest of the lengths since then.
+        A promise never counts for longer than its beat has told: the vice has judged by that.
         """
         answered = self.sent_ns >= self._since_ns
         self._former_ns = self.lease_ns if answered else min(self.lease_ns, self._former_ns)
         self.lease_ns, self._since_ns = lease_ns, now_ns
-        self.until_ns = min(self.until_ns, self.sent_ns + lease_ns)
+        self.until_ns = min(self.until_ns, now_ns + lease_ns)
 
     def held(self, now_ns: int) -> bool:
         """Whether the master may answer at this instant."""
@@ -51,26 +50,32 @@ class Lease:
 
 @dataclass(slots=True)
 class Grace:
-    """The vice's side: it may claim *at or after* `owed_ns` since the last beat that it acknowledged."""
+    """The vice's side: it may claim *at or after* `owed_ns` since the last beat that it acknowledged.
+
+    What was promised stands: shorter times count from the next beat on, and end no promise that was made before.
+    """
 
     lease_ns: int
     grace_ns: int
     since_ns: int
-    _promised_ns: int = 0
+    _promised_ns: int = NEVER_NS  # until when
+
+    def begin(self, now_ns: int) -> None:
+        """This node has just become vice: nothing was promised to this master yet."""
+        self.since_ns, self._promised_ns = now_ns, now_ns + self.grace_ns
 
     def restart(self, now_ns: int) -> None:
-        """A beat was acknowledged just now, or this node has just become vice."""
-        self.since_ns, self._promised_ns = now_ns, 0
+        """A beat was acknowledged just now."""
+        self.since_ns, self._promised_ns = now_ns, max(self._promised_ns, now_ns + self.grace_ns)
 
     def retimed(self, lease_ns: int, grace_ns: int) -> None:
-        """Other times. What was promised stands: a shorter grace counts from the next beat on."""
-        self._promised_ns = self.owed_ns
+        """Other times: a longer grace counts at once."""
         self.lease_ns, self.grace_ns = lease_ns, grace_ns
 
     @property
     def owed_ns(self) -> int:
         """How long the silence after the last acknowledged beat must be."""
-        return max(self.grace_ns, self._promised_ns)
+        return max(self.grace_ns, self._promised_ns - self.since_ns)
 
     def doubtful(self, now_ns: int) -> bool:
         """Whether a whole lease has passed without a beat: time to read the record."""

@@ -133,7 +133,7 @@ class MasterDuty:
             self._cmm.announcer.news()
 
     def retimed(self) -> None:
-        """Other times: a shorter lease counts at once, a longer one from the next beat on; so beat at once."""
+        """Other times: a shorter lease counts from now on, a longer one from the next beat on; so beat at once."""
         self.lease.retimed(self._cmm.timing.lease_ns, self._cmm.now_ns)
         self._beat_ns = self._member_beat_ns = self._cmm.now_ns
 

@@ -41,7 +41,7 @@ class ViceDuty:
         if old is not None:
             self.end()
         self.waits_for = ""
-        self.grace.restart(cmm.now_ns)
+        self.grace.begin(cmm.now_ns)
         self.sealed = False
         self._term = record.term
         cmm.emit(Became("vice", "switchover" if clean else "appointment", cmm.revision, record, clean))
@@ -67,7 +67,7 @@ class ViceDuty:
         self._cmm.emit(Seal(self._term))
 
     def retimed(self) -> None:
-        """Other times: a longer grace counts at once, a shorter one from the next beat on that is acknowledged."""
+        """Other times: a longer grace counts at once, a shorter one when what was promised is over."""
         self.grace.retimed(self._cmm.timing.lease_ns, self._cmm.timing.grace_ns)
 
     def unseal(self) -> None:

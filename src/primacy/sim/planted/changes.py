@@ -9,9 +9,8 @@ _APPLYING, _CHANGES, _LEASE, _TIMING = (
     f"{MACHINES}.{name}" for name in ("applying", "change_record", "lease", "timing")
 )
 
-_AT_ONCE = Edit(_LEASE, "        self._promised_ns = self.owed_ns\n", "")
-"""What was promised does not stand: a shorter grace counts at once. The promise and the shorter lease each keep two
-primaries apart; these bugs take both away."""
+_AT_ONCE = Edit(_LEASE, "now_ns, max(self._promised_ns, now_ns + self.grace_ns)", "now_ns, self._promised_ns")
+"""What was promised does not stand: a shorter grace counts at once."""
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -29,21 +28,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "former-lease-kept",
         "a shorter lease counts at once",
         "A1 goes on with a lease of the former times; B1 has the grace of the new ones: two primaries",
-        (_AT_ONCE, Edit(_LEASE, "        self.until_ns = min(self.until_ns, self.sent_ns + lease_ns)\n", "")),
+        (_AT_ONCE, Edit(_LEASE, "        self.until_ns = min(self.until_ns, now_ns + lease_ns)\n", "")),
         scenario="new-times",
     ),
     Mutant(
-        "former-lease-shortened-from-now",
-        "a shorter lease counts from the sending",
-        "A1 has lost B1 when shorter times come; it goes on for such a lease from now, B1 claims: two primaries",
-        (
-            _AT_ONCE,
-            Edit(
-                _LEASE,
-                "        self.until_ns = min(self.until_ns, self.sent_ns + lease_ns)\n",
-                "        self.until_ns = min(self.until_ns, now_ns + lease_ns)\n",
-            ),
-        ),
+        "promise-cut-short",
+        "a promise stands for the grace with which it was made",
+        "shorter times come when A1 has just lost B1; B1 claims by them, A1 counts what B1 had promised: two primaries",
+        (_AT_ONCE,),
         scenario="new-times",
     ),
     Mutant(
