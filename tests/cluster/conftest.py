@@ -15,8 +15,10 @@ TIMEOUT_S = 150
 """For one test on a machine that is busy with other things: several conditions are waited for, each with its limit."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests on real processes more time than the others have."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give the tests on real processes more time than the others have, when nobody says how much (`--timeout`)."""
+    if config.getoption("timeout") is not None:
+        return
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(TIMEOUT_S))
