@@ -176,6 +176,38 @@ def test_no_spare_is_promoted_without_need_or_leave() -> None:
         assert rig.told("stock", h.Serve)
 
 
+@pytest.mark.parametrize("entry", [NodeEntry("n1", True, False), NodeEntry("n1", False, False)])
+def test_a_master_whose_record_says_that_it_may_not_lead_hands_over(entry: NodeEntry) -> None:
+    """Who was master before has written that late, when this one was master already."""
+    rig = master()
+    others = tuple(n for n in rig.ssc.nodes if n.id != "n1")
+    rig.give(c.NodesChanged(now_ns=rig.now_ns, nodes=(entry, *others)))
+    rig.run(5)
+    current = rig.operations.current
+    assert current is not None
+    assert (current.function, current.node, current.options) == ("switchover", "n1", {"to": "n2"})
+    assert rig.fed(m.HandOver)
+    rig.cmm(m.Closed(Purpose.HANDOVER, Outcome.NOT_WRITTEN))
+    [ended] = rig.operations.ended
+    assert ended.outcome == "failed"
+    assert rig.operations.current is None  # again, but not at once
+    rig.run(AUTO_NS / 1e6 + 10)
+    assert len(rig.fed(m.HandOver)) == 2
+
+
+def test_such_a_master_stays_while_nobody_could_take_over_or_the_cluster_is_in_maintenance() -> None:
+    rig = master()
+    others = tuple(n for n in rig.ssc.nodes if n.id != "n1")
+    rig.give(c.Maintained(now_ns=rig.now_ns, cluster="a new switch", nodes=frozenset()))
+    rig.give(c.NodesChanged(now_ns=rig.now_ns, nodes=(NodeEntry("n1", True, False), *others)))
+    rig.run(5)
+    assert rig.operations.current is None
+    alone = Rig(nodes=(NodeEntry("n1", True, False), NodeEntry("n2")))
+    alone.master()
+    alone.run(3 * AUTO_NS / 1e6)
+    assert alone.operations.current is None
+
+
 def test_what_runs_for_an_operation_names_it() -> None:
     rig = master()
     rig.ask("switchover")

@@ -15,11 +15,11 @@ import msgspec
 
 from primacy.machines.coordination import Answer, Asked, Facts, Publish, RecordChanged
 from primacy.machines.deciding import Decisions
-from primacy.machines.driving import Drive, then_of
+from primacy.machines.driving import Drive, facts_of, then_of
 from primacy.machines.events import OperationBegan, OperationEnded
 from primacy.machines.ids import MS, SECOND
 from primacy.machines.peer_wire import FunctionDone
-from primacy.machines.preconditions import Permit, Refuse, Request, Situation, judge
+from primacy.machines.preconditions import Permit, Refuse, Request, Situation, judge, reasons_against
 from primacy.machines.records import (
     OPERATION,
     Operation,
@@ -57,6 +57,9 @@ class Functions:
         self._requests: list[int] = []  # who waits for it
         self._alone_ns = 0  # since when there is nobody who could be vice
         self._autos = 0
+        self._handed_on_ns = (
+            0  # when to hand over again, if the record still says that this node may not lead
+        )
         self._decisions = Decisions(coordinator.node, lambda event: coordinator.emit(Publish(event)))
 
     def named(self, function: str) -> str:
@@ -130,6 +133,7 @@ class Functions:
                 self.drive.leave()  # another master has written how it ended
             self.drive, self._outcome = None, None
             self._promote_a_spare()
+            self._hand_on()
         elif self._outcome is not None:
             self._write_outcome(*self._outcome)
         else:
@@ -231,6 +235,25 @@ class Functions:
         id = f"auto-{ssc.me.incarnation[:8]}-{self._autos}"
         why = "nobody else could be elected vice (auto_promote)"
         self._write_intent(Operation(id, "promote", spares[0].id, why, ssc.node, ssc.term), [])
+
+    def _hand_on(self) -> None:
+        """The record of this master says that it may not lead: a former master has written that, late. Hand over."""
+        ssc = self._ssc
+        own = next((n for n in ssc.nodes if n.id == ssc.node), None)
+        if own is None or own.may_lead or ssc.held_here or ssc.writer.busy:
+            return
+        if ssc.now_ns < self._handed_on_ns:
+            ssc.wake(self._handed_on_ns)
+            return
+        facts = facts_of(ssc)
+        if ssc.switchover.busy or reasons_against("switchover", None, facts, self._situation()):
+            return
+        self._handed_on_ns = ssc.now_ns + AUTO_NS
+        self._autos += 1
+        id = f"auto-{ssc.me.incarnation[:8]}-{self._autos}"
+        why = f"the record of {ssc.node} says that it may not lead"
+        options = {"to": facts.vice}
+        self._write_intent(Operation(id, "switchover", ssc.node, why, ssc.node, ssc.term, options), [])
 
 
 def _answer(request: int, outcome: Outcome, id: str) -> Answer:
