@@ -142,9 +142,7 @@ async def _whole(live: Live, members: int = 4) -> dict[str, Any]:
 async def test_links_of_all_nodes_go_and_come_back_under_load(live: Live, tmp_path: Path) -> None:
     """From two links to one, and back: each time every node restarts once, and the mastership moves once."""
     names = (await _table(live)).nodes
-    for number, links in enumerate(
-        (["127.0.0.1"], ["127.0.0.1", "127.0.0.2"], ["127.0.0.2"], ["127.0.0.1", "127.0.0.2"])
-    ):
+    for number, links in enumerate((["127.0.0.2"], ["127.0.0.1", "127.0.0.2"])):
         before = await _whole(live)
         async with _writing(live, 10 + number, OUTAGE_MS_MAX):
             told = await _apply(

@@ -471,17 +471,17 @@ def test_nobody_asks_for_force_any_more_when_all_heals(make: Make) -> None:
 
 
 def test_chaos_draws_force_when_it_may(seed: int) -> None:
-    lost = 0
-    for number in range(seed, seed + 8):
+    for number in range(seed, seed + 60):  # until one has cost something
         cluster = Cluster([Sound], seed=number, nodes=4)
         sound = cluster.client().service("sound")
         cluster.every(0.1, lambda: sound.start.add(key="a"))  # noqa: B023 (it is called while this cluster lives)
-        drawn = cluster.chaos(16, force=True)
+        cluster.chaos(16, force=True)
         cluster.run(16)
-        lost += cluster.check().may_have_lost
+        lost = cluster.check().may_have_lost
         assert not [fault for fault in cluster.chaos(16) if fault.kind == "force"]
-        assert lost or number < seed + 7 or drawn
-    assert lost > 0
+        if lost:
+            return
+    raise AssertionError("nobody was made master by force at the cost of anything")
 
 
 def test_chaos_removes_nodes_as_long_as_two_stay(seed: int) -> None:
