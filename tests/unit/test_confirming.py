@@ -13,6 +13,7 @@ from primacy.machines.confirming import Confirming
 from primacy.machines.host_wire import Confirmed
 from primacy.machines.messages import Beat
 from primacy.machines.records import MASTERSHIP, Mastership, encode
+from primacy.machines.timing import PROFILES, between
 from tests.unit.cgtp_tools import until
 from tests.unit.cmm_tools import N1, N2, N3, TIMING, Cluster
 
@@ -69,6 +70,19 @@ async def test_only_an_echo_of_a_beat_that_was_sent_after_the_question_answers_i
     assert rig.told == [("stock", Confirmed(1, True))]
     rig.confirming.answer()
     assert len(rig.told) == 1
+
+
+async def test_other_times_confirm_nothing(rig: Rig) -> None:
+    cluster = rig.cluster
+    cluster.cut = {("n1", "n2")}
+    cluster.run(20, "n1")
+    cluster.now_ns += 1
+    rig.ask()
+    cluster.now_ns += 1
+    for times in (between(TIMING, PROFILES["carrier"]), PROFILES["carrier"], PROFILES["wan"]):
+        cluster.give("n1", m.Retimed(now_ns=cluster.now_ns, timing=times))
+        rig.confirming.answer()
+        assert rig.told == [], "no beat that was sent since is answered"
 
 
 async def test_a_question_of_a_term_that_is_over_is_denied(rig: Rig) -> None:

@@ -61,11 +61,7 @@ def test_another_length_makes_no_lease_longer_that_was_given(
         ([(300, 400)], 299, 549),  # answered late: its beat told the former length
         ([(300, 400)], 300, 700),
         ([(300, 100)], 299, 399),
-        (
-            [(300, 400), (310, 500)],
-            299,
-            549,
-        ),  # nothing of the second length was answered: the first still counts
+        ([(300, 400), (310, 500)], 299, 549),  # of the second nothing was answered: the first still counts
         ([(300, 400), (310, 500)], 310, 810),
     ],
 )

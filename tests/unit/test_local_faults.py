@@ -40,9 +40,8 @@ def test_freezing_stops_all_and_thawing_continues_all(tmp_path: Path) -> None:
         frozen = faults.freeze(tmp_path)
         assert frozen[0].pid == guardian.pid
         assert {each.pid for each in frozen} == {each.pid for each in processes_of(tmp_path)}
-        wait_for(
-            lambda: all(each.frozen for each in frozen)
-        )  # one that waits in the kernel stops a moment later
+        # one that waits in the kernel stops a moment later
+        wait_for(lambda: all(each.frozen for each in frozen))
         assert faults.is_frozen(tmp_path)
         for fault in (faults.freeze, faults.crash):
             with pytest.raises(Refused, match="is frozen"):

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from primacy import guardian_message
@@ -100,6 +101,26 @@ async def test_an_agent_that_was_late_itself_tells_it_and_judges_nobody(pair: Si
         "beats go on",
     )
     assert master.node.monitor.term == vice.node.monitor.term == 1
+
+
+async def test_a_former_master_knows_that_it_is_none_before_it_hears_fewer_nodes(tmp_path: Path) -> None:
+    """Else it would take a node that it no longer watches for lost, and act on that."""
+    site = Site(tmp_path, nodes=3)
+    try:
+        master = await site.serve()
+        node, heard = master.node, []
+        await until(lambda: len(node.members) == 3, "it hears both others")
+        step = node.coordinator.step
+        node.coordinator.step = lambda event: heard.append(event) or step(event)  # type: ignore[method-assign,func-returns-value]
+        record, other = node.monitor.record, next(r.node.me for r in site.running.values() if r is not master)
+        assert record is not None
+        after = msgspec.structs.replace(record, term=record.term + 1, master=other, vice=None, by=other)
+        node.post(membership.Learned(now_ns=now_ns(), revision=node.monitor.revision + 1, record=after))
+        kinds = [type(getattr(event, "effect", event)) for event in heard]
+        assert coordination.MembersChanged in kinds
+        assert kinds.index(membership.Adopted) < kinds.index(coordination.MembersChanged)
+    finally:
+        await site.close()
 
 
 async def test_a_step_that_breaks_off_is_told_to_the_loop_and_does_not_block_the_queue(site: Site) -> None:

@@ -79,7 +79,7 @@ class Coordinator:
         self.nodes = nodes
         self.held = ""  # why mastership does not move by itself now
         self.maintained: frozenset[str] = frozenset()  # nodes that are given no role now
-        self.ladder = Ladder(self, self._own())
+        self.ladder = Ladder(self, self.own)
         self.writer = KeyWriter(self)
         self.functions = Functions(self, auto_promote)
         centralized = [Server(s.id, s) for s in services if not s.local]
@@ -127,7 +127,7 @@ class Coordinator:
                 self.departure.begin(reason, stopped=False, facts=facts)
             case NodesChanged(nodes=nodes):
                 self.nodes = nodes
-                self.ladder.told(self._own())
+                self.ladder.told(self.own)
             case RecordChanged():
                 if self.writer.told(event) and event.key == OPERATION:
                     self.functions.told(event)
@@ -177,7 +177,8 @@ class Coordinator:
         arriving = self.place is not None and self.place.how == "switchover" and not self.serving.serves
         return "" if arriving else self.held
 
-    def _own(self) -> membership.NodeEntry:
+    @property
+    def own(self) -> membership.NodeEntry:
         """The row of this node."""
         return next((n for n in self.nodes if n.id == self.node), membership.NodeEntry(self.node))
 

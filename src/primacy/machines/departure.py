@@ -112,7 +112,7 @@ class Departure:
             return
         self._waiting.discard(service)
         self._positions[service] = (message.entry_term, message.sequence)
-        if not self._waiting and self._ssc.now_ns < self._deadline_ns:
+        if not self._waiting:
             self._write_stop()
 
     def closed(self, purpose: Purpose, outcome: Outcome) -> None:

@@ -57,9 +57,7 @@ class Functions:
         self._requests: list[int] = []  # who waits for it
         self._alone_ns = 0  # since when there is nobody who could be vice
         self._autos = 0
-        self._handed_on_ns = (
-            0  # when to hand over again, if the record still says that this node may not lead
-        )
+        self._hand_on_ns = 0  # not before: a hand-over to which its own record obliges this master
         self._decisions = Decisions(coordinator.node, lambda event: coordinator.emit(Publish(event)))
 
     def named(self, function: str) -> str:
@@ -231,29 +229,29 @@ class Functions:
             ssc.wake(due_ns)
             return
         self._alone_ns = 0
-        self._autos += 1
-        id = f"auto-{ssc.me.incarnation[:8]}-{self._autos}"
-        why = "nobody else could be elected vice (auto_promote)"
-        self._write_intent(Operation(id, "promote", spares[0].id, why, ssc.node, ssc.term), [])
+        self._by_itself("promote", spares[0].id, "nobody else could be elected vice (auto_promote)")
 
     def _hand_on(self) -> None:
         """The record of this master says that it may not lead: a former master has written that, late. Hand over."""
         ssc = self._ssc
-        own = next((n for n in ssc.nodes if n.id == ssc.node), None)
-        if own is None or own.may_lead or ssc.held_here or ssc.writer.busy:
+        if ssc.own.may_lead or ssc.held_here or ssc.writer.busy:
             return
-        if ssc.now_ns < self._handed_on_ns:
-            ssc.wake(self._handed_on_ns)
+        if ssc.now_ns < self._hand_on_ns:
+            ssc.wake(self._hand_on_ns)
             return
         facts = facts_of(ssc)
         if ssc.switchover.busy or reasons_against("switchover", None, facts, self._situation()):
             return
-        self._handed_on_ns = ssc.now_ns + AUTO_NS
+        self._hand_on_ns = ssc.now_ns + AUTO_NS
+        why = f"the record of {ssc.node} says that it may not lead"
+        self._by_itself("switchover", ssc.node, why, {"to": facts.vice})
+
+    def _by_itself(self, function: str, node: str, why: str, options: dict[str, str] | None = None) -> None:
+        """Begin a function that nobody has asked for."""
+        ssc = self._ssc
         self._autos += 1
         id = f"auto-{ssc.me.incarnation[:8]}-{self._autos}"
-        why = f"the record of {ssc.node} says that it may not lead"
-        options = {"to": facts.vice}
-        self._write_intent(Operation(id, "switchover", ssc.node, why, ssc.node, ssc.term, options), [])
+        self._write_intent(Operation(id, function, node, why, ssc.node, ssc.term, options or {}), [])
 
 
 def _answer(request: int, outcome: Outcome, id: str) -> Answer:

@@ -354,9 +354,7 @@ class Secondary:
         if upto <= self.journaled_upto:
             return []
         self.journaled_upto = min(upto, self.sequence)
-        if not self._following:
-            return []
-        return [Acknowledge(self.term, self.appointment, self.journaled_upto)]
+        return self.again()
 
     def again(self) -> list[SecondaryEffect]:
         """Say once more how far the journal is: a word that the page withheld, or that came too soon, is not lost."""
